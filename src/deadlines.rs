@@ -1,0 +1,97 @@
+//! Deadlines of one loop, earliest first.
+//!
+//! Owned by one event loop and used on its thread alone. Invariant: an owner is listed at most once for each
+//! of its [`Timer`]s, and a disarmed timer keeps nothing alive.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// The place where an owner keeps track of its one entry in a [`Deadlines`].
+#[derive(Default)]
+pub struct Timer(Option<(Instant, u64)>);
+
+/// Who is to be told when; earliest first.
+pub struct Deadlines<T> {
+    entries: BTreeMap<(Instant, u64), T>,
+    sequence: u64,
+}
+
+impl<T> Deadlines<T> {
+    /// An empty list.
+    pub fn new() -> Self {
+        Deadlines {
+            entries: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Sees to it that `owner` is told at `when` or earlier.
+    ///
+    /// A timer that is armed for an earlier moment stays as it is: most deadlines never pass, so moving one later
+    /// with each operation would be work for nothing. The owner looks at the clock when it is told, and arms again.
+    pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> T) {
+        let owner = match timer.0 {
+            Some((armed, _)) if armed <= when => return,
+            Some(key) => self.entries.remove(&key).unwrap_or_else(owner),
+            None => owner(),
+        };
+        self.sequence += 1;
+        let key = (when, self.sequence);
+        self.entries.insert(key, owner);
+        timer.0 = Some(key);
+    }
+
+    /// Forgets the timer's entry; harmless when there is none.
+    pub fn disarm(&mut self, timer: &mut Timer) {
+        if let Some(key) = timer.0.take() {
+            self.entries.remove(&key);
+        }
+    }
+
+    /// The earliest moment anybody waits for.
+    pub fn next(&self) -> Option<Instant> {
+        self.entries.first_key_value().map(|((when, _), _)| *when)
+    }
+
+    /// The next owner whose moment has come. Its timer still names the entry: the owner calls
+    /// [`Timer::fired`] before it arms again.
+    pub fn pop_due(&mut self, now: Instant) -> Option<T> {
+        let entry = self.entries.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+}
+
+impl Timer {
+    /// The owner was told; nothing is listed any more.
+    pub fn fired(&mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn earliest_first_and_each_once() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut deadlines = Deadlines::new();
+        let (mut a, mut b, mut c) = (Timer::default(), Timer::default(), Timer::default());
+        deadlines.arm(&mut a, at(30), || 'a');
+        deadlines.arm(&mut b, at(10), || 'b');
+        deadlines.arm(&mut c, at(20), || 'c');
+        deadlines.arm(&mut b, at(40), || 'b'); // later: stays
+        deadlines.arm(&mut a, at(5), || 'a'); // earlier: moves
+        deadlines.disarm(&mut c);
+        assert_eq!(deadlines.next(), Some(at(5)));
+        assert_eq!(deadlines.pop_due(at(4)), None);
+        assert_eq!(deadlines.pop_due(at(50)), Some('a'));
+        assert_eq!(deadlines.pop_due(at(50)), Some('b'));
+        assert_eq!(deadlines.pop_due(at(50)), None);
+        b.fired();
+        deadlines.arm(&mut b, at(60), || 'b');
+        assert_eq!(deadlines.next(), Some(at(60)));
+    }
+}

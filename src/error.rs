@@ -1,0 +1,243 @@
+#![allow(unsafe_code)] // the C library's table of errno names and texts
+//! The one list of errors: code, name and text of each, and how an errno fits in among them.
+//!
+//! Everything that can fail returns [`Error`]; the C boundary hands its code out as it is. Invariant: a code
+//! is negative; from -1 to -4095 it is an errno of the kernel, below -10000 one of this list. Zero, success,
+//! is never an error.
+
+use std::ffi::CStr;
+use std::fmt;
+
+/// Why something failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Error(i32);
+
+/// The result of what can fail.
+pub type Result<T = ()> = core::result::Result<T, Error>;
+
+/// Largest errno that the kernel may return (its MAX_ERRNO).
+const MAX_ERRNO: i32 = 4095;
+
+/// Makes constants, names and texts from one list, so that they cannot differ.
+macro_rules! errors {
+    ($($constant:ident = $code:literal, $name:literal, $text:literal;)*) => {
+        impl Error {
+            $(
+                #[doc = concat!("`", $name, "`: ", $text, ".")]
+                pub const $constant: Error = Error($code);
+            )*
+        }
+
+        const ALL: &[(Error, &CStr, &CStr)] = &[$((
+            Error::$constant,
+            c_str(concat!($name, "\0")),
+            c_str(concat!($text, "\0")),
+        )),*];
+    };
+}
+
+errors! {
+    EOF = -10001, "IOURINGNET_EOF", "the peer ended the stream";
+    TIMEOUT = -10002, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline";
+    CANCELLED = -10003, "IOURINGNET_CANCELLED", "the operation was cancelled";
+    CLOSED = -10004, "IOURINGNET_CLOSED", "the operation was ended by a close on this side";
+    STOPPED = -10005, "IOURINGNET_STOPPED", "the net has been stopped";
+    BAD_HANDLE = -10006, "IOURINGNET_BAD_HANDLE", "the handle is closed, of another kind, or was never one";
+    INVALID = -10007, "IOURINGNET_INVALID", "an argument is not valid";
+    FULL = -10008, "IOURINGNET_FULL", "the sink has as many unsent bytes as its mark allows; nothing was taken";
+    LIMIT = -10009, "IOURINGNET_LIMIT", "a bound of the whole net is reached; nothing was taken";
+    BUSY = -10010, "IOURINGNET_BUSY", "something that excludes this call is still going on";
+    PENDING = -10011, "IOURINGNET_PENDING", "the operation has not finished yet";
+    TORN = -10012, "IOURINGNET_TORN", "an earlier send ended when only a part of it was out, so that the sink cannot go on";
+    TOO_BIG = -10013, "IOURINGNET_TOO_BIG", "more bytes would have to be buffered than the configuration allows";
+    IN_CALLBACK = -10014, "IOURINGNET_IN_CALLBACK", "a call that may block is not allowed inside a callback";
+    NAME = -10015, "IOURINGNET_NAME", "the host name is not known";
+    NAME_AGAIN = -10016, "IOURINGNET_NAME_AGAIN", "the host name could not be looked up at the moment; a later try may succeed";
+    FORKED = -10017, "IOURINGNET_FORKED", "the library was started before this process was forked and cannot be used in the child";
+    UNAVAILABLE = -10018, "IOURINGNET_UNAVAILABLE", "io_uring cannot be used here; iouringnet_probe says why";
+    PANIC = -10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call";
+}
+
+const fn c_str(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("a text of the list holds a zero byte"),
+    }
+}
+
+impl Error {
+    /// The error for a positive errno. EPIPE becomes ECONNRESET: both mean that the peer is gone, and which
+    /// of them a send meets is a matter of timing. A number that is no errno becomes EIO.
+    pub const fn from_errno(errno: i32) -> Error {
+        match errno {
+            libc::EPIPE => Error(-libc::ECONNRESET),
+            1..=MAX_ERRNO => Error(-errno),
+            _ => Error(-libc::EIO),
+        }
+    }
+
+    /// The error that the last system call of this thread left in errno.
+    pub fn last_os() -> Error {
+        Error::from_errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+    }
+
+    /// The number for C: negative.
+    pub const fn code(self) -> i32 {
+        self.0
+    }
+
+    /// The positive errno, where this is one.
+    pub const fn errno(self) -> Option<i32> {
+        if self.0 >= -MAX_ERRNO { Some(-self.0) } else { None }
+    }
+
+    /// The name of a code: of the constant, of the errno, or a fixed one if the code is unknown.
+    pub fn name(code: i32) -> &'static CStr {
+        match listed(code) {
+            Some((_, name, _)) => name,
+            None if code == 0 => c"IOURINGNET_OK",
+            None => errno_name(code).unwrap_or(c"UNKNOWN"),
+        }
+    }
+
+    /// What a code means, in words. Never translated, never fails.
+    pub fn text(code: i32) -> &'static CStr {
+        match listed(code) {
+            Some((_, _, text)) => text,
+            None if code == 0 => c"success",
+            None => errno_text(code).unwrap_or(c"unknown status"),
+        }
+    }
+
+    /// All errors of this library with name and text, errnos apart.
+    pub fn all() -> &'static [(Error, &'static CStr, &'static CStr)] {
+        ALL
+    }
+}
+
+fn listed(code: i32) -> Option<&'static (Error, &'static CStr, &'static CStr)> {
+    ALL.iter().find(|(error, _, _)| error.0 == code)
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Error::name(self.0).to_str() {
+            Ok("UNKNOWN") | Err(_) => write!(f, "UNKNOWN({})", self.0),
+            Ok(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Error::text(self.0).to_string_lossy())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The positive errno in `code`; `None` for all that cannot be one, `i32::MIN` included.
+fn errno_of(code: i32) -> Option<i32> {
+    (-MAX_ERRNO..0).contains(&code).then(|| -code)
+}
+
+#[cfg(target_env = "gnu")]
+fn errno_name(code: i32) -> Option<&'static CStr> {
+    unsafe extern "C" {
+        fn strerrorname_np(errno: libc::c_int) -> *const libc::c_char;
+    }
+    // SAFETY: takes any number and touches nothing but its own constant table.
+    let name = unsafe { strerrorname_np(errno_of(code)?) };
+    // SAFETY: glibc returns NULL or one of its constant strings, which end in zero and live as long as the
+    // process.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
+}
+
+#[cfg(target_env = "gnu")]
+fn errno_text(code: i32) -> Option<&'static CStr> {
+    unsafe extern "C" {
+        fn strerrordesc_np(errno: libc::c_int) -> *const libc::c_char;
+    }
+    // SAFETY: takes any number and touches nothing but its own constant table.
+    let text = unsafe { strerrordesc_np(errno_of(code)?) };
+    // SAFETY: glibc returns NULL or one of its constant strings, which end in zero and live as long as the
+    // process.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// Other C libraries have no call that returns names or constant texts; their users have the number.
+#[cfg(not(target_env = "gnu"))]
+fn errno_name(code: i32) -> Option<&'static CStr> {
+    errno_of(code).map(|_| c"ERRNO")
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn errno_text(code: i32) -> Option<&'static CStr> {
+    errno_of(code).map(|_| c"the system call failed with this negative errno")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: i32, name: &str, text: &str) {
+        assert_eq!(Error::name(code).to_str().unwrap(), name);
+        assert_eq!(Error::text(code).to_str().unwrap(), text);
+    }
+
+    #[test]
+    fn names_and_texts_of_every_range() {
+        check(0, "IOURINGNET_OK", "success");
+        check(-10002, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline");
+        check(-10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call");
+        for unknown in [1, i32::MAX, i32::MIN, -4095, -4096, -10000, -10020] {
+            check(unknown, "UNKNOWN", "unknown status");
+        }
+    }
+
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn errnos_have_the_systems_names_and_texts() {
+        check(-libc::ECONNREFUSED, "ECONNREFUSED", "Connection refused");
+        check(-libc::EMFILE, "EMFILE", "Too many open files");
+    }
+
+    #[test]
+    fn the_list_is_in_order_without_gaps_and_consistent() {
+        for (at, (error, name, text)) in Error::all().iter().enumerate() {
+            assert_eq!(error.code(), -10001 - at as i32);
+            assert_eq!(Error::name(error.code()), *name);
+            assert_eq!(Error::text(error.code()), *text);
+            assert_eq!(error.errno(), None);
+            assert!(name.to_str().unwrap().starts_with("IOURINGNET_"));
+            assert!(text.to_bytes().len() > 10);
+        }
+        assert_eq!(Error::all().len(), 19);
+    }
+
+    #[test]
+    fn errnos_go_through_unchanged_but_for_epipe() {
+        for errno in 1..=MAX_ERRNO {
+            let expected = if errno == libc::EPIPE { libc::ECONNRESET } else { errno };
+            assert_eq!(Error::from_errno(errno).errno(), Some(expected));
+            assert_eq!(Error::from_errno(errno).code(), -expected);
+        }
+        for junk in [0, -1, MAX_ERRNO + 1, i32::MIN, i32::MAX] {
+            assert_eq!(Error::from_errno(junk).code(), -libc::EIO);
+        }
+    }
+
+    #[test]
+    fn an_error_prints_its_name_for_programmers_and_its_text_for_people() {
+        assert_eq!(format!("{:?}", Error::EOF), "IOURINGNET_EOF");
+        assert_eq!(Error::EOF.to_string(), "the peer ended the stream");
+        assert_eq!(format!("{:?}", Error::from_errno(4000)), "UNKNOWN(-4000)");
+    }
+
+    #[test]
+    fn the_last_system_calls_errno_is_picked_up() {
+        // SAFETY: -1 is never an open descriptor, so that the call closes nothing.
+        let result = unsafe { libc::close(-1) };
+        assert_eq!((result, Error::last_os()), (-1, Error::from_errno(libc::EBADF)));
+    }
+}
