@@ -1,0 +1,242 @@
+#![allow(unsafe_code)] // interface names to numbers and back
+//! Addresses as text: what a caller writes, and what is shown to a caller.
+//!
+//! Parsing never asks the network; a name comes back as a name, for the resolver. Invariant: what [`format()`]
+//! writes, [`parse`] reads back as the same address.
+
+use crate::error::{Error, Result};
+use std::ffi::{CStr, CString};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+/// The longest host name that DNS knows, and the longest part of one between two dots.
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+/// An address as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Ready for connect and bind.
+    Numeric(SocketAddr),
+    /// To be resolved first.
+    Name {
+        /// The host, well-formed, known or not.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Reads `127.0.0.1:7000`, `[::1]:7000`, `[fe80::1%eth0]:7000`, `[fe80::1%2]:7000` or `name:7000`.
+/// INVALID for anything else; ENODEV for an interface that does not exist.
+pub fn parse(text: &str) -> Result<Parsed> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, port) = rest.rsplit_once("]:").ok_or(Error::INVALID)?;
+        return bracketed(inside, parse_port(port)?);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(Error::INVALID)?;
+    let port = parse_port(port)?;
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        return Ok(Parsed::Numeric(SocketAddr::new(IpAddr::V4(ip), port)));
+    }
+    if !is_host_name(host) {
+        return Err(Error::INVALID);
+    }
+    Ok(Parsed::Name { host: host.to_owned(), port })
+}
+
+/// Writes an address as [`parse`] reads it, at most 127 bytes: 39 digits and colons, a name of 15 for the
+/// interface, and a port. The interface goes by its name where there is one.
+pub fn format(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => match interface_name(v6.scope_id()) {
+            Some(name) => format!("[{}%{}]:{}", v6.ip(), name, v6.port()),
+            None => format!("[{}%{}]:{}", v6.ip(), v6.scope_id(), v6.port()),
+        },
+        other => other.to_string(),
+    }
+}
+
+fn bracketed(inside: &str, port: u16) -> Result<Parsed> {
+    let (ip, scope_id) = match inside.split_once('%') {
+        Some((ip, scope)) => (ip, Some(scope)),
+        None => (inside, None),
+    };
+    let ip = ip.parse::<Ipv6Addr>().map_err(|_| Error::INVALID)?;
+    let scope_id = scope_id.map_or(Ok(0), interface_index)?;
+    Ok(Parsed::Numeric(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id))))
+}
+
+/// Digits only: the standard library's parser would take a plus sign.
+fn parse_port(text: &str) -> Result<u16> {
+    if text.is_empty() || text.len() > 5 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::INVALID);
+    }
+    text.parse().map_err(|_| Error::INVALID)
+}
+
+/// Whether this can be asked of the resolver. A last part made of digits is a mistyped number such as
+/// 256.1.1.1 or 127.1, which the C library would read in its own ways.
+fn is_host_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let label_ok = |label: &str| {
+        !label.is_empty()
+            && label.len() <= LABEL_MAX
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let numeric = |label: &str| {
+        let digits = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+        label.bytes().all(|byte| byte.is_ascii_digit())
+            || digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    };
+    host.len() <= NAME_MAX && host.split('.').all(label_ok) && !host.rsplit('.').next().is_some_and(numeric)
+}
+
+/// The number of an interface, by name first, as an interface may have a number for its name.
+fn interface_index(scope: &str) -> Result<u32> {
+    let name = CString::new(scope).map_err(|_| Error::INVALID)?;
+    if scope.is_empty() {
+        return Err(Error::INVALID);
+    }
+    // SAFETY: `name` ends in zero and outlives the call, which only reads it.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index != 0 {
+        return Ok(index);
+    }
+    if !scope.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::from_errno(libc::ENODEV));
+    }
+    scope.parse().map_err(|_| Error::INVALID)
+}
+
+/// `None` where the interface is gone, or has a name that is no text.
+fn interface_name(index: u32) -> Option<String> {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the call writes at most IF_NAMESIZE bytes, which is the array's size.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    CStr::from_bytes_until_nul(&name).ok()?.to_str().ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numeric(text: &str) -> SocketAddr {
+        match parse(text) {
+            Ok(Parsed::Numeric(address)) => address,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_and_written_back() {
+        for text in [
+            "127.0.0.1:7000",
+            "0.0.0.0:0",
+            "255.255.255.255:65535",
+            "[::1]:7000",
+            "[::]:0",
+            "[2001:db8::7]:80",
+        ] {
+            assert_eq!(format(&numeric(text)), text);
+        }
+        assert_eq!(numeric("[::ffff:1.2.3.4]:5").to_string(), "[::ffff:1.2.3.4]:5");
+        assert_eq!(numeric("127.0.0.1:00080").port(), 80);
+    }
+
+    #[test]
+    fn interfaces_go_by_name_or_number() {
+        let by_name = numeric("[fe80::1%lo]:7000");
+        let SocketAddr::V6(v6) = by_name else { panic!("an IPv6 address") };
+        assert_ne!(v6.scope_id(), 0);
+        assert_eq!(numeric(&format!("[fe80::1%{}]:7000", v6.scope_id())), by_name);
+        assert_eq!(format(&by_name), "[fe80::1%lo]:7000");
+        let gone = SocketAddr::V6(SocketAddrV6::new(v6.ip().to_owned(), 1, 0, u32::MAX));
+        assert_eq!(format(&gone), "[fe80::1%4294967295]:1");
+        assert_eq!(numeric(&format(&gone)), gone);
+    }
+
+    #[test]
+    fn a_missing_interface_is_named_as_such() {
+        for text in
+            ["[fe80::1%nosuch0]:1", "[fe80::1%a_name_longer_than_any_interface_has]:1", "[fe80::1%lo%lo]:1"]
+        {
+            assert_eq!(parse(text), Err(Error::from_errno(libc::ENODEV)), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_come_back_as_names() {
+        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
+        for host in
+            ["localhost", "a", "example.org", "example.org.", "x-1.y_2", "7.example", "10a", longest.as_str()]
+        {
+            let expected = Parsed::Name { host: host.to_owned(), port: 7000 };
+            assert_eq!(parse(&format!("{host}:7000")), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_invalid() {
+        let too_long = format!("{0}.{0}.{0}.{1}:1", "a".repeat(63), "b".repeat(62));
+        let long_label = format!("{}:1", "a".repeat(64));
+        for text in [
+            "",
+            ":",
+            ":1",
+            "localhost",
+            "localhost:",
+            "127.0.0.1",
+            "127.0.0.1:",
+            "127.0.0.1:65536",
+            "127.0.0.1:-1",
+            "127.0.0.1:+1",
+            "127.0.0.1: 1",
+            "127.0.0.1:1 ",
+            " 127.0.0.1:1",
+            "127.0.0.1:000080",
+            "127.0.0.1:0x50",
+            "127.0.0.1:http",
+            "256.0.0.1:1",
+            "127.1:1",
+            "1:1",
+            "0x7f:1",
+            "a.0x:1",
+            "1.2.3.4.5:1",
+            "010.0.0.1:1",
+            "::1:80",
+            "::1",
+            "[::1]",
+            "[::1]:",
+            "[::1]80",
+            "[::1:80",
+            "::1]:80",
+            "[]:80",
+            "[127.0.0.1]:80",
+            "[localhost]:80",
+            "[::1]:80]:80",
+            "[fe80::1%]:80",
+            "[fe80::1%99999999999]:80",
+            "[fe80::1%lo\0]:80",
+            "[:::1]:80",
+            ".:1",
+            "..:1",
+            "a..b:1",
+            ".a:1",
+            "a..:1",
+            "a b:1",
+            "a/b:1",
+            "a%lo:1",
+            "user@host:1",
+            "h\u{f6}st:1",
+            "a\0b:1",
+            "a:b:1",
+            too_long.as_str(),
+            long_label.as_str(),
+        ] {
+            assert_eq!(parse(text), Err(Error::INVALID), "{text:?}");
+        }
+    }
+}

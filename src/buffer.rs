@@ -1,0 +1,293 @@
+#![allow(unsafe_code)] // buffers that the kernel fills before they count as initialised
+//! Memory for received bytes: a stream's private buffer, and the pool that a loop lends to the kernel.
+//!
+//! A private buffer exists only while it holds bytes, so that an idle connection costs none. A pool buffer belongs to
+//! the kernel, or to one [`PoolBuffer`] that gives it back when it drops: it never outlives the round that reaped it.
+
+use io_uring::types::BufRingEntry;
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// The bytes that a stream has received and its owner has not taken yet.
+#[derive(Default)]
+pub struct ReadBuffer {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+thread_local! {
+    // One emptied buffer a thread: a receive through the buffer needs 64 KiB for a moment, and the hot one is best.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl ReadBuffer {
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The waiting bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Drops the first `count` waiting bytes; the memory goes with the last of them.
+    pub fn consume(&mut self, count: usize) {
+        self.start += count.min(self.len());
+        if self.is_empty() {
+            self.free();
+        }
+    }
+
+    /// Adds `more` behind the waiting bytes.
+    pub fn append(&mut self, more: &[u8]) {
+        if !more.is_empty() {
+            self.reserve(more.len());
+            self.bytes.extend_from_slice(more);
+        }
+    }
+
+    /// Moves up to `size` waiting bytes to `into`; returns how many.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable and not part of this buffer.
+    pub unsafe fn take(&mut self, into: *mut u8, size: usize) -> usize {
+        let count = size.min(self.len());
+        // SAFETY: `count` bytes wait here; the caller vouches for the other side.
+        unsafe { self.as_slice().as_ptr().copy_to_nonoverlapping(into, count) };
+        self.consume(count);
+        count
+    }
+
+    /// Room for at least `size` more bytes behind the waiting ones, to be filled and then told by [`Self::filled`].
+    pub fn room(&mut self, size: usize) -> (*mut u8, usize) {
+        self.reserve(size);
+        let spare = self.bytes.spare_capacity_mut();
+        (spare.as_mut_ptr().cast(), spare.len())
+    }
+
+    /// The first `count` bytes of the room have been written.
+    ///
+    /// # Safety
+    /// They have, since the last call of [`Self::room`], and there was that much.
+    pub unsafe fn filled(&mut self, count: usize) {
+        // SAFETY: the caller wrote them.
+        unsafe { self.bytes.set_len(self.bytes.len() + count) };
+    }
+
+    /// Gives memory back that holds no bytes.
+    pub fn trim(&mut self) {
+        if self.is_empty() {
+            self.free();
+        }
+    }
+
+    fn reserve(&mut self, size: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.take();
+        }
+        if self.bytes.capacity() - self.bytes.len() < size {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            self.bytes.reserve(size);
+        }
+    }
+
+    fn free(&mut self) {
+        const SPARE_MAX: usize = 256 << 10;
+        let mut bytes = std::mem::take(&mut self.bytes);
+        self.start = 0;
+        if (1..=SPARE_MAX).contains(&bytes.capacity()) {
+            bytes.clear();
+            // On a thread that is ending there is no spare any more; the memory is freed then.
+            let _ = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.capacity() < bytes.capacity() {
+                    *spare = bytes;
+                }
+            });
+        }
+    }
+}
+
+/// Buffers that the kernel picks from when data arrives. Lives on its loop's thread.
+pub struct BufferPool {
+    ring: Mapping,
+    memory: Mapping,
+    count: u16,
+    size: usize,
+    tail: Cell<u16>,
+}
+
+/// One filled pool buffer, given back to the kernel when it drops.
+pub struct PoolBuffer {
+    pool: Rc<BufferPool>,
+    id: u16,
+    len: usize,
+}
+
+/// The group under which a loop registers its one pool.
+pub const POOL_GROUP: u16 = 0;
+
+// Heads of buffers that are a power of two apart would share few cache sets; a line more spreads them.
+const SPREAD: usize = 64;
+
+impl BufferPool {
+    /// Memory for `count` (a power of two) buffers of `size` bytes, not yet registered.
+    pub fn new(count: u16, size: usize) -> std::io::Result<BufferPool> {
+        assert!(count.is_power_of_two(), "the kernel wants a power of two");
+        let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
+        let memory = Mapping::new(usize::from(count) * (size + SPREAD))?;
+        Ok(BufferPool {
+            ring,
+            memory,
+            count,
+            size,
+            tail: Cell::new(0),
+        })
+    }
+
+    /// Where the kernel finds the ring of buffers, and how many entries it has.
+    pub fn ring(&self) -> (u64, u16) {
+        (self.ring.start.as_ptr() as u64, self.count)
+    }
+
+    /// How many bytes one buffer takes.
+    pub fn buffer_size(&self) -> usize {
+        self.size
+    }
+
+    /// Hands every buffer to the kernel; once, after the ring has been registered.
+    pub fn fill(&self) {
+        (0..self.count).for_each(|id| self.give(id));
+    }
+
+    fn buffer(&self, id: u16) -> NonNull<u8> {
+        assert!(id < self.count, "the kernel names only buffers that it was given");
+        // SAFETY: the mapping holds `count` strides.
+        unsafe { self.memory.start.add(usize::from(id) * (self.size + SPREAD)) }
+    }
+
+    fn give(&self, id: u16) {
+        let entries = self.ring.start.as_ptr().cast::<BufRingEntry>();
+        let tail = self.tail.get();
+        let address = self.buffer(id).as_ptr() as u64;
+        // SAFETY: the index is within the ring; the kernel reads entries only below the tail it was shown, and this
+        // one is at the tail. The mapping is page aligned.
+        unsafe {
+            let entry = &mut *entries.add(usize::from(tail & (self.count - 1)));
+            entry.set_addr(address);
+            entry.set_len(self.size as u32);
+            entry.set_bid(id);
+        }
+        self.tail.set(tail.wrapping_add(1));
+        // SAFETY: the tail lies in the first entry of the ring, aligned for u16. Release pairs with the kernel's
+        // acquire, so that it sees the entry before the tail.
+        unsafe {
+            let shared = BufRingEntry::tail(entries).cast::<AtomicU16>();
+            (*shared).store(self.tail.get(), Ordering::Release);
+        }
+    }
+}
+
+impl PoolBuffer {
+    /// Takes the buffer that a completion names, with `len` bytes in it.
+    pub fn new(pool: &Rc<BufferPool>, id: u16, len: usize) -> PoolBuffer {
+        assert!(len <= pool.size, "the kernel writes no more than it was given");
+        PoolBuffer {
+            pool: Rc::clone(pool),
+            id,
+            len,
+        }
+    }
+
+    /// The bytes received.
+    pub fn as_slice(&self) -> &[u8] {
+        let start = self.pool.buffer(self.id).as_ptr();
+        // SAFETY: the kernel has written `len` bytes there (mapped memory is initialised in any case), and leaves the
+        // buffer alone until `drop` gives it back.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
+    }
+}
+
+impl Drop for PoolBuffer {
+    fn drop(&mut self) {
+        self.pool.give(self.id);
+    }
+}
+
+/// Page-aligned zeroed memory that a forked child does not share.
+struct Mapping {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+impl Mapping {
+    fn new(size: usize) -> std::io::Result<Mapping> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new anonymous mapping touches no existing memory.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(std::io::Error::last_os_error());
+        }
+        // Best effort: it spares a forking host from copying pages that the kernel writes to.
+        // SAFETY: the range is the mapping just made.
+        unsafe { libc::madvise(start, size, libc::MADV_DONTFORK) };
+        let start = NonNull::new(start.cast()).expect("mmap does not return NULL");
+        Ok(Mapping { start, size })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: made by `new` with this size, and nobody uses it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_as_they_went_in() {
+        let mut buffer = ReadBuffer::default();
+        buffer.append(b"hello ");
+        buffer.append(b"world");
+        let mut five = [0; 5];
+        // SAFETY: a local of five bytes.
+        assert_eq!(unsafe { buffer.take(five.as_mut_ptr(), 5) }, 5);
+        assert_eq!(&five, b"hello");
+        assert_eq!(buffer.as_slice(), b" world");
+        let (room, size) = buffer.room(100_000);
+        assert!(size >= 100_000);
+        // SAFETY: there is room for one byte, and it is told once.
+        unsafe {
+            room.write(b'!');
+            buffer.filled(1);
+        }
+        assert_eq!(buffer.as_slice(), b" world!");
+        buffer.consume(7);
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.bytes.capacity(), 0, "an empty buffer keeps no memory");
+    }
+
+    #[test]
+    fn a_pool_gives_each_buffer_its_own_memory() {
+        let pool = Rc::new(BufferPool::new(8, 4096).unwrap());
+        pool.fill();
+        let starts: Vec<_> = (0..8).map(|id| pool.buffer(id).as_ptr() as usize).collect();
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 4096));
+        let before = pool.tail.get();
+        drop(PoolBuffer::new(&pool, 3, 10));
+        assert_eq!(pool.tail.get(), before + 1);
+    }
+}

@@ -1,0 +1,311 @@
+//! One operation's result, delivered once: to a callback on the receive loop, or to those who wait.
+//!
+//! Made when an operation is accepted, shared by the one who serves it, the one who waits and the handle that C holds.
+//! Invariant: [`Operation::complete`] takes effect once; a callback runs exactly once, on the thread that
+//! the outbox names, and with no lock held.
+
+use crate::error::{Error, Result};
+use crate::socket::{Half, Socket};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::cell::Cell;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How an operation ended: its status, and the bytes transferred whatever the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Success or why not.
+    pub result: Result,
+    /// Bytes transferred, also where `result` is an error.
+    pub bytes: usize,
+}
+
+/// What a callback gets.
+pub struct Done {
+    /// How the operation ended.
+    pub outcome: Outcome,
+    /// The connection that a dial or an accept has made; the callback's alone.
+    pub connection: Option<Arc<Socket>>,
+}
+
+/// Runs once on the receive loop's thread.
+pub type Callback = Box<dyn FnOnce(Done) + Send>;
+
+/// What waiting for an operation gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It is done; a callback, if it has one, has returned.
+    Done(Outcome),
+    /// Not yet.
+    Pending,
+    /// The operation was released meanwhile.
+    Released,
+}
+
+/// Where operations with a callback go when they are complete.
+pub trait Outbox: Send + Sync {
+    /// Sees to it that [`Operation::run_callback`] is called on the callback thread.
+    fn deliver(&self, operation: Arc<Operation>);
+}
+
+/// The handle that serves an operation, told when a cancellation is asked for.
+pub trait Target: Send + Sync {
+    /// An operation of this handle is to be cancelled: look which.
+    fn cancel_requested(self: Arc<Self>);
+}
+
+/// A place among the operations in flight, given back when it drops.
+pub enum Permit {
+    /// One of the net's counted places.
+    Counted(Arc<AtomicUsize>),
+    /// The one place that each direction of a connection has of its own.
+    Embedded(Arc<Socket>, Half),
+}
+
+impl Permit {
+    /// One of at most `limit` counted places; LIMIT when there is none.
+    pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
+        let take = |used: usize| (used < limit).then_some(used + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(Permit::Counted(Arc::clone(count))),
+            Err(_) => Err(Error::LIMIT),
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        match self {
+            Permit::Counted(count) => {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
+            Permit::Embedded(socket, half) => socket.give_embedded(*half),
+        }
+    }
+}
+
+/// One accepted operation.
+pub struct Operation {
+    /// Listed in the receive loop's mailbox, for its callback.
+    pub listed: AtomicBool,
+    outbox: Arc<dyn Outbox>,
+    cancelled: AtomicBool,
+    done: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Being served.
+    Pending,
+    /// Complete; its callback waits for its turn.
+    Queued,
+    /// Its callback runs.
+    Running,
+    /// Over.
+    Done,
+}
+
+struct State {
+    phase: Phase,
+    outcome: Outcome,
+    callback: Option<Callback>,
+    connection: Option<Arc<Socket>>,
+    target: Option<Weak<dyn Target>>,
+    permit: Option<Permit>,
+    released: bool,
+    waiters: u32,
+}
+
+thread_local! {
+    static CALLBACK_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as one that runs callbacks.
+pub fn enter_callback_thread() {
+    CALLBACK_THREAD.set(true);
+}
+
+/// Whether this thread runs callbacks, of any net: nothing may block here.
+pub fn in_callback() -> bool {
+    // A destructor of a thread that is ending is not a callback.
+    CALLBACK_THREAD.try_with(Cell::get).unwrap_or(false)
+}
+
+impl Operation {
+    /// A new operation, with the callback that is to have its result, or none.
+    pub fn new(outbox: Arc<dyn Outbox>, callback: Option<Callback>) -> Arc<Operation> {
+        let outcome = Outcome {
+            result: Err(Error::PENDING),
+            bytes: 0,
+        };
+        Arc::new(Operation {
+            listed: AtomicBool::new(false),
+            outbox,
+            cancelled: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            state: Mutex::new(State {
+                phase: Phase::Pending,
+                outcome,
+                callback,
+                connection: None,
+                target: None,
+                permit: None,
+                released: false,
+                waiters: 0,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Accepted: it occupies `permit` until it is over, and `target` is told when it is to be cancelled.
+    pub fn accept(&self, permit: Permit, target: Weak<dyn Target>) {
+        let mut state = self.state.lock();
+        state.permit = Some(permit);
+        state.target = Some(target);
+    }
+
+    /// Delivers the result; only the first call counts.
+    pub fn complete(self: &Arc<Self>, result: Result, bytes: usize) {
+        self.finish(Outcome { result, bytes }, None);
+    }
+
+    /// The same for an operation that made a connection.
+    pub fn complete_connected(self: &Arc<Self>, socket: Arc<Socket>) {
+        let outcome = Outcome {
+            result: Ok(()),
+            bytes: 0,
+        };
+        self.finish(outcome, Some(socket));
+    }
+
+    fn finish(self: &Arc<Self>, outcome: Outcome, connection: Option<Arc<Socket>>) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Pending {
+            debug_assert!(false, "an operation completes once");
+            return;
+        }
+        state.outcome = outcome;
+        state.connection = connection;
+        if state.callback.is_some() {
+            state.phase = Phase::Queued;
+            drop(state);
+            self.outbox.deliver(Arc::clone(self));
+        } else {
+            self.over(state);
+        }
+    }
+
+    /// Runs the callback; on the callback thread, once, from the loop's mail.
+    pub fn run_callback(&self) {
+        let mut state = self.state.lock();
+        let Some(callback) = state.callback.take() else {
+            return;
+        };
+        state.phase = Phase::Running;
+        let done = Done {
+            outcome: state.outcome,
+            connection: state.connection.take(),
+        };
+        drop(state);
+        callback(done);
+        self.over(self.state.lock());
+    }
+
+    fn over(&self, mut state: MutexGuard<'_, State>) {
+        state.phase = Phase::Done;
+        let (permit, target) = (state.permit.take(), state.target.take());
+        self.done.store(true, Ordering::Release); // pairs with is_done
+        if state.waiters > 0 {
+            self.changed.notify_all();
+        }
+        drop(state);
+        drop((permit, target));
+    }
+
+    /// Whether it is over, for those who spin before they wait.
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire) // pairs with over
+    }
+
+    /// Waits until the operation is over, at most for `timeout`; `None` is for ever.
+    pub fn wait(&self, timeout: Option<Duration>) -> Waited {
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.state.lock();
+        loop {
+            if state.released {
+                return Waited::Released;
+            }
+            // Its own callback is told the result already, and may ask again.
+            if state.phase == Phase::Done || (state.phase == Phase::Running && in_callback()) {
+                return Waited::Done(state.outcome);
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Waited::Pending;
+            }
+            state.waiters += 1;
+            match left {
+                Some(left) => {
+                    self.changed.wait_for(&mut state, left);
+                }
+                None => self.changed.wait(&mut state),
+            }
+            state.waiters -= 1;
+        }
+    }
+
+    /// Waits for an operation that nobody else can release.
+    pub fn outcome(&self) -> Outcome {
+        match self.wait(None) {
+            Waited::Done(outcome) => outcome,
+            // Not reached: there is no handle through which to release it, and no limit to the wait.
+            Waited::Pending | Waited::Released => Outcome {
+                result: Err(Error::PANIC),
+                bytes: 0,
+            },
+        }
+    }
+
+    /// The connection that the operation made, for its first collector; a callback has had it already.
+    pub fn take_connection(&self) -> Option<Arc<Socket>> {
+        self.state.lock().connection.take()
+    }
+
+    /// Asks for the end of the operation; it may still succeed.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release); // pairs with is_cancelled
+        let target = self.state.lock().target.clone();
+        if let Some(target) = target.and_then(|target| target.upgrade()) {
+            target.cancel_requested();
+        }
+    }
+
+    /// Whether a cancellation was asked for.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire) // pairs with cancel
+    }
+
+    /// Lets go of the operation: an uncollected connection closes, waiters are told. BUSY while the operation is
+    /// unfinished and no callback would ever tell its result.
+    pub fn release(&self) -> Result {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Pending && state.callback.is_none() {
+            return Err(Error::BUSY);
+        }
+        state.released = true;
+        // A callback that is still to come owns the connection; without one it was for the waiter.
+        let unclaimed = match state.phase {
+            Phase::Done => state.connection.take(),
+            Phase::Pending | Phase::Queued | Phase::Running => None,
+        };
+        if state.waiters > 0 {
+            self.changed.notify_all();
+        }
+        drop(state);
+        drop(unclaimed);
+        Ok(())
+    }
+}

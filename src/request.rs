@@ -1,0 +1,226 @@
+#![allow(unsafe_code)] // ring entries name memory by address
+//! One entry of a ring: what it asks for, and all the memory that the kernel borrows for it.
+//!
+//! A loop keeps a request from its submission to its last completion and hands it back then. Invariant: everything an
+//! entry points to is owned by the request, or lent by a caller whose operation completes after the request came back.
+
+use crate::buffer::{POOL_GROUP, ReadBuffer};
+use crate::error::Error;
+use crate::parts::{ENTRY_MAX, Gather, message_of};
+use crate::socket::Socket;
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{opcode, types};
+use socket2::SockAddr;
+use std::sync::Arc;
+
+/// What the kernel is asked for.
+pub enum Request {
+    /// Send a message of several parts.
+    Send {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// The header that names the parts.
+        message: Message,
+        /// Give up at once where the socket takes nothing.
+        one_try: bool,
+    },
+    /// Receive into a caller's memory.
+    Recv {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// Where to.
+        into: Lent,
+        /// Give up at once where there is nothing.
+        one_try: bool,
+    },
+    /// Receive into a pool buffer that the kernel picks when data arrives.
+    RecvPooled {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// Give up at once where there is nothing.
+        one_try: bool,
+    },
+    /// Receive what is there into a private buffer's room.
+    RecvBuffered {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// The buffer, which comes back with the request.
+        buffer: ReadBuffer,
+        /// How much room to offer.
+        room: usize,
+    },
+    /// Wait until there is something to receive.
+    Readable {
+        /// The connection.
+        socket: Arc<Socket>,
+    },
+    /// Receive and forget.
+    Discard {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// Memory that many requests overwrite and nobody reads.
+        scratch: Arc<Scratch>,
+    },
+    /// Take one connection from a listener's backlog.
+    Accept {
+        /// The listener.
+        socket: Arc<Socket>,
+    },
+    /// Connect.
+    Connect {
+        /// The new socket.
+        socket: Arc<Socket>,
+        /// Where to.
+        address: Box<SockAddr>,
+    },
+}
+
+/// Writable memory lent by a caller until the receive completes.
+#[derive(Clone, Copy)]
+pub struct Lent {
+    /// The first byte.
+    pub start: *mut u8,
+    /// How many.
+    pub size: usize,
+}
+
+// SAFETY: a name for memory; the caller of the receive vouches (Stream::recv_async's contract) that any thread may
+// write it until the operation completes.
+unsafe impl Send for Lent {}
+// SAFETY: as above; only the one owner of a stream's receive turn uses it.
+unsafe impl Sync for Lent {}
+
+impl Lent {
+    /// What is left after the first `count` bytes.
+    pub fn after(self, count: usize) -> Lent {
+        Lent {
+            start: self.start.wrapping_add(count),
+            size: self.size - count,
+        }
+    }
+}
+
+/// A message header and the parts that it names, at addresses that do not move.
+pub struct Message {
+    header: Box<libc::msghdr>,
+    parts: Box<[libc::iovec]>,
+}
+
+impl Message {
+    /// A message of what was gathered.
+    pub fn new(gathered: &Gather<'_>) -> Message {
+        let parts: Box<[libc::iovec]> = gathered.parts().into();
+        let header = Box::new(message_of(&parts));
+        Message { header, parts }
+    }
+}
+
+/// Memory for bytes that nobody wants.
+pub struct Scratch(Box<[std::cell::UnsafeCell<u8>]>);
+
+// SAFETY: only the kernel writes it, and nobody ever reads it.
+unsafe impl Sync for Scratch {}
+// SAFETY: as above.
+unsafe impl Send for Scratch {}
+
+impl Scratch {
+    /// 64 KiB, as much as one receive usually finds.
+    pub fn new() -> Arc<Scratch> {
+        let bytes = vec![0u8; 64 << 10].into_iter().map(std::cell::UnsafeCell::new);
+        Arc::new(Scratch(bytes.collect()))
+    }
+}
+
+impl Request {
+    /// The ring entry, valid while the request lives.
+    pub fn entry(&mut self) -> Entry {
+        match self {
+            Request::Send { socket, message, one_try } => {
+                let fd = types::Fd(socket.fd());
+                match &*message.parts {
+                    // One part needs no header, which the kernel would copy and keep.
+                    [part] => opcode::Send::new(fd, part.iov_base.cast_const().cast(), part.iov_len as u32)
+                        .flags(send_flags(*one_try))
+                        .build(),
+                    _ => opcode::SendMsg::new(fd, &raw const *message.header)
+                        .flags(send_flags(*one_try) as u32)
+                        .build(),
+                }
+            }
+            Request::Recv { socket, into, one_try } => {
+                let size = into.size.min(ENTRY_MAX) as u32;
+                opcode::Recv::new(types::Fd(socket.fd()), into.start, size)
+                    .flags(recv_flags(*one_try))
+                    .build()
+            }
+            Request::RecvPooled { socket, one_try } => {
+                let null = std::ptr::null_mut();
+                opcode::Recv::new(types::Fd(socket.fd()), null, 0) // 0: as much as the buffer takes
+                    .flags(recv_flags(*one_try))
+                    .buf_group(POOL_GROUP)
+                    .build()
+                    .flags(Flags::BUFFER_SELECT)
+            }
+            Request::RecvBuffered { socket, buffer, room } => {
+                let (start, size) = buffer.room(*room);
+                let size = size.min(ENTRY_MAX) as u32;
+                opcode::Recv::new(types::Fd(socket.fd()), start, size)
+                    .flags(recv_flags(true))
+                    .build()
+            }
+            Request::Readable { socket } => {
+                opcode::PollAdd::new(types::Fd(socket.fd()), libc::POLLIN as u32).build()
+            }
+            Request::Discard { socket, scratch } => {
+                let start = scratch.0.as_ptr().cast_mut().cast();
+                opcode::Recv::new(types::Fd(socket.fd()), start, scratch.0.len() as u32).build()
+            }
+            Request::Accept { socket } => {
+                let null = std::ptr::null_mut();
+                opcode::Accept::new(types::Fd(socket.fd()), null, std::ptr::null_mut())
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build()
+            }
+            Request::Connect { socket, address } => {
+                let size = address.len();
+                opcode::Connect::new(types::Fd(socket.fd()), address.as_ptr().cast(), size).build()
+            }
+        }
+    }
+}
+
+// Never MSG_WAITALL on an entry that may stay in flight: after about 127 wake-ups the kernel would move it to a worker
+// thread, where it cannot be cancelled. The owner submits the rest again instead.
+fn send_flags(one_try: bool) -> i32 {
+    libc::MSG_NOSIGNAL | if one_try { libc::MSG_DONTWAIT } else { 0 }
+}
+
+fn recv_flags(one_try: bool) -> i32 {
+    if one_try { libc::MSG_DONTWAIT } else { 0 }
+}
+
+/// What a completion's result means to the owner of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// So many bytes, or success.
+    Count(usize),
+    /// Nothing came of it; ask again if it is still wanted.
+    Again,
+    /// One try was asked for, and nothing could be done.
+    WouldBlock,
+    /// It failed.
+    Failed(Error),
+}
+
+impl Meaning {
+    /// Reads a completion's result; a fault of a connection is stored in `socket` for its other half.
+    pub fn of(result: i32, socket: &Socket) -> Meaning {
+        match -result {
+            ..=0 => Meaning::Count(result as usize),
+            // ENOBUFS: the pool was empty for a moment; its buffers come back within the round.
+            libc::ECANCELED | libc::EINTR | libc::ENOBUFS => Meaning::Again,
+            libc::EAGAIN => Meaning::WouldBlock,
+            errno => Meaning::Failed(socket.fail(errno)),
+        }
+    }
+}

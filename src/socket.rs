@@ -1,0 +1,331 @@
+#![allow(unsafe_code)] // send, recv, ioctl and getsockopt on memory that the callers name
+//! One TCP descriptor: its options, the calls made on it directly, and the error that both halves share.
+//!
+//! Shared by the two halves of a connection and by every request in flight, so that the descriptor closes after the
+//! last of them. Invariant: no error that the kernel reported once is forgotten; the half that did not see it learns
+//! it here.
+
+use crate::error::{Error, Result};
+use crate::parts::{EMPTY_PART, ENTRY_MAX, Gather, PARTS_MAX, Parts, message_of};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
+use crate::sync::Mutex;
+use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// What is set on every socket of a net.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// TCP_NODELAY; `None` leaves the system's.
+    pub nodelay: Option<bool>,
+    /// The idle time before the first keepalive probe.
+    pub keepalive: Option<Duration>,
+    /// SO_SNDBUF in bytes; 0 leaves the system's.
+    pub send_buffer: usize,
+    /// SO_RCVBUF in bytes; 0 leaves the system's.
+    pub recv_buffer: usize,
+}
+
+/// One of the two directions of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// What the sink sends.
+    Send = 0,
+    /// What the stream receives.
+    Recv = 1,
+}
+
+/// What one try of the kernel gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// So many bytes; for a receive never 0.
+    Bytes(usize),
+    /// Nothing now.
+    WouldBlock,
+    /// The other side has ended its stream.
+    End,
+    /// The connection is broken.
+    Failed(Error),
+}
+
+/// A TCP socket, closed when the last owner lets go.
+pub struct Socket {
+    socket: socket2::Socket,
+    error: AtomicI32,
+    fin_sent: AtomicBool,
+    reset: AtomicBool,
+    open_halves: AtomicU8,
+    embedded: [AtomicBool; 2],
+}
+
+/// Called when a descriptor may have become free; see [`when_descriptor_closes`].
+type Hook = Box<dyn FnOnce() + Send>;
+static STARVED: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
+static STARVED_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `hook` once, when the next socket of this process closes.
+pub fn when_descriptor_closes(hook: Hook) {
+    STARVED.lock().push(hook);
+    STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Socket {
+    /// A new, unconnected socket for `address`'s family.
+    pub fn new(address: &SocketAddr, options: &Options) -> Result<Socket> {
+        let domain = Domain::for_address(*address);
+        let kind = Type::STREAM.cloexec();
+        let socket = socket2::Socket::new_raw(domain, kind, Some(Protocol::TCP)).map_err(to_error)?;
+        let socket = Socket::wrap(socket);
+        socket.apply(options).map_err(to_error)?;
+        Ok(socket)
+    }
+
+    /// A listening socket. The sockets that it accepts inherit `options`.
+    pub fn listen(address: &SocketAddr, backlog: u32, reuse_port: bool, options: &Options) -> Result<Socket> {
+        let socket = Socket::new(address, options)?;
+        let listen = || -> io::Result<()> {
+            socket.socket.set_reuse_address(true)?;
+            if reuse_port {
+                socket.socket.set_reuse_port(true)?;
+            }
+            socket.socket.bind(&SockAddr::from(*address))?;
+            socket.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+        };
+        listen().map_err(to_error)?;
+        Ok(socket)
+    }
+
+    /// Takes over a connected descriptor that an accept has made.
+    pub fn accepted(fd: OwnedFd) -> Socket {
+        Socket::wrap(socket2::Socket::from(fd))
+    }
+
+    /// The same from the number in a completion.
+    ///
+    /// # Safety
+    /// `fd` is an open descriptor that nobody else owns.
+    pub unsafe fn from_completion(fd: RawFd) -> Socket {
+        // SAFETY: the caller passes ownership on.
+        Socket::accepted(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    fn wrap(socket: socket2::Socket) -> Socket {
+        Socket {
+            socket,
+            error: AtomicI32::new(0),
+            fin_sent: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            open_halves: AtomicU8::new(2),
+            embedded: [AtomicBool::new(false), AtomicBool::new(false)],
+        }
+    }
+
+    fn apply(&self, options: &Options) -> io::Result<()> {
+        if let Some(on) = options.nodelay {
+            self.socket.set_tcp_nodelay(on)?;
+        }
+        if let Some(idle) = options.keepalive {
+            let seconds = idle.as_millis().div_ceil(1000).clamp(1, 32_767) as u64;
+            let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(seconds));
+            self.socket.set_tcp_keepalive(&keepalive)?;
+        }
+        if options.send_buffer > 0 {
+            self.socket.set_send_buffer_size(options.send_buffer)?;
+        }
+        if options.recv_buffer > 0 {
+            self.socket.set_recv_buffer_size(options.recv_buffer)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptor's number, for ring entries of requests that hold this socket.
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// The own address.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// The other side's address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.socket.peer_addr().ok()?.as_socket()
+    }
+
+    /// Offers `parts`, from byte `skip` on, to the kernel without waiting.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable during the call.
+    pub unsafe fn try_send(&self, parts: &Parts, skip: usize) -> Tried {
+        let result = match parts {
+            Parts::One(data, size) => {
+                let size = (size - skip).min(ENTRY_MAX);
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                // SAFETY: the caller vouches for the memory; skip is within it.
+                unsafe { libc::send(self.fd(), data.add(skip).cast(), size, flags) }
+            }
+            Parts::Many(_) => {
+                let mut vectors = [EMPTY_PART; PARTS_MAX];
+                let mut gathered = Gather::new(&mut vectors);
+                gathered.add(parts, skip);
+                // SAFETY: the vectors name the caller's memory and live on this stack.
+                return unsafe { self.try_send_gathered(gathered.parts()) };
+            }
+        };
+        self.sent(result)
+    }
+
+    /// Offers gathered parts to the kernel without waiting.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable during the call.
+    pub unsafe fn try_send_gathered(&self, parts: &[libc::iovec]) -> Tried {
+        let message = message_of(parts);
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
+        self.sent(unsafe { libc::sendmsg(self.fd(), &message, flags) })
+    }
+
+    fn sent(&self, result: isize) -> Tried {
+        match result {
+            0.. => Tried::Bytes(result as usize),
+            _ => match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
+                errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
+            },
+        }
+    }
+
+    /// Asks the kernel for bytes without waiting.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable during the call and `size` is not 0.
+    pub unsafe fn try_recv(&self, into: *mut u8, size: usize) -> Tried {
+        // SAFETY: the caller vouches for the memory.
+        let result = unsafe { libc::recv(self.fd(), into.cast(), size.min(ENTRY_MAX), libc::MSG_DONTWAIT) };
+        match result {
+            1.. => Tried::Bytes(result as usize),
+            0 => self.received_end(),
+            _ => match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
+                errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
+            },
+        }
+    }
+
+    /// What a receive of 0 bytes means: after a reset one half consumes the error, and the other reads 0.
+    pub fn received_end(&self) -> Tried {
+        if let Some(error) = self.error() {
+            return Tried::Failed(error);
+        }
+        // After a FIN of ours the state may be TCP_CLOSE in all order; before it, that means a reset.
+        if !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
+            return Tried::Failed(self.fail(libc::ECONNRESET));
+        }
+        Tried::End
+    }
+
+    fn is_dead(&self) -> bool {
+        const TCP_CLOSE: u8 = 7;
+        // SAFETY: tcp_info is plain numbers, for which zeroes are valid.
+        let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+        let mut size = mem::size_of_val(&info) as libc::socklen_t;
+        let into = (&raw mut info).cast();
+        // SAFETY: `into` and `size` describe the local above.
+        let result = unsafe { libc::getsockopt(self.fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
+        result == 0 && info.tcpi_state == TCP_CLOSE
+    }
+
+    /// Stores the error for the half that did not see it; the first one stays. Returns the one that counts.
+    pub fn fail(&self, errno: i32) -> Error {
+        let error = Error::from_errno(errno);
+        match self.error.compare_exchange(0, error.code(), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => error,
+            Err(first) => Error::from_errno(-first),
+        }
+    }
+
+    /// The error that either half met.
+    pub fn error(&self) -> Option<Error> {
+        match self.error.load(Ordering::Acquire) {
+            0 => None,
+            code => Some(Error::from_errno(-code)),
+        }
+    }
+
+    /// Ends the own direction in order: FIN after everything sent.
+    pub fn shutdown_send(&self) {
+        self.fin_sent.store(true, Ordering::Release);
+        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Ends a listener, also for forked children that hold the descriptor.
+    pub fn shutdown_listener(&self) {
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Resets the connection at once, in spite of forked children that hold the descriptor.
+    ///
+    /// connect(2) to AF_UNSPEC disconnects with a RST and ends every operation in flight. After shutdown(2) the peer
+    /// would see an end of stream instead, and SO_LINGER acts only at the last close.
+    pub fn reset(&self) {
+        self.reset.store(true, Ordering::Release);
+        // SAFETY: a sockaddr is plain numbers, for which zeroes are valid; AF_UNSPEC is 0.
+        let unspecified: libc::sockaddr = unsafe { mem::zeroed() };
+        let size = mem::size_of_val(&unspecified) as libc::socklen_t;
+        // SAFETY: the address is the local above.
+        unsafe { libc::connect(self.fd(), &unspecified, size) };
+    }
+
+    /// Whether [`Socket::reset`] was called.
+    pub fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Acquire)
+    }
+
+    /// The bytes that the peer has not acknowledged yet, a FIN counting as one.
+    pub fn unacknowledged(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) stores one int.
+        let result = unsafe { libc::ioctl(self.fd(), libc::TIOCOUTQ, &mut bytes) };
+        if result == 0 { bytes.max(0) as usize } else { 0 }
+    }
+
+    /// One half is done with the socket; true for the last one.
+    pub fn half_closed(&self) -> bool {
+        self.open_halves.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Takes the one operation that each direction has without asking the net; false while it is in use.
+    pub fn take_embedded(&self, half: Half) -> bool {
+        !self.embedded[half as usize].swap(true, Ordering::AcqRel)
+    }
+
+    /// Gives the direction's own operation back.
+    pub fn give_embedded(&self, half: Half) {
+        self.embedded[half as usize].store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // A connection that nobody collected, or a loop's last resort: a forked child may still hold the descriptor,
+        // and close(2) alone would send no FIN then.
+        if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
+            let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        }
+        if STARVED_COUNT.load(Ordering::Relaxed) > 0 {
+            let hooks = mem::take(&mut *STARVED.lock());
+            STARVED_COUNT.fetch_sub(hooks.len(), Ordering::Relaxed);
+            hooks.into_iter().for_each(|hook| hook());
+        }
+    }
+}
+
+/// The error of a failed socket call.
+pub fn to_error(error: io::Error) -> Error {
+    Error::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL))
+}
