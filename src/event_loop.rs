@@ -1,0 +1,667 @@
+#![allow(unsafe_code)] // entries name memory, eventfd and signal masks are C calls
+//! One loop: a thread with a ring of its own, a mailbox, deadlines, and requests in flight.
+//!
+//! A net has two of them, one for sends and one for receives; nothing here knows which is which. What a loop does is
+//! to carry results, moments and mail to [`Service`]s, which are the handles' state machines. One round of
+//! [`EventLoop::run`]:
+//!
+//! 1. reap: each completion that was there when the round began goes to the owner of its request;
+//! 2. expire: owners whose deadline has passed are told;
+//! 3. take mail: those who were posted are served; an operation's service is its callback;
+//! 4. end the round: what callbacks collected to be done together is done;
+//! 5. sleep: submit, and wait for a completion, a deadline or mail.
+//!
+//! Invariant: a request's memory belongs to this table from its submission to its last completion.
+
+use crate::buffer::{BufferPool, PoolBuffer};
+use crate::completion::{Operation, Outbox};
+use crate::deadlines::{Deadlines, Timer};
+use crate::error::{Error, Result};
+use crate::mailbox::{Listed, Mailbox};
+use crate::request::{Request, Scratch};
+use crate::ring::{Completion, Features, Ring, Wait};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use io_uring::{opcode, types};
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::{self, ManuallyDrop};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
+pub trait Service: Listed + Send + Sync {
+    /// It was posted: somebody changed its state.
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop);
+    /// A request of its is over, and here is its memory again.
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped);
+    /// A moment that it armed its timer for has come.
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop);
+    /// The round in which it asked for [`LoopHandle::at_round_end`] is over.
+    fn end_round(self: Arc<Self>);
+    /// One of the calls above panicked: end whatever it serves.
+    fn fail(self: Arc<Self>);
+}
+
+/// What a request came to.
+pub struct Reaped {
+    /// A count, or an errno below zero.
+    pub result: i32,
+    /// The pool buffer with the bytes, where the kernel picked one.
+    pub buffer: Option<PoolBuffer>,
+}
+
+/// Names a request in flight; never reused for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+/// What others know of a loop.
+pub struct LoopHandle {
+    mailbox: Mailbox<dyn Service>,
+    eventfd: OwnedFd,
+    quit: AtomicBool,
+    dead: AtomicBool,
+    /// What the loop has done so far, for statistics.
+    pub counters: Counters,
+}
+
+/// Statistics; each written by the loop alone, except for `wakes`.
+#[derive(Default)]
+pub struct Counters {
+    /// Calls of io_uring_enter.
+    pub enters: AtomicU64,
+    /// Entries submitted.
+    pub entries: AtomicU64,
+    /// Completions reaped.
+    pub completions: AtomicU64,
+    /// Wake-ups by others.
+    pub wakes: AtomicU64,
+    /// Callbacks of operations run.
+    pub callbacks: AtomicU64,
+}
+
+/// How a loop is set up.
+pub struct Setup {
+    /// The thread's name.
+    pub name: &'static str,
+    /// Places in the ring.
+    pub entries: u32,
+    /// Kernel features to use where they are there.
+    pub features: Features,
+    /// Whether it lends receive buffers to the kernel, and runs callbacks.
+    pub receives: bool,
+    /// The CPU to stay on.
+    pub cpu: Option<usize>,
+    /// Where its log events go.
+    pub dispatch: Option<tracing::Dispatch>,
+    /// Called on the loop's thread when the loop has died and fails everything from now on.
+    pub died: Box<dyn FnOnce() + Send>,
+}
+
+thread_local! {
+    // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
+    static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
+    static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl LoopHandle {
+    /// The outside of a loop that is to be started.
+    pub fn new() -> Result<Arc<LoopHandle>> {
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(Error::last_os());
+        }
+        Ok(Arc::new(LoopHandle {
+            mailbox: Mailbox::new(),
+            // SAFETY: just made, and nobody else knows it.
+            eventfd: unsafe { OwnedFd::from_raw_fd(fd) },
+            quit: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            counters: Counters::default(),
+        }))
+    }
+
+    /// Has `service` served on the loop's thread, soon and at least once after this call. Cannot fail.
+    pub fn post(&self, service: Arc<dyn Service>) {
+        if self.mailbox.post(service) {
+            self.wake();
+        }
+    }
+
+    /// Ends the loop once it has nothing in flight and no mail.
+    pub fn quit(&self) {
+        self.quit.store(true, Ordering::Release);
+        if self.mailbox.nudge() {
+            self.wake();
+        }
+    }
+
+    /// Whether the loop has died: what it is asked for fails.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Whether this is the loop's own thread.
+    pub fn is_current(&self) -> bool {
+        CURRENT.get() == std::ptr::from_ref(self)
+    }
+
+    /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
+    pub fn at_round_end(&self, service: Arc<dyn Service>) {
+        debug_assert!(self.is_current(), "only callbacks have a round");
+        ROUND.with_borrow_mut(|round| round.push(service));
+    }
+
+    fn wake(&self) {
+        self.counters.wakes.fetch_add(1, Ordering::Relaxed);
+        let one = 1u64;
+        // It can fail only where the counter is about to overflow, and then the loop has been woken often enough.
+        // SAFETY: eight bytes of a local.
+        unsafe { libc::write(self.eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+}
+
+impl Outbox for LoopHandle {
+    fn deliver(&self, operation: Arc<Operation>) {
+        self.post(operation);
+    }
+}
+
+impl Listed for Operation {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+/// A complete operation in the mail: what is left to do is its callback.
+impl Service for Operation {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        event_loop.count_callback();
+        self.run_callback();
+    }
+
+    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+        unreachable!("an operation submits no requests; its handle does");
+    }
+
+    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("an operation arms no timers; its handle does");
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("an operation collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {} // its callback has had its one call
+}
+
+/// One loop, on its own thread.
+pub struct EventLoop {
+    handle: Arc<LoopHandle>,
+    ring: Option<Ring>,
+    // After the ring, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
+    requests: Requests,
+    pool: Option<Rc<BufferPool>>,
+    deadlines: Deadlines<Arc<dyn Service>>,
+    now: Instant,
+    refused: Vec<RequestId>,
+    completions: Vec<Completion>,
+    mail: Vec<Arc<dyn Service>>,
+    callbacks: u64,
+    reaped: u64,
+    features: Features,
+    scratch: Option<Arc<Scratch>>,
+}
+
+const WAKE: u64 = u64::MAX;
+const CANCEL: u64 = u64::MAX - 1;
+
+/// A pool of 2 MiB: small enough to stay in cache, large enough for the burst that one enter reaps.
+const POOL_BUFFERS: u16 = 128;
+const POOL_BUFFER_SIZE: usize = 16 << 10;
+
+impl EventLoop {
+    /// Starts the loop's thread. Returns once its ring is there, with what the ring can do, or the errno of the
+    /// failure.
+    pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(JoinHandle<()>, Features)> {
+        let (report, started) = crossbeam_channel::bounded(1);
+        let handle = Arc::clone(handle);
+        let _blocked = SignalsBlocked::new();
+        let thread = std::thread::Builder::new().name(setup.name.into()).spawn(move || {
+            if let Some(cpu) = setup.cpu
+                && let Err(error) = pin(cpu)
+            {
+                let _ = report.send(Err(error));
+                return;
+            }
+            let mut event_loop = match EventLoop::new(handle, &setup) {
+                Ok(event_loop) => event_loop,
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                    return;
+                }
+            };
+            if setup.receives {
+                crate::completion::enter_callback_thread();
+            }
+            let _ = report.send(Ok(event_loop.features));
+            let _logging = setup.dispatch.as_ref().map(tracing::dispatcher::set_default);
+            event_loop.run_to_the_end(setup.died);
+        })?;
+        match started.recv() {
+            Ok(Ok(features)) => Ok((thread, features)),
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                Err(error)
+            }
+            Err(_) => {
+                let _ = thread.join();
+                Err(io::Error::other("the loop's thread panicked at its start"))
+            }
+        }
+    }
+
+    fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
+        let mut ring = Ring::new(setup.entries, setup.features)?;
+        let pool = if setup.receives { EventLoop::lend_pool(&mut ring) } else { None };
+        CURRENT.set(Arc::as_ptr(&handle));
+        let features = ring.features();
+        let mut event_loop = EventLoop {
+            handle,
+            ring: Some(ring),
+            requests: Requests::default(),
+            pool,
+            deadlines: Deadlines::new(),
+            now: Instant::now(),
+            refused: Vec::new(),
+            completions: Vec::new(),
+            mail: Vec::new(),
+            callbacks: 0,
+            reaped: 0,
+            features,
+            scratch: None,
+        };
+        event_loop.watch_eventfd();
+        Ok(event_loop)
+    }
+
+    /// The largest pool that locked memory allows; none where the kernel has no buffer rings.
+    fn lend_pool(ring: &mut Ring) -> Option<Rc<BufferPool>> {
+        if !ring.wants(Features::BUFFER_RING) {
+            return None;
+        }
+        for count in [POOL_BUFFERS, POOL_BUFFERS / 8] {
+            let Ok(pool) = BufferPool::new(count, POOL_BUFFER_SIZE) else {
+                continue;
+            };
+            // SAFETY: EventLoop drops its ring before its pool.
+            if unsafe { ring.register_pool(&pool) }.is_ok() {
+                return Some(Rc::new(pool));
+            }
+        }
+        None
+    }
+
+    /// What a loop of such a ring could use, its pool included.
+    pub fn probe_features(mut ring: Ring) -> Features {
+        let pool = EventLoop::lend_pool(&mut ring);
+        let features = ring.features();
+        drop(ring); // before the pool that it may have borrowed
+        drop(pool);
+        features
+    }
+
+    fn watch_eventfd(&mut self) {
+        let fd = types::Fd(self.handle.eventfd.as_raw_fd());
+        // Edge triggered: each write to the eventfd is one completion, and nobody needs to read it.
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(WAKE);
+        if let Some(ring) = &mut self.ring {
+            // SAFETY: the entry points to nothing.
+            unsafe { ring.push(entry) };
+        }
+    }
+
+    /// The moment at which this part of the round began.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Whether the kernel can pick a buffer of the loop's pool.
+    pub fn has_pool(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Memory to receive into what nobody wants.
+    pub fn scratch(&mut self) -> Arc<Scratch> {
+        Arc::clone(self.scratch.get_or_insert_with(Scratch::new))
+    }
+
+    /// Gives a request to the kernel. [`Service::finished`] of `owner` brings it back, exactly once.
+    pub fn submit(&mut self, owner: Arc<dyn Service>, request: Request) -> RequestId {
+        let (id, request) = self.requests.insert(owner, request);
+        match &mut self.ring {
+            Some(ring) => {
+                let entry = request.entry().user_data(id.0);
+                // SAFETY: the request owns what the entry points to, or its owner's operation lends it until the
+                // request comes back (request.rs); the table keeps the request until its completion.
+                unsafe { ring.push(entry) };
+            }
+            None => self.refused.push(id),
+        }
+        id
+    }
+
+    /// Asks the kernel to end a request early. It still completes, perhaps with success.
+    pub fn cancel(&mut self, id: RequestId) {
+        if let Some(ring) = &mut self.ring {
+            let entry = opcode::AsyncCancel::new(id.0).build().user_data(CANCEL);
+            // SAFETY: the entry points to nothing.
+            unsafe { ring.push(entry) };
+        }
+    }
+
+    /// Has `owner` told at `when` or earlier; see [`Deadlines::arm`].
+    pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> Arc<dyn Service>) {
+        self.deadlines.arm(timer, when, owner);
+    }
+
+    /// Forgets the timer.
+    pub fn disarm(&mut self, timer: &mut Timer) {
+        self.deadlines.disarm(timer);
+    }
+
+    /// A callback is about to run.
+    pub fn count_callback(&mut self) {
+        self.callbacks += 1;
+    }
+
+    fn run_to_the_end(&mut self, died: Box<dyn FnOnce() + Send>) {
+        match catch_unwind(AssertUnwindSafe(|| self.run())) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::error!("the loop's ring failed: {error}"),
+            Err(_) => tracing::error!("the loop panicked"),
+        }
+        self.die();
+        died();
+        // Without a ring every request is refused, so nothing can fail here that could fail again.
+        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
+    }
+
+    /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].
+    fn run(&mut self) -> io::Result<()> {
+        loop {
+            self.now = Instant::now();
+            self.reap();
+            self.expire();
+            self.take_mail();
+            self.end_round();
+            if self.is_finished() {
+                return Ok(());
+            }
+            self.sleep()?;
+        }
+    }
+
+    fn is_finished(&mut self) -> bool {
+        // Asleep means that no mail is left; a later poster would wake a loop that is gone, which harms nobody.
+        self.handle.quit.load(Ordering::Acquire) && self.requests.is_empty() && self.handle.mailbox.sleep()
+    }
+
+    /// Step 1.
+    fn reap(&mut self) {
+        let mut completions = mem::take(&mut self.completions);
+        if let Some(ring) = &mut self.ring {
+            ring.reap(&mut completions);
+        }
+        let refused = self.refused.drain(..).map(|id| Completion {
+            user_data: id.0,
+            result: -libc::EIO,
+            flags: 0,
+        });
+        completions.extend(refused);
+        self.reaped += completions.len() as u64;
+        for completion in completions.drain(..) {
+            match completion.user_data {
+                WAKE if !completion.more() => self.watch_eventfd(),
+                WAKE | CANCEL => {}
+                id => self.finish(RequestId(id), completion),
+            }
+        }
+        self.completions = completions;
+    }
+
+    fn finish(&mut self, id: RequestId, completion: Completion) {
+        let Some((owner, request)) = self.requests.remove(id) else {
+            debug_assert!(false, "a completion without a request");
+            return;
+        };
+        let buffer = match (completion.buffer(), &self.pool) {
+            (Some(buffer), Some(pool)) => {
+                let size = completion.result.max(0) as usize;
+                Some(PoolBuffer::new(pool, buffer, size))
+            }
+            _ => None,
+        };
+        let reaped = Reaped {
+            result: completion.result,
+            buffer,
+        };
+        self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
+    }
+
+    /// Step 2.
+    fn expire(&mut self) {
+        while let Some(owner) = self.deadlines.pop_due(self.now) {
+            self.guarded(owner, |owner, this| owner.expire(this));
+        }
+    }
+
+    /// Step 3.
+    fn take_mail(&mut self) {
+        let mut mail = mem::take(&mut self.mail);
+        self.handle.mailbox.take(&mut mail);
+        for service in mail.drain(..) {
+            Mailbox::unlist(&*service);
+            self.guarded(service, |service, this| service.serve(this));
+        }
+        self.mail = mail;
+    }
+
+    /// Step 4.
+    fn end_round(&mut self) {
+        let mut round = ROUND.take();
+        for service in round.drain(..) {
+            self.guarded(service, |service, _| service.end_round());
+        }
+        ROUND.with_borrow_mut(|next| {
+            if next.is_empty() {
+                *next = round; // its memory is of use again
+            }
+        });
+    }
+
+    /// Step 5.
+    fn sleep(&mut self) -> io::Result<()> {
+        self.publish();
+        let wait = if !self.refused.is_empty() || !self.handle.mailbox.sleep() {
+            Wait::No
+        } else {
+            match self.deadlines.next() {
+                None => Wait::Forever,
+                Some(when) => match when.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => Wait::No,
+                    time => Wait::For(time),
+                },
+            }
+        };
+        let Some(ring) = &mut self.ring else {
+            self.sleep_without_ring(wait);
+            return Ok(());
+        };
+        if wait == Wait::No && !ring.has_work() {
+            return Ok(());
+        }
+        ring.enter(wait)
+    }
+
+    fn sleep_without_ring(&self, wait: Wait) {
+        let milliseconds = match wait {
+            Wait::No => 0,
+            Wait::Forever => -1,
+            Wait::For(time) => i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX),
+        };
+        let mut poll = libc::pollfd {
+            fd: self.handle.eventfd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut count = 0u64;
+        // SAFETY: one pollfd and eight bytes, both locals.
+        unsafe {
+            libc::poll(&mut poll, 1, milliseconds);
+            libc::read(poll.fd, (&raw mut count).cast(), 8);
+        }
+    }
+
+    /// One service's panic ends what that service serves, not the loop.
+    fn guarded(&mut self, service: Arc<dyn Service>, call: impl FnOnce(Arc<dyn Service>, &mut EventLoop)) {
+        let again = Arc::clone(&service);
+        if catch_unwind(AssertUnwindSafe(|| call(service, self))).is_err() {
+            tracing::error!("a handle's state machine panicked; the handle is ended");
+            let _ = catch_unwind(AssertUnwindSafe(|| again.fail()));
+        }
+    }
+
+    /// The ring cannot be used any more: take back from the kernel what it will give, and fail the rest.
+    fn die(&mut self) {
+        self.handle.dead.store(true, Ordering::Release);
+        let Some(mut ring) = self.ring.take() else {
+            return;
+        };
+        ring.cancel_all(Duration::from_secs(1));
+        let mut completions = Vec::new();
+        let _ = ring.enter(Wait::No);
+        ring.reap(&mut completions);
+        drop(ring);
+        for completion in completions {
+            if completion.user_data < CANCEL {
+                let failed = Completion {
+                    result: completion.result.min(-libc::EIO),
+                    flags: 0,
+                    ..completion
+                };
+                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(RequestId(completion.user_data), failed)));
+            }
+        }
+        // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
+        // cannot be, but its operation must not hang.
+        self.refused.extend(self.requests.ids());
+        if let Some(pool) = self.pool.take() {
+            let _ = ManuallyDrop::new(pool);
+        }
+    }
+
+    fn publish(&mut self) {
+        let counters = &self.handle.counters;
+        let (enters, entries) = self.ring.as_ref().map_or((0, 0), Ring::counts);
+        counters.enters.store(enters, Ordering::Relaxed);
+        counters.entries.store(entries, Ordering::Relaxed);
+        counters.completions.store(self.reaped, Ordering::Relaxed);
+        counters.callbacks.store(self.callbacks, Ordering::Relaxed);
+    }
+}
+
+/// The requests in flight: slots with generations, so that an identifier is never that of another request.
+#[derive(Default)]
+struct Requests {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+struct Slot {
+    generation: u32,
+    content: Option<(Arc<dyn Service>, Request)>,
+}
+
+impl Requests {
+    fn insert(&mut self, owner: Arc<dyn Service>, request: Request) -> (RequestId, &mut Request) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                content: None,
+            });
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        let id = RequestId(u64::from(slot.generation) << 32 | u64::from(index));
+        let content = slot.content.insert((owner, request));
+        (id, &mut content.1)
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
+        let (generation, index) = ((id.0 >> 32) as u32, id.0 as u32);
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation != generation {
+            return None;
+        }
+        let content = slot.content.take()?;
+        // The two identifiers above are never made: a slot is retired before its generations are used up.
+        slot.generation += 1;
+        if slot.generation < u32::MAX {
+            self.free.push(index);
+        }
+        Some(content)
+    }
+
+    fn ids(&self) -> Vec<RequestId> {
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.content.is_some());
+        live.map(|(index, slot)| RequestId(u64::from(slot.generation) << 32 | index as u64)).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len() || self.slots.iter().all(|slot| slot.content.is_none())
+    }
+}
+
+fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: a cpu_set_t is plain numbers, for which zeroes are valid.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: the CPU is within the set, a local.
+    let result = unsafe {
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Blocks every signal in this thread, and in the threads that it starts meanwhile: a host's handlers must not run on
+/// a loop's thread.
+pub struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    /// Blocks them until the value drops.
+    pub fn new() -> SignalsBlocked {
+        // SAFETY: signal sets are plain numbers, and both are locals.
+        unsafe {
+            let mut all: libc::sigset_t = mem::zeroed();
+            let mut before: libc::sigset_t = mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            SignalsBlocked(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set that was in force before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}

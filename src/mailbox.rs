@@ -1,0 +1,180 @@
+//! What a loop is told by others, and when it must be woken for it.
+//!
+//! A mailbox lists those who want service, each at most once, so that mail cannot fail and needs no bound of its own.
+//! Invariant: mail that was posted is either taken before the loop sleeps, or its poster is told to wake the loop.
+//! Both rest on one lock around the list and the "asleep" flag; there are no fences to get wrong.
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
+
+/// Something that can stand in a mailbox.
+pub trait Listed {
+    /// Set while it stands there.
+    fn listed(&self) -> &AtomicBool;
+}
+
+/// The mail of one loop.
+pub struct Mailbox<T: ?Sized> {
+    inner: Mutex<Inner<T>>,
+}
+
+struct Inner<T: ?Sized> {
+    list: Vec<Arc<T>>,
+    asleep: bool,
+}
+
+impl<T: ?Sized + Listed> Mailbox<T> {
+    /// An empty mailbox of a loop that is awake.
+    pub fn new() -> Self {
+        Mailbox {
+            inner: Mutex::new(Inner {
+                list: Vec::new(),
+                asleep: false,
+            }),
+        }
+    }
+
+    /// Lists `item`, unless it stands there already. True: the loop is asleep and the caller must wake it.
+    #[must_use]
+    pub fn post(&self, item: Arc<T>) -> bool {
+        // Set already: the loop has not yet cleared it, and serves what was changed before this call. The two
+        // read-modify-writes are ordered, and Release here pairs with Acquire in `unlist`.
+        if item.listed().swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let mut inner = self.inner.lock();
+        inner.list.push(item);
+        std::mem::replace(&mut inner.asleep, false)
+    }
+
+    /// Wakes without mail. True: the loop is asleep and the caller must wake it.
+    #[must_use]
+    pub fn nudge(&self) -> bool {
+        std::mem::replace(&mut self.inner.lock().asleep, false)
+    }
+
+    /// Moves all mail to `into`, in the order of its posting. The loop is awake from now on.
+    pub fn take(&self, into: &mut Vec<Arc<T>>) {
+        let mut inner = self.inner.lock();
+        inner.asleep = false;
+        if into.is_empty() {
+            std::mem::swap(&mut inner.list, into);
+        } else {
+            into.append(&mut inner.list);
+        }
+    }
+
+    /// Clears the mark of an item that is about to be served: from now on it may be listed anew.
+    pub fn unlist(item: &T) {
+        item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
+    }
+
+    /// Falls asleep, unless there is mail. True: asleep, and the next poster wakes the loop.
+    #[must_use]
+    pub fn sleep(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.asleep = inner.list.is_empty();
+        inner.asleep
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::atomic::AtomicU32;
+    use crate::sync::{Condvar, Mutex};
+    use loom::thread;
+
+    struct Item {
+        listed: AtomicBool,
+        wanted: AtomicU32,
+    }
+
+    impl Listed for Item {
+        fn listed(&self) -> &AtomicBool {
+            &self.listed
+        }
+    }
+
+    struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    /// Two posters ask for service twice in all; the loop serves both requests although it may be asleep, and no
+    /// request is lost between "is there mail" and "asleep".
+    #[test]
+    fn no_wake_up_is_lost() {
+        loom::model(|| {
+            let mailbox = Arc::new(Mailbox::<Item>::new());
+            let bell = Arc::new(Bell {
+                rung: Mutex::new(false),
+                changed: Condvar::new(),
+            });
+            let item = Arc::new(Item {
+                listed: AtomicBool::new(false),
+                wanted: AtomicU32::new(0),
+            });
+            let posters: Vec<_> = (0..2)
+                .map(|_| {
+                    let (mailbox, bell, item) = (Arc::clone(&mailbox), Arc::clone(&bell), Arc::clone(&item));
+                    thread::spawn(move || {
+                        item.wanted.fetch_add(1, Ordering::Relaxed);
+                        if mailbox.post(item) {
+                            *bell.rung.lock() = true;
+                            bell.changed.notify_one();
+                        }
+                    })
+                })
+                .collect();
+            let mut served = 0;
+            let mut mail = Vec::new();
+            while served < 2 {
+                mailbox.take(&mut mail);
+                for item in mail.drain(..) {
+                    Mailbox::unlist(&*item);
+                    served += item.wanted.swap(0, Ordering::Relaxed);
+                }
+                if served < 2 && mailbox.sleep() {
+                    let mut rung = bell.rung.lock();
+                    while !*rung {
+                        bell.changed.wait(&mut rung);
+                    }
+                    *rung = false;
+                }
+            }
+            posters.into_iter().for_each(|poster| poster.join().unwrap());
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    struct Item(AtomicBool, u32);
+
+    impl Listed for Item {
+        fn listed(&self) -> &AtomicBool {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn each_is_listed_once_and_in_order() {
+        let mailbox = Mailbox::new();
+        let item = |n| Arc::new(Item(AtomicBool::new(false), n));
+        let (a, b) = (item(1), item(2));
+        assert!(!mailbox.post(Arc::clone(&a)), "the loop is awake");
+        assert!(!mailbox.post(Arc::clone(&b)));
+        assert!(!mailbox.post(Arc::clone(&a)), "stands there already");
+        assert!(!mailbox.sleep(), "there is mail");
+        let mut mail = Vec::new();
+        mailbox.take(&mut mail);
+        assert_eq!(mail.iter().map(|item| item.1).collect::<Vec<_>>(), [1, 2]);
+        assert!(mailbox.sleep());
+        Mailbox::unlist(&*a);
+        assert!(mailbox.post(a), "asleep: wake it");
+        assert!(!mailbox.nudge(), "woken already");
+    }
+}

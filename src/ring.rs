@@ -1,0 +1,340 @@
+#![allow(unsafe_code)] // pushing entries, entering the kernel, registering memory
+//! A thin owner of one io_uring: made with the best flags that the kernel takes, then push, enter, reap.
+//!
+//! Used on the thread that made it. Invariant: an entry that was pushed reaches the kernel in its order, however many
+//! there are: what the submission queue has no room for waits in a backlog.
+
+use crate::buffer::{BufferPool, POOL_GROUP};
+use io_uring::squeue::Entry;
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{Builder, IoUring, cqueue, squeue};
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+/// Kernel features that the library uses where it finds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(pub u32);
+
+impl Features {
+    /// Completions are worked off only when the loop asks (6.1).
+    pub const DEFER_TASKRUN: Features = Features(1);
+    /// Completions do not interrupt the loop's thread (5.19).
+    pub const COOP_TASKRUN: Features = Features(2);
+    /// The kernel picks receive buffers from a ring (5.19).
+    pub const BUFFER_RING: Features = Features(4);
+    /// A successful entry can do without a completion (5.17).
+    pub const SKIP_SUCCESS: Features = Features(8);
+    /// An idle loop does not count as waiting for a disk (6.15).
+    pub const NO_IOWAIT: Features = Features(16);
+    /// A multishot receive can be given a budget of bytes (6.17).
+    pub const BYTE_BUDGET: Features = Features(32);
+
+    const NAMES: [(&str, Features); 6] = [
+        ("defer_taskrun", Features::DEFER_TASKRUN),
+        ("coop_taskrun", Features::COOP_TASKRUN),
+        ("buffer_ring", Features::BUFFER_RING),
+        ("skip_success", Features::SKIP_SUCCESS),
+        ("no_iowait", Features::NO_IOWAIT),
+        ("byte_budget", Features::BYTE_BUDGET),
+    ];
+
+    /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
+    pub fn wanted() -> Features {
+        let off = std::env::var("IOURINGNET_FEATURES_OFF").unwrap_or_default();
+        let off = Features::parse(&off);
+        Features(!off.0)
+    }
+
+    fn parse(list: &str) -> Features {
+        let find = |name: &str| Features::NAMES.iter().find(|(known, _)| *known == name.trim());
+        let bits = list.split(',').filter_map(find).fold(0, |bits, (_, feature)| bits | feature.0);
+        Features(bits)
+    }
+
+    /// Whether `other` is among these.
+    pub fn has(self, other: Features) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The names of these, for people.
+    pub fn names(self) -> String {
+        let found = Features::NAMES.iter().filter(|(_, feature)| self.has(*feature));
+        found.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// One finished entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    /// What the entry was pushed with.
+    pub user_data: u64,
+    /// A count, or an errno below zero.
+    pub result: i32,
+    /// IORING_CQE_F_*.
+    pub flags: u32,
+}
+
+impl Completion {
+    /// The pool buffer that holds the bytes.
+    pub fn buffer(&self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+
+    /// Whether the entry will complete again.
+    pub fn more(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+}
+
+/// How long to stay in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Submit and look.
+    No,
+    /// Until something completes.
+    Forever,
+    /// Until something completes, at most so long.
+    For(Duration),
+}
+
+/// One io_uring.
+pub struct Ring {
+    uring: IoUring,
+    backlog: VecDeque<Entry>,
+    features: Features,
+    wanted: Features,
+    enters: u64,
+    entries: u64,
+}
+
+const ENTER_GETEVENTS: u32 = 1;
+const ENTER_EXT_ARG: u32 = 1 << 3;
+const ENTER_NO_IOWAIT: u32 = 1 << 7;
+
+impl Ring {
+    /// Makes a ring with `entries` places, or fewer where locked memory is short, using of `wanted` what is there.
+    ///
+    /// Fails with the errno of the last try.
+    pub fn new(entries: u32, wanted: Features) -> io::Result<Ring> {
+        let mut entries = entries;
+        loop {
+            match Ring::with_best_flags(entries, wanted) {
+                // ENOMEM: RLIMIT_MEMLOCK, which rings count against before 5.12 and from 6.14 on.
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && entries > 64 => {
+                    entries = (entries / 4).max(64);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn with_best_flags(entries: u32, wanted: Features) -> io::Result<Ring> {
+        let mut ladder: Vec<(Builder, Features)> = Vec::new();
+        if wanted.has(Features::DEFER_TASKRUN) {
+            let mut newest = Ring::builder(entries);
+            newest.setup_submit_all().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
+            let without_array = newest.clone().setup_no_sqarray().clone(); // 6.6
+            ladder.push((without_array, Features::DEFER_TASKRUN));
+            ladder.push((newest, Features::DEFER_TASKRUN));
+        }
+        if wanted.has(Features::COOP_TASKRUN) {
+            let mut coop = Ring::builder(entries);
+            coop.setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
+            ladder.push((coop, Features::COOP_TASKRUN));
+        }
+        ladder.push((Ring::builder(entries), Features(0)));
+        let mut last = io::Error::from_raw_os_error(libc::EINVAL);
+        for (builder, flags) in ladder {
+            match builder.build(entries) {
+                Ok(uring) => return Ring::finish(uring, flags, wanted),
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn builder(entries: u32) -> Builder {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_clamp().setup_cqsize(entries * 8);
+        builder
+    }
+
+    fn finish(uring: IoUring, flags: Features, wanted: Features) -> io::Result<Ring> {
+        let params = uring.params();
+        // Without these (before 5.11) waits could not be bounded, entries would have to outlive their submission,
+        // and completions could be lost.
+        if !(params.is_feature_ext_arg() && params.is_feature_nodrop() && params.is_feature_submit_stable()) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let mut found = flags.0;
+        if params.is_feature_skip_cqe_on_success() {
+            found |= Features::SKIP_SUCCESS.0;
+        }
+        if params.is_feature_no_iowait() {
+            found |= Features::NO_IOWAIT.0;
+        }
+        let ring = Ring {
+            uring,
+            backlog: VecDeque::new(),
+            features: Features(found & wanted.0),
+            wanted,
+            enters: 0,
+            entries: 0,
+        };
+        // Spares a look-up of the descriptor at each call (5.18); where it cannot be had nothing is lost.
+        let _ = ring.uring.submitter().register_ring_fd();
+        Ok(ring)
+    }
+
+    /// Lends `pool` to the kernel; fails where it has no buffer rings (before 5.19) or memory is short.
+    ///
+    /// # Safety
+    /// The pool outlives this ring.
+    pub unsafe fn register_pool(&mut self, pool: &BufferPool) -> io::Result<()> {
+        let (address, count) = pool.ring();
+        let submitter = self.uring.submitter();
+        // SAFETY: the address is a page-aligned mapping of that many entries, which the caller keeps alive.
+        unsafe { submitter.register_buf_ring_with_flags(address, count, POOL_GROUP, 0)? };
+        pool.fill();
+        self.features.0 |= Features::BUFFER_RING.0;
+        Ok(())
+    }
+
+    /// What this ring can do.
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Whether a feature that is still to be set up may be used.
+    pub fn wants(&self, feature: Features) -> bool {
+        self.wanted.has(feature)
+    }
+
+    /// Calls of io_uring_enter so far, and entries pushed so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.enters, self.entries)
+    }
+
+    /// Queues an entry; it reaches the kernel with the next [`Ring::enter`] or a later one.
+    ///
+    /// # Safety
+    /// Whatever the entry points to stays valid until its last completion was reaped.
+    pub unsafe fn push(&mut self, entry: Entry) {
+        self.entries += 1;
+        if self.backlog.is_empty() {
+            // SAFETY: the caller vouches for the entry's memory.
+            if unsafe { self.uring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        self.backlog.push_back(entry);
+    }
+
+    fn refill(&mut self) {
+        let mut queue = self.uring.submission();
+        while let Some(entry) = self.backlog.front() {
+            // SAFETY: the one who pushed the entry vouched for its memory.
+            if unsafe { queue.push(entry) }.is_err() {
+                break;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    /// Whether an enter would have something to do without waiting: entries to submit, work put off, an overflow.
+    pub fn has_work(&mut self) -> bool {
+        let queue = self.uring.submission();
+        !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
+    }
+
+    /// Submits what was pushed, and waits as told. A call that was interrupted or found the kernel busy is fine: the
+    /// caller reaps and comes again.
+    pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.refill();
+        // With entries left over, or completions to reap, there is no reason to stay.
+        let wait = if self.backlog.is_empty() { wait } else { Wait::No };
+        let to_submit = self.uring.submission().len() as u32;
+        let iowait = if self.features.has(Features::NO_IOWAIT) { ENTER_NO_IOWAIT } else { 0 };
+        let flags = ENTER_GETEVENTS | iowait;
+        let submitter = self.uring.submitter();
+        self.enters += 1;
+        // SAFETY: the flags ask for no memory beyond the argument, which lives on this stack; the entries' memory was
+        // vouched for when they were pushed.
+        let result = unsafe {
+            match wait {
+                Wait::No => submitter.enter::<libc::sigset_t>(to_submit, 0, flags, None),
+                Wait::Forever => submitter.enter::<libc::sigset_t>(to_submit, 1, flags, None),
+                Wait::For(time) => {
+                    let time = Timespec::from(time.min(Duration::from_secs(3600)));
+                    let arguments = SubmitArgs::new().timespec(&time);
+                    submitter.enter(to_submit, 1, flags | ENTER_EXT_ARG, Some(&arguments))
+                }
+            }
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Moves what has completed to `into`.
+    pub fn reap(&mut self, into: &mut Vec<Completion>) {
+        into.extend(self.uring.completion().map(|entry| Completion {
+            user_data: entry.user_data(),
+            result: entry.result(),
+            flags: entry.flags(),
+        }));
+    }
+
+    /// Asks the kernel to end everything in flight, and waits for it up to `time`; the last resort of a loop that
+    /// dies. Kernels before 6.0 do not know it.
+    pub fn cancel_all(&mut self, time: Duration) {
+        let time = Timespec::from(time);
+        let _ = self.uring.submitter().register_sync_cancel(Some(time), io_uring::types::CancelBuilder::any());
+    }
+}
+
+/// Marks an entry so that its success makes no completion.
+pub fn skip_success(entry: Entry) -> Entry {
+    entry.flags(squeue::Flags::SKIP_SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_features_are_read_and_written() {
+        let off = Features::parse("buffer_ring, no_iowait,nonsense,");
+        assert_eq!(off.0, Features::BUFFER_RING.0 | Features::NO_IOWAIT.0);
+        assert_eq!(off.names(), "buffer_ring, no_iowait");
+    }
+
+    #[test]
+    fn more_entries_than_places_all_complete() {
+        let Ok(mut ring) = Ring::new(8, Features(!0)) else {
+            eprintln!("skipped: no io_uring here");
+            return;
+        };
+        for id in 0..1000 {
+            let entry = io_uring::opcode::Nop::new().build().user_data(id);
+            // SAFETY: a no-op points to nothing.
+            unsafe { ring.push(entry) };
+        }
+        let mut found = Vec::new();
+        for _ in 0..10_000 {
+            ring.enter(Wait::For(Duration::from_millis(100))).unwrap();
+            ring.reap(&mut found);
+            if found.len() == 1000 {
+                break;
+            }
+        }
+        let ids: Vec<u64> = found.iter().map(|completion| completion.user_data).collect();
+        assert_eq!(ids, (0..1000).collect::<Vec<_>>());
+    }
+}
