@@ -1,0 +1,334 @@
+#![allow(unsafe_code)] // the C boundary; see `mod.rs`
+//! The sending half of a connection.
+
+use super::types::*;
+use super::{
+    Notify, User, completion, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory,
+    submit,
+};
+use crate::completion::Outcome;
+use crate::error::{Error, Result};
+use crate::parts::Parts;
+use libc::iovec;
+use std::ffi::c_void;
+
+/// Sends all of a piece of memory, and waits until the kernel has it.
+///
+/// `data`  what to send, the caller's again on return. NULL only with size 0.
+/// `size`  bytes; 0 succeeds at once.
+/// `sent`  is set to the bytes that went out, also on failure; may be NULL.
+///
+/// Sends on one sink go out whole and in the order of the calls, whichever threads make them.
+///
+/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
+/// Returns: IOURINGNET_TIMEOUT: the sink's time limit ended it; with no byte out the sink stays good, with
+///          some out every later send says IOURINGNET_TORN. -ECONNRESET: the peer is gone; other errnos.
+///          IOURINGNET_CLOSED: aborted meanwhile. IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT;
+///          IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_send(
+    sink: *mut iouringnet_sink,
+    data: *const c_void,
+    size: usize,
+    sent: *mut usize,
+) -> iouringnet_status {
+    let send = || {
+        memory(data, size)?;
+        let sink = handles::share(sink)?;
+        // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
+        Ok(unsafe { sink.core.send(Parts::One(data.cast(), size)) })
+    };
+    // SAFETY: the caller passes NULL or a count that can be written.
+    unsafe { guard_counted(sent, send) }
+}
+
+/// Sends several pieces of memory as one, and waits until the kernel has them. A header and its body, say.
+///
+/// `parts`  the pieces, in order; both the array and the memory are the caller's again on return.
+/// `count`  pieces; 0 succeeds at once. Not bounded by IOV_MAX.
+/// `sent`   is set to the bytes that went out, also on failure; may be NULL.
+///
+/// Everything else as for sink_send.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_sendv(
+    sink: *mut iouringnet_sink,
+    parts: *const iovec,
+    count: usize,
+    sent: *mut usize,
+) -> iouringnet_status {
+    let send = || {
+        // SAFETY: the caller passes so many readable pieces.
+        let parts = unsafe { many(parts, count) }?;
+        let sink = handles::share(sink)?;
+        // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
+        Ok(unsafe { sink.core.send(parts) })
+    };
+    // SAFETY: the caller passes NULL or a count that can be written.
+    unsafe { guard_counted(sent, send) }
+}
+
+/// Sends all of a piece of memory; the completion tells when the kernel has it.
+///
+/// `data`      what to send. It is the library's until the completion: neither freed nor changed by the
+///             caller.
+/// `size`      bytes.
+/// `callback`  is told the status and the bytes that went out. May be NULL where `op` is not.
+/// `user`      handed to the callback.
+/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+///
+/// Order as for sink_send.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: The completion brings the statuses of sink_send, and IOURINGNET_CANCELLED, which tears a send
+///          that is partly out as a timeout does. Refused with IOURINGNET_INVALID, IOURINGNET_LIMIT,
+///          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
+///          memory is the caller's.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_send_async(
+    sink: *mut iouringnet_sink,
+    data: *const c_void,
+    size: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        memory(data, size)?;
+        let sink = handles::share(sink)?;
+        // SAFETY: the caller keeps the memory as it is until the completion.
+        let start = |operation: &_| unsafe { sink.core.send_async(Parts::One(data.cast(), size), operation) };
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Sends several pieces of memory as one; the completion tells when the kernel has them.
+///
+/// `parts`  the pieces, in order. The array is copied and the caller's again on return; the memory that it
+///          names is the library's until the completion.
+/// `count`  pieces.
+///
+/// Everything else as for sink_send_async.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_sendv_async(
+    sink: *mut iouringnet_sink,
+    parts: *const iovec,
+    count: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        // SAFETY: the caller passes so many readable pieces.
+        let parts = unsafe { many(parts, count) }?;
+        let sink = handles::share(sink)?;
+        // SAFETY: the caller keeps the memory as it is until the completion.
+        let start = |operation: &_| unsafe { sink.core.send_async(parts, operation) };
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Sends all of a piece of memory without waiting, and copies what does not go at once.
+///
+/// `data`  what to send, the caller's again on return. NULL only with size 0.
+/// `size`  bytes. Any size is accepted while the sink's posted and unsent bytes are below the config's
+///         `post_mark`.
+///
+/// Posts and sends on one sink share one order. A post that fails later shows in the sink's watch and in
+/// every later call on the sink.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
+///          is reached and nothing was taken; sink_watch tells when there is room. IOURINGNET_TORN or the
+///          first cause: the sink is broken. -ECONNRESET and other errnos, IOURINGNET_CLOSED,
+///          IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_post(
+    sink: *mut iouringnet_sink,
+    data: *const c_void,
+    size: usize,
+) -> iouringnet_status {
+    guard(|| {
+        memory(data, size)?;
+        let sink = handles::share(sink)?;
+        if size == 0 {
+            return sink.core.post(&[]);
+        }
+        // SAFETY: not NULL and of a size that can be; the caller keeps so many bytes as they are until this call returns.
+        sink.core.post(unsafe { std::slice::from_raw_parts(data.cast(), size) })
+    })
+}
+
+/// Waits until the kernel has everything that this sink has accepted so far, posts included.
+///
+/// Says nothing about the peer's program, which only an answer of its own can do.
+///
+/// Threads: Blocks, within the sink's time limit. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
+/// Returns: Errors as for sink_send.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_flush(sink: *mut iouringnet_sink) -> iouringnet_status {
+    guard_blocking(|| handles::share(sink)?.core.flush())
+}
+
+/// Tells when the kernel has everything that this sink has accepted so far, posts included.
+///
+/// `callback`, `user`, `op`, refusals and threads as for sink_send_async.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_flush_async(
+    sink: *mut iouringnet_sink,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        let sink = handles::share(sink)?;
+        let start = |operation: &_| sink.core.flush_async(operation);
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Tells both addresses of a connection, and how many accepted bytes the kernel does not have yet.
+///
+/// `info`  prepared with `iouringnet_sink_info_init`; filled in on success.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_INVALID: `info` is NULL or its size wrong. IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_info(
+    sink: *mut iouringnet_sink,
+    info: *mut iouringnet_sink_info,
+) -> iouringnet_status {
+    guard(|| {
+        // SAFETY: the caller passes NULL or a struct of the size that it says.
+        let output = unsafe { Output::new(info) }?;
+        let info = handles::share(sink)?.core.info();
+        output.write(&iouringnet_sink_info {
+            size: 0,
+            local: iouringnet_address { text: characters(&info.local) },
+            peer: iouringnet_address { text: characters(&info.peer) },
+            unsent: info.unsent,
+        });
+        Ok(())
+    })
+}
+
+/// Watches a sink for room, and for its end.
+///
+/// `callback`  is told status 0 once after each IOURINGNET_FULL, when half of `post_mark` is free again; and
+///             once and last a status that is not 0. NULL: ends the watch, whose last call then says
+///             IOURINGNET_CANCELLED.
+/// `user`      handed to the callback, and used no more after the last call.
+///
+/// Armed after a FULL whose room has come meanwhile, it calls at once. The last call tells how the sink
+/// ended. After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the
+/// cause. It may also be the cause that broke the sink, or IOURINGNET_STOPPED.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
+///          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_watch(
+    sink: *mut iouringnet_sink,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+) -> iouringnet_status {
+    guard(|| handles::share(sink)?.core.watch(room_callback(callback, user)))
+}
+
+/// Sets the time limit of sends and flushes that follow, and of posts.
+///
+/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
+///               may go that long without progress, for which 0 means none.
+///
+/// Operations under way keep theirs; posts follow at once.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms: i64) -> iouringnet_status {
+    guard(|| {
+        let timeout = limit(timeout_ms)?;
+        handles::share(sink)?.core.set_timeout(timeout)
+    })
+}
+
+/// Closes the sending half, orderly. The handle is gone at once.
+///
+/// What was accepted goes out and completes as if the sink were open, then the peer sees the end of the
+/// stream; the stream may be read on, so that this is also the half-close. Without progress for the config's
+/// `close_timeout_ms` the connection is reset instead, so that a cut stream never looks whole, and what is
+/// left gets IOURINGNET_TIMEOUT. Closing a broken sink resets. NULL and handles that are closed already do
+/// nothing.
+///
+/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
+    guard_void(|| {
+        if let Some(sink) = handles::retire(sink) {
+            sink.core.close();
+        }
+    });
+}
+
+/// Ends both halves of a connection now, by a reset. The handle is gone at once.
+///
+/// Unsent and unread bytes are discarded, and pending work of both halves gets IOURINGNET_CLOSED. The
+/// stream's handle is still to be closed, and its calls say IOURINGNET_CLOSED. NULL and handles that are
+/// closed already do nothing.
+///
+/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_abort(sink: *mut iouringnet_sink) {
+    guard_void(|| {
+        if let Some(sink) = handles::retire(sink) {
+            sink.core.abort();
+        }
+    });
+}
+
+/// The caller's array of pieces, copied, so that the array need not outlive the call.
+///
+/// # Safety
+/// - `parts` is NULL or points to `count` readable pieces.
+unsafe fn many(parts: *const iovec, count: usize) -> Result<Parts> {
+    let size = count.checked_mul(size_of::<iovec>()).ok_or(Error::INVALID)?;
+    memory(parts.cast(), size)?;
+    if count == 0 {
+        return Ok(Parts::Many(Box::new([])));
+    }
+    // SAFETY: not NULL and of a size that can be; the caller promises so many readable pieces.
+    let parts: Box<[iovec]> = unsafe { std::slice::from_raw_parts(parts, count) }.into();
+    let total = parts.iter().try_fold(0usize, |total, part| {
+        memory(part.iov_base, part.iov_len)?;
+        total.checked_add(part.iov_len).ok_or(Error::INVALID)
+    })?;
+    if total > isize::MAX as usize { Err(Error::INVALID) } else { Ok(Parts::Many(parts)) }
+}
+
+/// The core's form of a C callback that is told room, and the end.
+fn room_callback(callback: iouringnet_callback, user: *mut c_void) -> Option<Box<dyn FnMut(Result) + Send>> {
+    let function = callback?;
+    let user = User(user);
+    Some(Box::new(move |result| {
+        let done = completion(Outcome { result, bytes: 0 });
+        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
+        unsafe { function(user.pointer(), &done) }
+    }))
+}

@@ -1,0 +1,321 @@
+#![allow(unsafe_code)] // the C boundary; see `mod.rs`
+//! The receiving half of a connection.
+
+use super::types::*;
+use super::{
+    Notify, User, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory, required, status,
+    submit,
+};
+use crate::error::Result;
+use std::ffi::c_void;
+
+/// Receives exactly as many bytes as asked for, and waits for them.
+///
+/// `into`      where to; the caller's again on return. NULL only with size 0.
+/// `size`      bytes; 0 succeeds at once.
+/// `received`  is set to the bytes received, also on failure; may be NULL.
+///
+/// No byte is lost on failure: a receive smaller than the config's `read_buffer` takes all or nothing, and
+/// what had come stays for the next call; a larger one counts what it took.
+///
+/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK); receives on one stream complete in
+///          the order of the calls.
+/// Returns: IOURINGNET_EOF: the peer ended the stream first. -ECONNRESET: it reset the connection; never told
+///          as the end of the stream. IOURINGNET_TIMEOUT: the stream's time limit came first.
+///          IOURINGNET_CLOSED: closed or aborted meanwhile. IOURINGNET_BUSY: it is watched.
+///          IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT; IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_recv(
+    stream: *mut iouringnet_stream,
+    into: *mut c_void,
+    size: usize,
+    received: *mut usize,
+) -> iouringnet_status {
+    let recv = || {
+        memory(into, size)?;
+        let stream = handles::share(stream)?;
+        // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
+        Ok(unsafe { stream.core.recv(into.cast(), size) })
+    };
+    // SAFETY: the caller passes NULL or a count that can be written.
+    unsafe { guard_counted(received, recv) }
+}
+
+/// Receives what is there, at least one byte, and waits if there is none.
+///
+/// `into`      where to; the caller's again on return. NULL only with size 0.
+/// `size`      most bytes to receive; 0 succeeds at once.
+/// `received`  is set to the bytes received; may be NULL.
+///
+/// Everything else as for stream_recv.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_recv_some(
+    stream: *mut iouringnet_stream,
+    into: *mut c_void,
+    size: usize,
+    received: *mut usize,
+) -> iouringnet_status {
+    let recv = || {
+        memory(into, size)?;
+        let stream = handles::share(stream)?;
+        // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
+        Ok(unsafe { stream.core.recv_some(into.cast(), size) })
+    };
+    // SAFETY: the caller passes NULL or a count that can be written.
+    unsafe { guard_counted(received, recv) }
+}
+
+/// Receives exactly as many bytes as asked for; the completion tells when they are there.
+///
+/// `into`      where to. It is the library's until the completion: neither freed, read nor written by the
+///             caller.
+/// `size`      bytes.
+/// `callback`  is told the status and the bytes received. May be NULL where `op` is not.
+/// `user`      handed to the callback.
+/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+///
+/// Order, and bytes on failure, as for stream_recv.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: The completion brings the statuses of stream_recv, or IOURINGNET_CANCELLED. Refused with
+///          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_STOPPED or
+///          IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the memory is the
+///          caller's.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_recv_async(
+    stream: *mut iouringnet_stream,
+    into: *mut c_void,
+    size: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        memory(into, size)?;
+        let stream = handles::share(stream)?;
+        // SAFETY: the caller leaves the memory to the library until the completion.
+        let start = |operation: &_| unsafe { stream.core.recv_async(into.cast(), size, operation) };
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Receives what is there, at least one byte; the completion tells when something is.
+///
+/// `size`  most bytes to receive.
+///
+/// Everything else as for stream_recv_async.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_recv_some_async(
+    stream: *mut iouringnet_stream,
+    into: *mut c_void,
+    size: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        memory(into, size)?;
+        let stream = handles::share(stream)?;
+        // SAFETY: the caller leaves the memory to the library until the completion.
+        let start = |operation: &_| unsafe { stream.core.recv_some_async(into.cast(), size, operation) };
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Waits until so many bytes are buffered, for stream_peek to show.
+///
+/// `size`  bytes, those that are buffered already included; at most the config's `buffer_max`.
+///
+/// What had come before a failure stays buffered.
+///
+/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
+/// Returns: IOURINGNET_TOO_BIG: more than `buffer_max`. IOURINGNET_INVALID: the net is unbuffered. Else as
+///          for stream_recv.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
+    guard_blocking(|| handles::share(stream)?.core.fill(size))
+}
+
+/// Tells when so many bytes are buffered, for stream_peek to show.
+///
+/// `size`  as for stream_fill.
+///
+/// `callback`, `user`, `op`, refusals and threads as for stream_recv_async; statuses as for stream_fill.
+///
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_fill_async(
+    stream: *mut iouringnet_stream,
+    size: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard(|| {
+        let stream = handles::share(stream)?;
+        let start = |operation: &_| stream.core.fill_async(size, operation);
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+    })
+}
+
+/// Shows bytes that are buffered already, without receiving any and without consuming them.
+///
+/// `max`   most bytes to show.
+/// `data`  is set to the bytes, which stay the library's and live until the next call on this stream.
+/// `size`  is set to their number, which may be 0.
+///
+/// On failure both are unchanged. An unbuffered net never shows any.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_BUSY: a receive is pending, or the stream is watched. IOURINGNET_INVALID: `data` or
+///          `size` is NULL. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_peek(
+    stream: *mut iouringnet_stream,
+    max: usize,
+    data: *mut *const c_void,
+    size: *mut usize,
+) -> iouringnet_status {
+    guard(|| {
+        required(data)?;
+        required(size)?;
+        let (bytes, count) = handles::share(stream)?.core.peek(max)?;
+        // SAFETY: neither is NULL, and then the caller promises that they can be written.
+        unsafe { (*data, *size) = (bytes.cast(), count) };
+        Ok(())
+    })
+}
+
+/// Consumes buffered bytes, those that stream_peek has shown.
+///
+/// `size`  bytes, at most as many as are buffered.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_INVALID: so many are not buffered, and nothing is consumed. IOURINGNET_BUSY: a receive
+///          is pending, or the stream is watched. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED,
+///          IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
+    guard(|| handles::share(stream)?.core.consume(size))
+}
+
+/// Calls for every byte that is received from now on, until the stream ends.
+///
+/// `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
+///             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
+///             says IOURINGNET_CANCELLED.
+/// `user`      handed to the callback, and used no more after the last call: free it there.
+///
+/// Bytes that were buffered before are shown first. Bytes left unconsumed are shown again together with the
+/// next to arrive, and stay receivable when the watch has ended. The last call says IOURINGNET_EOF,
+/// -ECONNRESET, IOURINGNET_TIMEOUT (so long without a byte, where a time limit is set), IOURINGNET_TOO_BIG
+/// (more than `buffer_max` left unconsumed), IOURINGNET_INVALID (it returned more than it was shown),
+/// IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Closing the handle stays the caller's, and
+/// is legal in the callback.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
+///          receives are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_watch(
+    stream: *mut iouringnet_stream,
+    callback: iouringnet_data_callback,
+    user: *mut c_void,
+) -> iouringnet_status {
+    guard(|| handles::share(stream)?.core.watch(data_callback(callback, user)))
+}
+
+/// Holds a watch, so that TCP holds the peer back.
+///
+/// After it returns no call of the watch starts, but the last one; one that runs on the callback thread at
+/// this moment may still be going on. The end of the stream waits for stream_resume; a close, an abort and
+/// net_stop do not. Bytes that arrive while paused never end the watch with IOURINGNET_TOO_BIG. Pausing twice
+/// is the same as once.
+///
+/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_pause(stream: *mut iouringnet_stream) -> iouringnet_status {
+    guard(|| handles::share(stream)?.core.pause())
+}
+
+/// Lets a paused watch go on. If bytes were kept it is called with them soon, without waiting for further
+/// ones.
+///
+/// Without a pause it does nothing.
+///
+/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iouringnet_status {
+    guard(|| handles::share(stream)?.core.resume())
+}
+
+/// Sets the time limit of receives and fills that follow, and of the watch.
+///
+/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which takes what is there;
+///               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart, for
+///               which 0 means none.
+///
+/// Operations under way keep theirs; a watch follows at once.
+///
+/// Threads: Any thread, callbacks too; never blocks.
+/// Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_set_timeout(
+    stream: *mut iouringnet_stream,
+    timeout_ms: i64,
+) -> iouringnet_status {
+    guard(|| {
+        let timeout = limit(timeout_ms)?;
+        handles::share(stream)?.core.set_timeout(timeout)
+    })
+}
+
+/// Closes the receiving half. The handle is gone at once.
+///
+/// Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
+/// peer notices nothing before the sink is closed too; from then on input is discarded until the peer ends
+/// its side, at most 2 s after it has acknowledged everything, so that unread input does not reset what was
+/// sent. NULL and handles that are closed already do nothing.
+///
+/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Since:   0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_close(stream: *mut iouringnet_stream) {
+    guard_void(|| {
+        if let Some(stream) = handles::retire(stream) {
+            stream.core.close();
+        }
+    });
+}
+
+type Received = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+
+/// The core's form of a C callback that is shown bytes, and told the end.
+fn data_callback(callback: iouringnet_data_callback, user: *mut c_void) -> Option<Received> {
+    let function = callback?;
+    let user = User(user);
+    Some(Box::new(move |result, bytes| {
+        let (data, size) =
+            if result.is_ok() { (bytes.as_ptr().cast(), bytes.len()) } else { (std::ptr::null(), 0) };
+        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread; `bytes` outlives the call.
+        unsafe { function(user.pointer(), status(result), data, size) }
+    }))
+}

@@ -1,0 +1,34 @@
+//! TCP networking for C and C++ over two io_uring event loops, one for sends, one for receives.
+//!
+//! The product is the C library: `include/iouringnet.h` and `libiouringnet.so`. This crate is its core, with a safe
+//! Rust interface of its own; docs/ARCHITECTURE.md shows how the parts fit.
+
+#![deny(unsafe_code)]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+pub mod address;
+pub mod availability;
+mod buffer;
+pub mod completion;
+mod deadlines;
+mod dial;
+pub mod error;
+mod event_loop;
+#[cfg(not(loom))]
+pub mod ffi;
+pub mod fork;
+mod linger;
+pub mod listener;
+mod mailbox;
+pub mod net;
+pub mod parts;
+mod request;
+mod resolver;
+mod ring;
+pub mod sink;
+pub mod slots;
+pub mod socket;
+pub mod stream;
+mod sync;
+mod timer;

@@ -1,0 +1,188 @@
+//! What is left of a connection when both its halves have closed in order.
+//!
+//! close(2) with unread input resets the connection, and a reset destroys what the peer has not read yet. So input is
+//! received and discarded until the peer's FIN, or for [`GRACE`] after the peer has acknowledged everything; without
+//! any progress for the close timeout the connection is reset. Lives on the receive loop. Invariant: the descriptor
+//! stays open exactly as long as this needs it.
+
+use crate::deadlines;
+use crate::error::Error;
+use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::mailbox::Listed;
+use crate::net::{Member, Net, Place, Stop};
+use crate::request::Request;
+use crate::socket::Socket;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long a connection is kept for a peer that has acknowledged everything and does not close. Counted from the
+/// acknowledgement: counted from FIN, a slow reader would lose data.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often the kernel is asked what is unacknowledged: it has no event for that.
+const POLL_MIN: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(200);
+
+/// One closed connection that still drains.
+pub struct Linger {
+    listed: AtomicBool,
+    place: OnceLock<Place>,
+    net: Arc<Net>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Gone once it is over.
+    socket: Option<Arc<Socket>>,
+    request: Option<RequestId>,
+    over: bool,
+    reset: bool,
+    unacknowledged: usize,
+    progress: Instant,
+    acknowledged: Option<Instant>,
+    poll: Duration,
+    next_poll: Instant,
+    timer: deadlines::Timer,
+}
+
+impl Linger {
+    /// One half of `socket`'s connection is done; after the second one the connection lingers, or is over at once if
+    /// it was reset.
+    pub fn half_closed(net: &Arc<Net>, socket: &Arc<Socket>) {
+        if !socket.half_closed() {
+            return;
+        }
+        if socket.is_reset() || socket.error().is_some() {
+            net.connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let now = Instant::now();
+        let linger = Arc::new(Linger {
+            listed: AtomicBool::new(false),
+            place: OnceLock::new(),
+            net: Arc::clone(net),
+            state: Mutex::new(State {
+                socket: Some(Arc::clone(socket)),
+                request: None,
+                over: false,
+                reset: false,
+                unacknowledged: usize::MAX,
+                progress: now,
+                acknowledged: None,
+                poll: POLL_MIN,
+                next_poll: now,
+                timer: deadlines::Timer::default(),
+            }),
+        });
+        let past_orderly = net.join_closing(Arc::clone(&linger) as _);
+        linger.state.lock().reset = past_orderly;
+        net.recv_loop.post(linger);
+    }
+
+    fn drive(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.state.lock();
+        let Some(socket) = state.socket.clone() else {
+            return;
+        };
+        let now = Instant::now();
+        state.look(&socket, now, self.net.config.close_timeout);
+        if state.reset && !socket.is_reset() {
+            socket.reset();
+        }
+        if state.over || state.reset {
+            if let Some(request) = state.request {
+                event_loop.cancel(request);
+                return;
+            }
+            state.socket = None;
+            event_loop.disarm(&mut state.timer);
+            drop(state);
+            drop(socket);
+            self.net.connections.fetch_sub(1, Ordering::Relaxed);
+            self.net.leave(&*self);
+            return;
+        }
+        if state.request.is_none() {
+            let scratch = event_loop.scratch();
+            let request = Request::Discard { socket, scratch };
+            state.request = Some(event_loop.submit(Arc::clone(&self) as _, request));
+        }
+        let when = state.next_poll;
+        event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
+    }
+}
+
+impl State {
+    /// Asks the kernel how far the peer is, and decides.
+    fn look(&mut self, socket: &Socket, now: Instant, close_timeout: Duration) {
+        if now < self.next_poll {
+            return;
+        }
+        let unacknowledged = socket.unacknowledged();
+        if unacknowledged != self.unacknowledged {
+            self.unacknowledged = unacknowledged;
+            self.progress = now;
+        }
+        if unacknowledged == 0 {
+            let since = *self.acknowledged.get_or_insert(now);
+            self.over |= now.saturating_duration_since(since) >= GRACE;
+        }
+        self.reset |= now.saturating_duration_since(self.progress) >= close_timeout;
+        self.next_poll = now + self.poll;
+        self.poll = (self.poll * 2).min(POLL_MAX);
+    }
+}
+
+impl Listed for Linger {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Service for Linger {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(event_loop);
+    }
+
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+        drop(request);
+        let mut state = self.state.lock();
+        state.request = None;
+        match reaped.result {
+            1.. => state.progress = Instant::now(),
+            // The peer's FIN, or a fault: nothing that we could still do matters to the peer.
+            0 => state.over = true,
+            result => state.over |= !matches!(-result, libc::EINTR | libc::EAGAIN),
+        }
+        drop(state);
+        self.drive(event_loop);
+    }
+
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.state.lock().timer.fired();
+        self.drive(event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("a lingering connection collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.stop(Stop::Now(Error::PANIC));
+    }
+}
+
+impl Member for Linger {
+    fn place(&self) -> &OnceLock<Place> {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        if let Stop::Now(_) = how {
+            self.state.lock().reset = true;
+            let net = Arc::clone(&self.net);
+            net.recv_loop.post(self);
+        }
+    }
+}

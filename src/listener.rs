@@ -1,0 +1,359 @@
+//! A listening socket: accepts for those who wait, one at a time, on the receive loop's ring.
+//!
+//! Invariant: a connection that was taken from the kernel is delivered or, when the listener closes with nobody
+//! waiting, closed; an accept is in flight only while somebody wants its connection.
+
+use crate::address;
+use crate::completion::{Operation, Target};
+use crate::deadlines;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::mailbox::Listed;
+use crate::net::{Member, Net, Place, Stop};
+use crate::request::Request;
+use crate::sink::Sink;
+use crate::socket::{Socket, when_descriptor_closes};
+use crate::stream::Stream;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// Gets each new connection; once and last an error.
+pub type AcceptCallback = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
+
+/// How long to wait after an error of accept that would come again at once, as a shortage of descriptors does.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// A listening socket.
+pub struct Listener {
+    listed: AtomicBool,
+    place: OnceLock<Place>,
+    net: Arc<Net>,
+    socket: Arc<Socket>,
+    address: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    cause: Option<Error>,
+    closed: bool,
+    queue: VecDeque<Arc<Operation>>,
+    watch: Option<Watch>,
+    /// Taken from the kernel when nobody wanted them any more.
+    ready: VecDeque<Arc<Socket>>,
+    request: Option<RequestId>,
+    interrupting: bool,
+    /// Not before this moment, after an error.
+    retry: Option<Instant>,
+    timer: deadlines::Timer,
+}
+
+struct Watch {
+    /// Away while it runs.
+    callback: Option<AcceptCallback>,
+    ending: Option<Error>,
+}
+
+impl Listener {
+    /// Makes a listener of a listening socket.
+    pub fn open(net: &Arc<Net>, socket: Socket) -> Result<Arc<Listener>> {
+        let local = socket.local().ok_or(Error::INVALID)?;
+        let listener = Arc::new(Listener {
+            listed: AtomicBool::new(false),
+            place: OnceLock::new(),
+            net: Arc::clone(net),
+            socket: Arc::new(socket),
+            address: address::format(&local),
+            state: Mutex::new(State::default()),
+        });
+        net.join(&[Arc::clone(&listener) as _])?;
+        net.listeners.fetch_add(1, Ordering::Relaxed);
+        Ok(listener)
+    }
+
+    /// The net that it belongs to.
+    pub fn net(&self) -> &Arc<Net> {
+        &self.net
+    }
+
+    /// The address that it is bound to, with the port that the system has chosen.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Waits for the next connection.
+    pub fn accept(self: &Arc<Self>) -> Result<(Arc<Sink>, Arc<Stream>)> {
+        let op = self.net.operation(None);
+        self.accept_async(&op)?;
+        self.net.collect(&op)
+    }
+
+    /// The same, with the connection delivered by `op`.
+    pub fn accept_async(self: &Arc<Self>, op: &Arc<Operation>) -> Result {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        if state.watch.is_some() {
+            return Err(Error::BUSY);
+        }
+        let target: Weak<Listener> = Arc::downgrade(self);
+        op.accept(self.net.permit()?, target);
+        state.queue.push_back(Arc::clone(op));
+        drop(state);
+        self.post_to_loop();
+        Ok(())
+    }
+
+    /// Delivers every connection to `callback` from now on. `None` ends the watch with CANCELLED; the listener can be
+    /// watched again, or asked to accept.
+    pub fn watch(self: &Arc<Self>, callback: Option<AcceptCallback>) -> Result {
+        let mut state = self.state.lock();
+        match callback {
+            Some(callback) => {
+                state.check_open(&self.net)?;
+                if state.watch.is_some() || !state.queue.is_empty() {
+                    return Err(Error::BUSY);
+                }
+                state.watch = Some(Watch {
+                    callback: Some(callback),
+                    ending: None,
+                });
+            }
+            None => match &mut state.watch {
+                Some(watch) => {
+                    watch.ending.get_or_insert(Error::CANCELLED);
+                }
+                None => return Ok(()), // over already
+            },
+        }
+        drop(state);
+        self.post_to_loop();
+        Ok(())
+    }
+
+    /// Stops listening: connections already taken from the kernel are delivered, what waits ends with CLOSED, and the
+    /// backlog is reset. Closing twice is harmless.
+    pub fn close(self: &Arc<Self>) {
+        self.end(Error::CLOSED);
+    }
+
+    fn end(self: &Arc<Self>, cause: Error) {
+        self.state.lock().cause.get_or_insert(cause);
+        self.post_to_loop();
+    }
+
+    fn post_to_loop(self: &Arc<Self>) {
+        self.net.recv_loop.post(Arc::clone(self) as _);
+    }
+
+    fn drive(self: &Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.drop_cancelled();
+        loop {
+            let ending = state.cause.or_else(|| state.watch.as_ref()?.ending);
+            let watched = state.watch.is_some();
+            let wanted = (watched && ending.is_none()) || !state.queue.is_empty();
+            if let Some(request) = state.request {
+                // Nobody must be given a connection by an accept that outlives the wish for it.
+                if (state.cause.is_some() || !wanted) && !state.interrupting {
+                    state.interrupting = true;
+                    event_loop.cancel(request);
+                }
+                return;
+            }
+            if (watched || !state.queue.is_empty())
+                && let Some(socket) = state.ready.pop_front()
+            {
+                state = self.deliver(state, event_loop, socket);
+                continue;
+            }
+            if let Some(ending) = ending
+                && watched
+            {
+                state = self.end_watch(state, event_loop, ending);
+                continue;
+            }
+            if let Some(cause) = state.cause {
+                return self.finish(state, event_loop, cause);
+            }
+            if wanted {
+                self.accept_next(&mut state, event_loop);
+            }
+            return;
+        }
+    }
+
+    fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
+        if let Some(retry) = state.retry {
+            if Instant::now() < retry {
+                return event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
+            }
+            state.retry = None;
+        }
+        let socket = Arc::clone(&self.socket);
+        state.request = Some(event_loop.submit(Arc::clone(self) as _, Request::Accept { socket }));
+    }
+
+    fn deliver<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        socket: Arc<Socket>,
+    ) -> MutexGuard<'a, State> {
+        if let Some(operation) = state.queue.pop_front() {
+            operation.complete_connected(socket);
+            return state;
+        }
+        let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
+            state.ready.push_back(socket);
+            return state;
+        };
+        drop(state);
+        event_loop.count_callback();
+        callback(Ok(socket));
+        let mut state = self.state.lock();
+        if let Some(watch) = &mut state.watch {
+            watch.callback = Some(callback);
+        }
+        state
+    }
+
+    fn end_watch<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        last: Error,
+    ) -> MutexGuard<'a, State> {
+        let watch = state.watch.take();
+        drop(state);
+        // Nothing of the watch is left in the state: inside its last call a new one may be armed.
+        if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
+            event_loop.count_callback();
+            callback(Err(last));
+        }
+        self.state.lock()
+    }
+
+    fn finish(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop, cause: Error) {
+        for operation in state.queue.drain(..) {
+            operation.complete(Err(cause), 0);
+        }
+        state.closed = true;
+        state.ready.clear();
+        event_loop.disarm(&mut state.timer);
+        drop(state);
+        self.socket.shutdown_listener();
+        self.net.listeners.fetch_sub(1, Ordering::Relaxed);
+        self.net.leave(&**self);
+    }
+
+    /// An error must not come again at once: try later, or when a descriptor has been freed.
+    fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
+        state.retry = Some(Instant::now() + RETRY);
+        if matches!(errno, libc::EMFILE | libc::ENFILE) {
+            let listener = Arc::downgrade(self);
+            when_descriptor_closes(Box::new(move || {
+                if let Some(listener) = listener.upgrade() {
+                    listener.state.lock().retry = None;
+                    listener.post_to_loop();
+                }
+            }));
+        }
+    }
+}
+
+impl State {
+    fn check_open(&self, net: &Net) -> Result {
+        match self.cause {
+            _ if net.is_stopping() => Err(Error::STOPPED),
+            Some(cause) => Err(cause),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        self.queue.retain(|operation| {
+            let cancelled = operation.is_cancelled();
+            if cancelled {
+                operation.complete(Err(Error::CANCELLED), 0);
+            }
+            !cancelled
+        });
+    }
+}
+
+impl Listed for Listener {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Target for Listener {
+    fn cancel_requested(self: Arc<Self>) {
+        self.post_to_loop();
+    }
+}
+
+impl Service for Listener {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(event_loop);
+    }
+
+    #[allow(unsafe_code)]
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
+        let mut state = self.state.lock();
+        state.request = None;
+        state.interrupting = false;
+        match reaped.result {
+            fd @ 0.. => {
+                // SAFETY: the kernel has just made this descriptor for this accept.
+                let socket = unsafe { Socket::from_completion(fd) };
+                state.ready.push_back(Arc::new(socket));
+            }
+            result => match -result {
+                libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                // A connection that was gone before it was taken; the next one may be fine.
+                libc::ECONNABORTED => {
+                    self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
+                }
+                errno => {
+                    self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
+                    self.back_off(&mut state, errno);
+                }
+            },
+        }
+        drop(state);
+        self.drive(event_loop);
+    }
+
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.state.lock().timer.fired();
+        self.drive(event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("a listener collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.end(Error::PANIC);
+    }
+}
+
+impl Member for Listener {
+    fn place(&self) -> &OnceLock<Place> {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        self.end(match how {
+            Stop::Orderly => Error::STOPPED,
+            Stop::Now(cause) => cause,
+        });
+    }
+}

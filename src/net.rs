@@ -1,0 +1,559 @@
+//! A net: two loops on two threads, and everything that is open on them.
+//!
+//! Owns the loops' outsides, the configuration, the count of operations in flight, and the list of members: sinks,
+//! streams, listeners, dials, timers and connections that linger. Invariant: whatever can still have a completion to
+//! deliver or memory in the kernel is a member, so that a net with no members can end its loops.
+
+use crate::address;
+use crate::availability;
+use crate::completion::{Callback, Operation, Permit};
+use crate::dial::Dial;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, LoopHandle, Setup};
+use crate::fork;
+use crate::listener::Listener;
+use crate::resolver;
+use crate::ring::{Features, Ring};
+use crate::sink::Sink;
+use crate::socket::{Half, Options, Socket};
+use crate::stream::Stream;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex};
+use crate::timer::Timer;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use crate::completion::in_callback;
+
+/// How a net is to be. The defaults are those of the C header.
+#[derive(Clone)]
+pub struct Config {
+    /// Places in each ring; operations in flight are not bounded by it.
+    pub ring_entries: u32,
+    /// The most operations in flight, beyond one for each direction of a connection.
+    pub max_operations: u32,
+    /// TCP_NODELAY; `None` leaves the system's.
+    pub nodelay: Option<bool>,
+    /// Whether the kernel is asked on the caller's thread before a ring is.
+    pub first_try: bool,
+    /// The idle time before the first keepalive probe.
+    pub keepalive: Option<Duration>,
+    /// SO_SNDBUF in bytes; 0 leaves the system's.
+    pub send_buffer: usize,
+    /// SO_RCVBUF in bytes; 0 leaves the system's.
+    pub recv_buffer: usize,
+    /// What one receive of the kernel may fill for many small ones, in bytes; 0 is unbuffered.
+    pub read_buffer: usize,
+    /// The most bytes that a watch or a fill keeps for one connection.
+    pub buffer_max: usize,
+    /// Posts are accepted while fewer bytes than this are posted and unsent.
+    pub post_mark: usize,
+    /// How long an operation may take.
+    pub timeout: Option<Duration>,
+    /// How long a dial may take.
+    pub dial_timeout: Option<Duration>,
+    /// How long a closing connection may make no progress.
+    pub close_timeout: Duration,
+    /// How long `stop` lets connections close in order.
+    pub shutdown_timeout: Duration,
+    /// The longest that a blocking receive spins before it sleeps.
+    pub spin: Duration,
+    /// The CPU for the send loop's thread.
+    pub send_cpu: Option<usize>,
+    /// The CPU for the receive loop's thread.
+    pub recv_cpu: Option<usize>,
+    /// Where log events of the loops' threads go; `None` is the process's default.
+    pub dispatch: Option<tracing::Dispatch>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            ring_entries: 1024,
+            max_operations: 65_536,
+            nodelay: Some(true),
+            first_try: true,
+            keepalive: None,
+            send_buffer: 0,
+            recv_buffer: 0,
+            read_buffer: 64 << 10,
+            buffer_max: 1 << 20,
+            post_mark: 1 << 20,
+            timeout: None,
+            dial_timeout: Some(Duration::from_secs(10)),
+            close_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(5),
+            spin: Duration::from_micros(50),
+            send_cpu: None,
+            recv_cpu: None,
+            dispatch: None,
+        }
+    }
+}
+
+/// How a listener is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BindOptions {
+    /// Connections that the kernel holds until they are accepted; 0 is 4,096.
+    pub backlog: u32,
+    /// Whether others may bind the same port and share its connections.
+    pub reuse_port: bool,
+}
+
+/// Counts of what a net does; the header describes each.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub send_enters: u64,
+    pub send_entries: u64,
+    pub send_completions: u64,
+    pub send_wakes: u64,
+    pub recv_enters: u64,
+    pub recv_entries: u64,
+    pub recv_completions: u64,
+    pub recv_wakes: u64,
+    pub callbacks: u64,
+    pub connections: u64,
+    pub listeners: u64,
+    pub operations: u64,
+    pub accept_errors: u64,
+}
+
+/// How a net ends its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Connections close in order; everything else ends with STOPPED.
+    Orderly,
+    /// Everything ends now with this error, connections by a reset.
+    Now(Error),
+}
+
+/// Something that a net must end before its loops can.
+pub trait Member: Send + Sync {
+    /// Its place in the net's list, once it has one.
+    fn place(&self) -> &OnceLock<Place>;
+    /// Begins to end; the member leaves the net when it has.
+    fn stop(self: Arc<Self>, how: Stop);
+}
+
+/// Two loops and what is open on them.
+pub struct Net {
+    /// What it was started with.
+    pub config: Config,
+    /// The loop of everything that sends.
+    pub send_loop: Arc<LoopHandle>,
+    /// The loop of everything that receives, accepts, connects and runs callbacks.
+    pub recv_loop: Arc<LoopHandle>,
+    /// Connections open now, draining ones included.
+    pub connections: AtomicUsize,
+    /// Listeners open now.
+    pub listeners: AtomicUsize,
+    /// Errors of accept that were passed over.
+    pub accept_errors: AtomicU64,
+    id: u64,
+    may_spin: bool,
+    operations: Arc<AtomicUsize>,
+    members: Mutex<Members>,
+    changed: Condvar,
+    stopping: AtomicBool,
+    dead: AtomicBool,
+    cut: AtomicBool,
+    unsent: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Members {
+    list: Vec<Option<Arc<dyn Member>>>,
+    free: Vec<usize>,
+    stopping: bool,
+    stopped: Option<Result>,
+}
+
+/// A member's place in its net.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
+impl Net {
+    /// Starts the two loops. When this returns, their rings exist.
+    pub fn start(config: Config) -> Result<Arc<Net>> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        fork::arm();
+        let send_loop = LoopHandle::new()?;
+        let recv_loop = LoopHandle::new()?;
+        let net = Arc::new(Net {
+            send_loop: Arc::clone(&send_loop),
+            recv_loop: Arc::clone(&recv_loop),
+            connections: AtomicUsize::new(0),
+            listeners: AtomicUsize::new(0),
+            accept_errors: AtomicU64::new(0),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            may_spin: allowed_cpus() > 1,
+            operations: Arc::new(AtomicUsize::new(0)),
+            members: Mutex::new(Members::default()),
+            changed: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            unsent: AtomicBool::new(false),
+            threads: Mutex::new(Vec::new()),
+            config,
+        });
+        net.start_loop(&send_loop, "iouringnet-send", false)?;
+        if let Err(error) = net.start_loop(&recv_loop, "iouringnet-recv", true) {
+            net.end_loops();
+            return Err(error);
+        }
+        Ok(net)
+    }
+
+    fn start_loop(self: &Arc<Self>, handle: &Arc<LoopHandle>, name: &'static str, receives: bool) -> Result {
+        let net: Weak<Net> = Arc::downgrade(self);
+        let setup = Setup {
+            name,
+            entries: self.config.ring_entries,
+            features: Features::wanted(),
+            receives,
+            cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
+            dispatch: self.config.dispatch.clone(),
+            died: Box::new(move || {
+                if let Some(net) = net.upgrade() {
+                    net.dead.store(true, Ordering::Release);
+                    net.stop_members(Stop::Now(Error::PANIC));
+                }
+            }),
+        };
+        let (thread, _features) = EventLoop::start(handle, setup).map_err(start_error)?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// A number that no other net of this process has or had.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether [`Net::stop`] has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Refuses work for a net that stops, or whose loop died.
+    pub fn check(&self) -> Result {
+        if self.dead.load(Ordering::Acquire) {
+            return Err(Error::PANIC);
+        }
+        if self.is_stopping() { Err(Error::STOPPED) } else { Ok(()) }
+    }
+
+    /// A new operation of this net.
+    pub fn operation(self: &Arc<Self>, callback: Option<Callback>) -> Arc<Operation> {
+        Operation::new(Arc::clone(&self.recv_loop) as _, callback)
+    }
+
+    /// A place among the operations in flight; LIMIT when there is none.
+    pub fn permit(&self) -> Result<Permit> {
+        Permit::counted(&self.operations, self.config.max_operations as usize)
+    }
+
+    /// The same for one direction of a connection, which has one place of its own.
+    pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
+        if socket.take_embedded(half) {
+            return Ok(Permit::Embedded(Arc::clone(socket), half));
+        }
+        self.permit()
+    }
+
+    /// How long a blocking receive may spin; zero where only one CPU is allowed.
+    pub fn spin(&self) -> Duration {
+        if self.may_spin { self.config.spin } else { Duration::ZERO }
+    }
+
+    /// What every socket of this net is set to.
+    pub fn socket_options(&self) -> Options {
+        Options {
+            nodelay: self.config.nodelay,
+            keepalive: self.config.keepalive,
+            send_buffer: self.config.send_buffer,
+            recv_buffer: self.config.recv_buffer,
+        }
+    }
+
+    /// Completes `op` after `delay`.
+    pub fn call(self: &Arc<Self>, delay: Duration, op: &Arc<Operation>) -> Result {
+        self.check()?;
+        Timer::start(self, delay, op)
+    }
+
+    /// Connects to `address`; each address of a name is tried within the one `timeout` (`None`: the net's).
+    pub fn dial_async(
+        self: &Arc<Self>,
+        address: &str,
+        timeout: Option<Option<Duration>>,
+        op: &Arc<Operation>,
+    ) -> Result {
+        self.check()?;
+        let target = address::parse(address)?;
+        Dial::start(self, target, timeout.unwrap_or(self.config.dial_timeout), op)
+    }
+
+    /// The same, waiting.
+    pub fn dial(
+        self: &Arc<Self>,
+        address: &str,
+        timeout: Option<Option<Duration>>,
+    ) -> Result<(Arc<Sink>, Arc<Stream>)> {
+        let op = self.operation(None);
+        self.dial_async(address, timeout, &op)?;
+        self.collect(&op)
+    }
+
+    /// Waits for an operation that makes a connection, and takes the connection.
+    pub fn collect(self: &Arc<Self>, op: &Arc<Operation>) -> Result<(Arc<Sink>, Arc<Stream>)> {
+        op.outcome().result?;
+        let socket = op.take_connection().ok_or(Error::STOPPED)?;
+        self.adopt(socket)
+    }
+
+    /// Listens on `address`. A name is looked up on this thread, and its addresses are tried in order.
+    pub fn bind(self: &Arc<Self>, address: &str, options: BindOptions) -> Result<Arc<Listener>> {
+        self.check()?;
+        let addresses = match address::parse(address)? {
+            address::Parsed::Numeric(address) => vec![address],
+            address::Parsed::Name { .. } if in_callback() => return Err(Error::IN_CALLBACK),
+            address::Parsed::Name { host, port } => resolver::resolve_now(&host, port)?,
+        };
+        let mut last = Error::NAME;
+        for address in addresses {
+            match self.bind_to(&address, options) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn bind_to(self: &Arc<Self>, address: &SocketAddr, options: BindOptions) -> Result<Arc<Listener>> {
+        let backlog = if options.backlog == 0 { 4096 } else { options.backlog };
+        let socket = Socket::listen(address, backlog, options.reuse_port, &self.socket_options())?;
+        Listener::open(self, socket)
+    }
+
+    /// Makes the two halves of a connection. STOPPED if the net stops; the connection is closed then.
+    pub fn adopt(self: &Arc<Self>, socket: Arc<Socket>) -> Result<(Arc<Sink>, Arc<Stream>)> {
+        let stream = Stream::new(self, Arc::clone(&socket));
+        let sink = Sink::new(self, socket, &stream);
+        self.join(&[Arc::clone(&sink) as _, Arc::clone(&stream) as _])?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Ok((sink, stream))
+    }
+
+    /// Lists new members, all or none; refused once the net stops.
+    pub fn join(&self, new: &[Arc<dyn Member>]) -> Result {
+        if self.dead.load(Ordering::Acquire) {
+            return Err(Error::PANIC);
+        }
+        let mut members = self.members.lock();
+        if members.stopping {
+            return Err(Error::STOPPED);
+        }
+        new.iter().for_each(|member| members.add(Arc::clone(member)));
+        Ok(())
+    }
+
+    /// Lists a connection that lingers after its halves have closed; also while the net stops. True: the net is past
+    /// orderly ends already.
+    pub fn join_closing(&self, member: Arc<dyn Member>) -> bool {
+        self.members.lock().add(member);
+        self.cut.load(Ordering::Acquire) || self.dead.load(Ordering::Acquire)
+    }
+
+    /// Takes a member from the list; each leaves once. The list's reference drops outside of the lock.
+    pub fn leave(&self, member: &dyn Member) {
+        let Some(&Place(index)) = member.place().get() else {
+            return;
+        };
+        let mut members = self.members.lock();
+        let listed = members.list[index].take();
+        debug_assert!(listed.is_some(), "a member leaves once");
+        if listed.is_some() {
+            members.free.push(index);
+        }
+        let empty = members.free.len() == members.list.len();
+        drop(members);
+        if empty {
+            self.changed.notify_all();
+        }
+        drop(listed);
+    }
+
+    fn stop_members(&self, how: Stop) {
+        let members: Vec<_> = self.members.lock().list.iter().flatten().cloned().collect();
+        for member in members {
+            member.stop(how);
+        }
+    }
+
+    /// Ends everything; see the header's `net_stop`. TIMEOUT if sends were cut. Further callers get the same result.
+    pub fn stop(&self) -> Result {
+        if in_callback() {
+            return Err(Error::IN_CALLBACK);
+        }
+        let mut members = self.members.lock();
+        if members.stopping {
+            loop {
+                if let Some(result) = members.stopped {
+                    return result;
+                }
+                self.changed.wait(&mut members);
+            }
+        }
+        members.stopping = true;
+        self.stopping.store(true, Ordering::Release);
+        drop(members);
+
+        self.stop_members(Stop::Orderly);
+        if !self.wait_until_empty(self.config.shutdown_timeout) {
+            self.cut.store(true, Ordering::Release);
+            self.stop_members(Stop::Now(Error::STOPPED));
+            self.wait_until_empty(Duration::MAX);
+        }
+        self.end_loops();
+
+        let result = if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
+        self.members.lock().stopped = Some(result);
+        self.changed.notify_all();
+        result
+    }
+
+    /// A member had to cut sends that the shutdown timeout left no time for.
+    pub fn sends_were_cut(&self) {
+        self.unsent.store(true, Ordering::Release);
+    }
+
+    /// True once no members are left, false when `timeout` has passed first.
+    fn wait_until_empty(&self, timeout: Duration) -> bool {
+        let end = Instant::now().checked_add(timeout);
+        let mut members = self.members.lock();
+        while members.free.len() < members.list.len() {
+            match end.map(|end| end.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => return false,
+                Some(left) => {
+                    self.changed.wait_for(&mut members, left);
+                }
+                None => self.changed.wait(&mut members),
+            }
+        }
+        true
+    }
+
+    /// The send loop first: its last completions are mail for the receive loop.
+    fn end_loops(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for (thread, handle) in threads.into_iter().zip([&self.send_loop, &self.recv_loop]) {
+            handle.quit();
+            if thread.join().is_err() {
+                tracing::error!("a loop's thread panicked at its end");
+            }
+        }
+    }
+
+    /// What the net has done so far, and what is open.
+    pub fn stats(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
+        let (send, recv) = (&self.send_loop.counters, &self.recv_loop.counters);
+        Stats {
+            send_enters: read(&send.enters),
+            send_entries: read(&send.entries),
+            send_completions: read(&send.completions),
+            send_wakes: read(&send.wakes),
+            recv_enters: read(&recv.enters),
+            recv_entries: read(&recv.entries),
+            recv_completions: read(&recv.completions),
+            recv_wakes: read(&recv.wakes),
+            callbacks: read(&recv.callbacks),
+            connections: count(&self.connections),
+            listeners: count(&self.listeners),
+            operations: count(&self.operations),
+            accept_errors: read(&self.accept_errors),
+        }
+    }
+}
+
+impl Drop for Net {
+    /// The last owner is gone, so there are no members either: each of them owns the net.
+    fn drop(&mut self) {
+        self.send_loop.quit();
+        self.recv_loop.quit();
+    }
+}
+
+impl Members {
+    fn add(&mut self, member: Arc<dyn Member>) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.list.push(None);
+            self.list.len() - 1
+        });
+        let first = member.place().set(Place(index));
+        debug_assert!(first.is_ok(), "a member joins once");
+        self.list[index] = Some(member);
+    }
+}
+
+fn start_error(error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(errno @ (libc::EMFILE | libc::ENFILE | libc::EAGAIN)) => Error::from_errno(errno),
+        Some(_) => Error::UNAVAILABLE,
+        None => Error::INVALID, // a CPU that is not there
+    }
+}
+
+/// The CPUs that this process may use, by its affinity mask and its cgroup's quota.
+fn allowed_cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What io_uring is like here.
+pub struct Probe {
+    /// UNAVAILABLE where nets cannot start.
+    pub status: Result,
+    /// The errno of the failure, or 0.
+    pub error: i32,
+    /// The features found, as bits of [`Features`].
+    pub features: u32,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Cause and remedy of a failure, or what was found.
+    pub text: String,
+}
+
+/// Tries to make a ring as a net would.
+pub fn probe() -> Probe {
+    let kernel = availability::kernel_release();
+    match Ring::new(Config::default().ring_entries, Features::wanted()) {
+        Ok(ring) => {
+            let features = EventLoop::probe_features(ring);
+            Probe {
+                status: Ok(()),
+                error: 0,
+                features: features.0,
+                text: format!("io_uring works here, with {}", features.names()),
+                kernel,
+            }
+        }
+        Err(error) => {
+            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+            Probe {
+                status: Err(start_error(error)),
+                error: errno,
+                features: 0,
+                text: availability::explain(errno),
+                kernel,
+            }
+        }
+    }
+}

@@ -1,0 +1,962 @@
+//! The sending half of a connection.
+//!
+//! A send is tried at once on the thread that has the data; what the socket does not take goes to the send loop, which
+//! owns it until it is out. Who may take bytes from the queue's front is the sink's *owner*:
+//!
+//! - `Idle`: nobody, and the queue is empty;
+//! - `Trying`: a thread that asks the kernel now, without the lock;
+//! - `Batched`: the receive loop's round, which collects what its callbacks send;
+//! - `Loop`: the send loop, which has one request in flight, or mail that tells it to begin.
+//!
+//! Invariant: only the owner removes sends from the front, so what the kernel reads stays queued until its answer is
+//! in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the owner sees it when
+//! it locks again.
+
+use crate::address;
+use crate::completion::{Operation, Outcome, Target};
+use crate::deadlines;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::linger::Linger;
+use crate::mailbox::Listed;
+use crate::net::{Member, Net, Place, Stop};
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
+use crate::request::{Meaning, Message, Request};
+use crate::socket::{Half, Socket, Tried};
+use crate::stream::Stream;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// Told `Ok` when there is room again after a FULL, and once and last an error: how the sink's watch ended.
+pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
+
+/// The sending half of a connection.
+pub struct Sink {
+    listed: AtomicBool,
+    place: OnceLock<Place>,
+    net: Arc<Net>,
+    socket: Arc<Socket>,
+    stream: Weak<Stream>,
+    state: Mutex<State>,
+}
+
+/// What a program may want to know of a sink.
+#[derive(Clone, Debug)]
+pub struct SinkInfo {
+    /// The own address as text.
+    pub local: String,
+    /// The other side's address as text; empty once the connection is gone.
+    pub peer: String,
+    /// Bytes accepted that the kernel does not have yet.
+    pub unsent: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owner {
+    Idle,
+    Trying,
+    Batched,
+    Loop,
+}
+
+struct State {
+    owner: Owner,
+    /// What broke it; the first cause stays. Queued and later sends get it.
+    cause: Option<Error>,
+    closing: bool,
+    closed: bool,
+    queue: VecDeque<Item>,
+    /// Somebody asked for the end of one of them.
+    cancelled: bool,
+    /// No deadline in the queue is earlier.
+    earliest: Option<Instant>,
+    /// So many items at the front are being read by the kernel.
+    gathered: usize,
+    /// Bytes of posts that are unsent.
+    posted: usize,
+    told_full: bool,
+    watch: Option<Arc<Watch>>,
+    timeout: Option<Duration>,
+    /// When the kernel last took bytes, or the sink had none to give.
+    progress: Instant,
+    request: Option<RequestId>,
+    interrupting: bool,
+    timer: deadlines::Timer,
+}
+
+/// One send, post or flush that waits.
+struct Item {
+    content: Content,
+    sent: usize,
+    size: usize,
+    deadline: Option<Instant>,
+    one_try: bool,
+}
+
+enum Content {
+    /// Lent memory, and the operation that ends when it is out.
+    Lent(Parts, Arc<Operation>),
+    /// A copy; nobody waits.
+    Posted(Vec<u8>),
+    /// No bytes; done when everything before it is.
+    Flush(Arc<Operation>),
+}
+
+impl Item {
+    fn operation(&self) -> Option<&Arc<Operation>> {
+        match &self.content {
+            Content::Lent(_, operation) | Content::Flush(operation) => Some(operation),
+            Content::Posted(_) => None,
+        }
+    }
+
+    fn add_to(&self, gather: &mut Gather<'_>) -> bool {
+        match &self.content {
+            Content::Lent(parts, _) => gather.add(parts, self.sent),
+            Content::Posted(bytes) => gather.add(&Parts::One(bytes.as_ptr(), bytes.len()), self.sent),
+            Content::Flush(_) => true,
+        }
+    }
+
+    /// Why it must end now, if it must.
+    fn cut(&self, now: Instant, closing: bool) -> Option<Error> {
+        if self.operation().is_some_and(|operation| operation.is_cancelled()) {
+            return Some(Error::CANCELLED);
+        }
+        // While a sink drains after its close, the close timeout alone counts.
+        let late = self.deadline.is_some_and(|deadline| deadline <= now);
+        (late && !closing).then_some(Error::TIMEOUT)
+    }
+}
+
+/// Posts are gathered in pieces of this size: one send takes up to 64 of them.
+const CHUNK: usize = 16 << 10;
+
+impl Sink {
+    /// The sending half for `socket`; `stream` is the other.
+    pub fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Arc<Sink> {
+        Arc::new(Sink {
+            listed: AtomicBool::new(false),
+            place: OnceLock::new(),
+            net: Arc::clone(net),
+            socket,
+            stream: Arc::downgrade(stream),
+            state: Mutex::new(State {
+                owner: Owner::Idle,
+                cause: None,
+                closing: false,
+                closed: false,
+                queue: VecDeque::new(),
+                cancelled: false,
+                earliest: None,
+                gathered: 0,
+                posted: 0,
+                told_full: false,
+                watch: None,
+                timeout: net.config.timeout,
+                progress: Instant::now(),
+                request: None,
+                interrupting: false,
+                timer: deadlines::Timer::default(),
+            }),
+        })
+    }
+
+    /// The net that it belongs to.
+    pub fn net(&self) -> &Arc<Net> {
+        &self.net
+    }
+
+    /// Sends all of `parts`, waiting as long as it takes, and returns how many bytes went out whatever the result.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable and unchanged until this returns.
+    #[allow(unsafe_code)]
+    pub unsafe fn send(self: &Arc<Self>, parts: Parts) -> Outcome {
+        // SAFETY: this waits for the operation, so the memory outlives it.
+        match unsafe { self.begin_send(parts, None) } {
+            Ok(Begun::Finished(outcome)) => outcome,
+            Ok(Begun::Queued(operation)) => operation.outcome(),
+            Err(error) => Outcome {
+                result: Err(error),
+                bytes: 0,
+            },
+        }
+    }
+
+    /// The same, with the result delivered by `op`. An error means that nothing was started.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable and unchanged until `op` completes.
+    #[allow(unsafe_code)]
+    pub unsafe fn send_async(self: &Arc<Self>, parts: Parts, op: &Arc<Operation>) -> Result {
+        // SAFETY: the caller vouches until `op` completes.
+        unsafe { self.begin_send(parts, Some(op)) }.map(drop)
+    }
+
+    /// # Safety
+    /// As `send_async`; without `op`, until the operation returned in `Queued` completes.
+    #[allow(unsafe_code)]
+    unsafe fn begin_send(self: &Arc<Self>, parts: Parts, op: Option<&Arc<Operation>>) -> Result<Begun> {
+        let size = parts.size().ok_or(Error::INVALID)?;
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        if let Some(op) = op {
+            op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
+        }
+        if size == 0 {
+            return Ok(Begun::finished(op, Ok(()), 0));
+        }
+        let timeout = state.timeout;
+        let one_try = timeout == Some(Duration::ZERO);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let in_round = self.net.recv_loop.is_current();
+        let mut sent = 0;
+        let mut first_in_line = false;
+        if state.owner == Owner::Idle && self.net.config.first_try && !in_round {
+            state.owner = Owner::Trying;
+            drop(state);
+            // SAFETY: the caller vouches for the memory.
+            let tried = unsafe { self.try_all(&parts, size, &mut sent) };
+            state = self.state.lock();
+            state.owner = Owner::Idle;
+            first_in_line = true; // before those that were queued meanwhile
+            if let Tried::Failed(error) = tried {
+                state.break_with(error);
+            }
+            let end = if sent == size {
+                Some(Ok(()))
+            } else if let Some(cause) = state.cause {
+                Some(Err(cause))
+            } else if one_try {
+                if sent > 0 {
+                    state.break_with(Error::TORN);
+                }
+                Some(Err(Error::TIMEOUT))
+            } else {
+                None
+            };
+            if let Some(result) = end {
+                // Before the sink is free for others, so that completions keep the order of the sends.
+                let begun = Begun::finished(op, result, sent);
+                self.release(state);
+                return Ok(begun);
+            }
+        } else if one_try && state.owner != Owner::Idle {
+            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind queued work
+        }
+        let op = match op {
+            Some(op) => Arc::clone(op),
+            None => match self.waiting_operation(sent) {
+                Ok(op) => op,
+                Err(error) => {
+                    if state.owner == Owner::Idle {
+                        self.release(state);
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        let item = Item {
+            content: Content::Lent(parts, Arc::clone(&op)),
+            sent,
+            size,
+            deadline,
+            one_try,
+        };
+        state.push(item, first_in_line);
+        self.hand_on(state, in_round);
+        Ok(Begun::Queued(op))
+    }
+
+    /// The operation behind a blocking send that has to be queued.
+    fn waiting_operation(self: &Arc<Self>, sent: usize) -> Result<Arc<Operation>> {
+        let op = self.net.operation(None);
+        match self.net.permit_for(&self.socket, Half::Send) {
+            Ok(permit) => op.accept(permit, self.target()),
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => {} // partly out: it has to go on, and is one more than the bound
+        }
+        Ok(op)
+    }
+
+    /// # Safety
+    /// The memory that `parts` names is readable during the call.
+    #[allow(unsafe_code)]
+    unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize) -> Tried {
+        loop {
+            // SAFETY: as the caller vouches.
+            match unsafe { self.socket.try_send(parts, *sent) } {
+                Tried::Bytes(count) => *sent += count,
+                other => return other,
+            }
+            if *sent == size {
+                return Tried::Bytes(size);
+            }
+        }
+    }
+
+    /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
+    /// posted and unsent have reached the net's mark.
+    #[allow(unsafe_code)]
+    pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        if state.posted >= self.net.config.post_mark {
+            state.told_full = true;
+            return Err(Error::FULL);
+        }
+        if data.is_empty() {
+            return Ok(());
+        }
+        let in_round = self.net.recv_loop.is_current();
+        if state.owner == Owner::Idle && self.net.config.first_try && !in_round {
+            state.owner = Owner::Trying;
+            drop(state);
+            let mut sent = 0;
+            let parts = Parts::One(data.as_ptr(), data.len());
+            // SAFETY: `data` is borrowed for the whole of this call.
+            let tried = unsafe { self.try_all(&parts, data.len(), &mut sent) };
+            state = self.state.lock();
+            state.owner = Owner::Idle;
+            if let Tried::Failed(error) = tried {
+                state.break_with(error);
+            }
+            if sent < data.len() {
+                if let Some(cause) = state.cause {
+                    self.release(state);
+                    return Err(cause);
+                }
+                state.post_front(&data[sent..]);
+            }
+            self.release(state);
+            return Ok(());
+        }
+        state.post_back(data);
+        self.hand_on(state, in_round);
+        Ok(())
+    }
+
+    /// Waits until the kernel has everything that was accepted before.
+    pub fn flush(self: &Arc<Self>) -> Result {
+        let op = self.net.operation(None);
+        self.flush_async(&op)?;
+        op.outcome().result
+    }
+
+    /// The same, with the result delivered by `op`.
+    pub fn flush_async(self: &Arc<Self>, op: &Arc<Operation>) -> Result {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
+        let timeout = state.timeout;
+        if state.owner == Owner::Idle {
+            op.complete(Ok(()), 0);
+        } else if timeout == Some(Duration::ZERO) {
+            op.complete(Err(Error::TIMEOUT), 0);
+        } else {
+            let item = Item {
+                content: Content::Flush(Arc::clone(op)),
+                sent: 0,
+                size: 0,
+                deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+                one_try: false,
+            };
+            state.push(item, false);
+            self.hand_on(state, self.net.recv_loop.is_current());
+        }
+        Ok(())
+    }
+
+    /// Something was queued: sees to it that somebody sends it.
+    fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, in_round: bool) {
+        let first_try = self.net.config.first_try;
+        match state.owner {
+            Owner::Idle if in_round && first_try => {
+                state.owner = Owner::Batched;
+                drop(state);
+                self.net.recv_loop.at_round_end(Arc::clone(self) as _);
+            }
+            Owner::Idle => self.release(state),
+            // A callback may take long; another thread does not wait for the end of its round.
+            Owner::Batched if !in_round => {
+                state.owner = Owner::Trying;
+                drop(state);
+                self.try_queue();
+            }
+            // The one who tries looks at the queue afterwards; the loop looks after each completion, and has to learn
+            // of an earlier deadline.
+            Owner::Trying | Owner::Batched => {}
+            Owner::Loop => {
+                let has_timeout = state.timeout.is_some();
+                drop(state);
+                if has_timeout {
+                    self.post_to_loop();
+                }
+            }
+        }
+    }
+
+    /// As its owner (`Trying`), offers what is queued to the kernel; the rest is the send loop's.
+    #[allow(unsafe_code)]
+    fn try_queue(self: &Arc<Self>) {
+        let mut vectors = [EMPTY_PART; PARTS_MAX];
+        let mut state = self.state.lock();
+        state.sweep(Instant::now());
+        if state.cause.is_none() && !state.queue.is_empty() {
+            let mut gather = Gather::new(&mut vectors);
+            state.gather(&mut gather);
+            drop(state);
+            let tried = if gather.bytes() == 0 {
+                Tried::Bytes(0) // flushes alone
+            } else {
+                // SAFETY: the items stay queued until this owner has the answer; posts own their memory, lenders
+                // vouch for theirs until their operations complete.
+                unsafe { self.socket.try_send_gathered(gather.parts()) }
+            };
+            state = self.state.lock();
+            state.gathered = 0;
+            match tried {
+                Tried::Bytes(count) => state.advance(count),
+                Tried::WouldBlock => state.end_tries(),
+                Tried::Failed(error) => state.break_with(error),
+                Tried::End => unreachable!("a send has no end of stream"),
+            }
+        }
+        state.owner = Owner::Idle;
+        self.release(state);
+    }
+
+    /// The owner lets go: what is left in the queue goes to the send loop, and a close that waited is finished.
+    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        debug_assert!(matches!(state.owner, Owner::Idle));
+        if let Some(cause) = state.cause {
+            state.fail_all(cause);
+            if let Some(watch) = &state.watch {
+                watch.end(&self.net, cause);
+            }
+        }
+        state.tell_room(&self.net);
+        if !state.queue.is_empty() {
+            state.owner = Owner::Loop;
+            state.progress = Instant::now();
+            drop(state);
+            self.post_to_loop();
+        } else if state.closing && !state.closed {
+            self.finish_close(state);
+        }
+    }
+
+    fn post_to_loop(self: &Arc<Self>) {
+        self.net.send_loop.post(Arc::clone(self) as _);
+    }
+
+    fn target(self: &Arc<Self>) -> Weak<dyn Target> {
+        let weak: Weak<Sink> = Arc::downgrade(self);
+        weak
+    }
+
+    /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
+    fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.closed = true;
+        let cause = state.cause;
+        if let (Some(watch), None) = (&state.watch, cause) {
+            watch.end(&self.net, Error::CLOSED);
+        }
+        drop(state);
+        match cause {
+            // A truncated stream must not look complete.
+            Some(_) => self.socket.reset(),
+            None => self.socket.shutdown_send(),
+        }
+        Linger::half_closed(&self.net, &self.socket);
+        self.net.leave(&**self);
+    }
+
+    /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
+    pub fn close(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.closing {
+            return;
+        }
+        state.closing = true;
+        state.progress = Instant::now();
+        match state.owner {
+            Owner::Idle => self.release(state),
+            Owner::Trying | Owner::Batched => {} // sees it when it lets go
+            Owner::Loop => {
+                drop(state);
+                self.post_to_loop(); // from now on the close timeout counts
+            }
+        }
+    }
+
+    /// Discards what is unsent and resets the connection; ends both halves.
+    pub fn abort(self: &Arc<Self>) {
+        self.end_now(Error::CLOSED);
+        if let Some(stream) = self.stream.upgrade() {
+            stream.end(Error::CLOSED);
+        }
+    }
+
+    fn end_now(self: &Arc<Self>, cause: Error) {
+        let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            // The half is over, but the connection may linger, or its other half be open.
+            self.socket.reset();
+            return;
+        }
+        state.closing = true;
+        if cause == Error::STOPPED && !state.queue.is_empty() {
+            self.net.sends_were_cut();
+        }
+        state.cause.get_or_insert(cause);
+        let owner = state.owner;
+        if owner == Owner::Idle {
+            return self.release(state);
+        }
+        drop(state);
+        self.socket.reset();
+        if owner == Owner::Loop {
+            self.post_to_loop();
+        }
+    }
+
+    /// Tells `watch` when there is room after a FULL, and how the sink ended. `None` ends the watch with CANCELLED.
+    pub fn watch(self: &Arc<Self>, callback: Option<RoomCallback>) -> Result {
+        let mut state = self.state.lock();
+        let Some(callback) = callback else {
+            if let Some(watch) = &state.watch {
+                watch.end(&self.net, Error::CANCELLED);
+            }
+            return Ok(());
+        };
+        if state.watch.as_ref().is_some_and(|watch| !watch.is_over()) {
+            return Err(Error::BUSY);
+        }
+        state.check_open(&self.net)?;
+        state.watch = Some(Watch::new(callback));
+        state.tell_room(&self.net);
+        Ok(())
+    }
+
+    /// Operations accepted from now on may take `timeout`; what was accepted keeps its own.
+    pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
+        let mut state = self.state.lock();
+        state.timeout = timeout;
+        let owner = state.owner;
+        drop(state);
+        if owner == Owner::Loop {
+            self.post_to_loop(); // posts read it anew
+        }
+        Ok(())
+    }
+
+    /// Addresses, and what is unsent.
+    pub fn info(&self) -> SinkInfo {
+        let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
+        let unsent = self.state.lock().queue.iter().map(|item| item.size - item.sent).sum();
+        SinkInfo {
+            local: text(self.socket.local()),
+            peer: text(self.socket.peer()),
+            unsent,
+        }
+    }
+
+    /// As the send loop: looks what is to be done, unless a request is in flight.
+    fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
+        if state.owner != Owner::Loop {
+            return; // mail that somebody else has answered meanwhile
+        }
+        let now = Instant::now();
+        let must_interrupt = state.sweep(now);
+        self.cut_off(&mut state, now);
+        if let Some(request) = state.request {
+            if (must_interrupt || state.cause.is_some()) && !state.interrupting {
+                state.interrupting = true;
+                event_loop.cancel(request);
+            }
+        } else if state.cause.is_some() || state.queue.is_empty() {
+            event_loop.disarm(&mut state.timer);
+            state.owner = Owner::Idle;
+            return self.release(state);
+        } else {
+            state.request = Some(self.submit(event_loop, &mut state));
+        }
+        if let Some(when) = state.next_deadline(self.net.config.close_timeout) {
+            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// No progress for too long ends a drain, and posts that nobody waits for.
+    fn cut_off(&self, state: &mut State, now: Instant) {
+        let Some(limit) = state.progress_limit(self.net.config.close_timeout) else {
+            return;
+        };
+        if state.cause.is_none() && limit <= now {
+            state.break_with(Error::TIMEOUT);
+        }
+    }
+
+    fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
+        let mut vectors = [EMPTY_PART; PARTS_MAX];
+        let mut gather = Gather::new(&mut vectors);
+        let one_try = state.queue.front().is_some_and(|item| item.one_try);
+        state.gather(&mut gather);
+        let request = Request::Send {
+            socket: Arc::clone(&self.socket),
+            message: Message::new(&gather),
+            one_try,
+        };
+        event_loop.submit(Arc::clone(self) as _, request)
+    }
+}
+
+enum Begun {
+    Finished(Outcome),
+    Queued(Arc<Operation>),
+}
+
+impl Begun {
+    /// An end without queueing; an operation is told at once.
+    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
+        if let Some(op) = op {
+            op.complete(result, bytes);
+        }
+        Begun::Finished(Outcome { result, bytes })
+    }
+}
+
+impl State {
+    fn check_open(&self, net: &Net) -> Result {
+        if self.closing {
+            return Err(if net.is_stopping() { Error::STOPPED } else { Error::CLOSED });
+        }
+        match self.cause {
+            Some(cause) => Err(cause),
+            None => Ok(()),
+        }
+    }
+
+    fn break_with(&mut self, cause: Error) {
+        self.cause.get_or_insert(cause);
+    }
+
+    /// Names what is to be sent next, and marks it as read by the kernel.
+    fn gather(&mut self, gather: &mut Gather<'_>) {
+        let alone = self.queue.front().is_some_and(|item| item.one_try);
+        for item in &self.queue {
+            let joins = self.gathered == 0 || !(alone || item.one_try);
+            if !joins {
+                break;
+            }
+            self.gathered += 1;
+            if !item.add_to(gather) {
+                break;
+            }
+        }
+    }
+
+    /// The kernel took `count` bytes from the front; what is out completes.
+    fn advance(&mut self, mut count: usize) {
+        if count > 0 {
+            self.progress = Instant::now();
+        }
+        while let Some(item) = self.queue.front_mut() {
+            let taken = count.min(item.size - item.sent);
+            item.sent += taken;
+            count -= taken;
+            if matches!(item.content, Content::Posted(_)) {
+                self.posted -= taken;
+            }
+            if item.sent < item.size {
+                break;
+            }
+            self.end_item(0, Ok(()));
+        }
+        self.end_tries();
+    }
+
+    /// A send that was to be one try has had it.
+    fn end_tries(&mut self) {
+        if let Some(item) = self.queue.front()
+            && item.one_try
+            && self.gathered == 0
+        {
+            let sent = item.sent;
+            self.end_item(0, Err(Error::TIMEOUT));
+            if sent > 0 {
+                self.break_with(Error::TORN);
+            }
+        }
+    }
+
+    fn push(&mut self, item: Item, first_in_line: bool) {
+        self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
+        self.earliest = self.earliest.into_iter().chain(item.deadline).min();
+        if first_in_line {
+            self.queue.push_front(item);
+        } else {
+            self.queue.push_back(item);
+        }
+    }
+
+    /// Ends what was cancelled or is late. True: an item that the kernel reads must end, so the request has to be
+    /// interrupted first.
+    fn sweep(&mut self, now: Instant) -> bool {
+        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
+            return false;
+        }
+        let mut must_interrupt = false;
+        let mut index = 0;
+        while index < self.queue.len() {
+            match self.queue[index].cut(now, self.closing) {
+                Some(_) if index < self.gathered => must_interrupt = true,
+                Some(error) => {
+                    let sent = self.queue[index].sent;
+                    self.end_item(index, Err(error));
+                    if sent > 0 {
+                        self.break_with(Error::TORN);
+                    }
+                    continue;
+                }
+                None => {}
+            }
+            index += 1;
+        }
+        self.cancelled = must_interrupt; // looked for again once the kernel has let go
+        self.earliest = self.queue.iter().filter_map(|item| item.deadline).min();
+        must_interrupt
+    }
+
+    fn end_item(&mut self, index: usize, result: Result) {
+        let Some(item) = self.queue.remove(index) else {
+            return;
+        };
+        match &item.content {
+            Content::Lent(_, operation) | Content::Flush(operation) => operation.complete(result, item.sent),
+            Content::Posted(_) => self.posted -= item.size - item.sent,
+        }
+    }
+
+    fn fail_all(&mut self, cause: Error) {
+        while !self.queue.is_empty() {
+            self.end_item(0, Err(cause));
+        }
+    }
+
+    fn post_front(&mut self, data: &[u8]) {
+        self.posted += data.len();
+        self.queue.push_front(posted(data.to_vec()));
+    }
+
+    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room.
+    fn post_back(&mut self, data: &[u8]) {
+        self.posted += data.len();
+        let last = self.queue.len().wrapping_sub(1);
+        if let Some(Item { content: Content::Posted(bytes), size, .. }) = self.queue.back_mut()
+            && last >= self.gathered
+            && bytes.len() + data.len() <= CHUNK
+        {
+            bytes.extend_from_slice(data);
+            *size = bytes.len();
+            return;
+        }
+        self.queue.push_back(posted(data.to_vec()));
+    }
+
+    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
+    fn progress_limit(&self, close_timeout: Duration) -> Option<Instant> {
+        let limit = if self.closing {
+            Some(close_timeout)
+        } else if self.posted > 0 {
+            self.timeout.filter(|timeout| !timeout.is_zero())
+        } else {
+            None
+        };
+        limit.and_then(|limit| self.progress.checked_add(limit))
+    }
+
+    fn next_deadline(&self, close_timeout: Duration) -> Option<Instant> {
+        let operations = self.earliest.filter(|_| !self.closing && !self.interrupting);
+        operations.into_iter().chain(self.progress_limit(close_timeout)).min()
+    }
+
+    /// Says that there is room, if a FULL was told and half the mark is free.
+    fn tell_room(&mut self, net: &Arc<Net>) {
+        if self.told_full
+            && self.posted <= net.config.post_mark / 2
+            && let Some(watch) = &self.watch
+        {
+            self.told_full = false;
+            watch.room(net);
+        }
+    }
+}
+
+fn posted(bytes: Vec<u8>) -> Item {
+    Item {
+        sent: 0,
+        size: bytes.len(),
+        content: Content::Posted(bytes),
+        deadline: None,
+        one_try: false,
+    }
+}
+
+impl Listed for Sink {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Target for Sink {
+    fn cancel_requested(self: Arc<Self>) {
+        self.state.lock().cancelled = true;
+        self.post_to_loop();
+    }
+}
+
+impl Service for Sink {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(self.state.lock(), event_loop);
+    }
+
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
+        let mut state = self.state.lock();
+        state.request = None;
+        state.interrupting = false;
+        state.gathered = 0;
+        match Meaning::of(reaped.result, &self.socket) {
+            Meaning::Count(count) => state.advance(count),
+            Meaning::Again => {}
+            Meaning::WouldBlock => state.end_tries(),
+            Meaning::Failed(error) => state.break_with(error),
+        }
+        state.tell_room(&self.net);
+        self.drive(state, event_loop);
+    }
+
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.state.lock();
+        state.timer.fired();
+        self.drive(state, event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.owner == Owner::Batched {
+            state.owner = Owner::Trying;
+            drop(state);
+            self.try_queue();
+        }
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.end_now(Error::PANIC);
+    }
+}
+
+impl Member for Sink {
+    fn place(&self) -> &OnceLock<Place> {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        match how {
+            Stop::Orderly => self.close(),
+            Stop::Now(cause) => self.end_now(cause),
+        }
+    }
+}
+
+/// A sink's watch. The send loop and callers raise its events, the receive loop tells them.
+struct Watch {
+    listed: AtomicBool,
+    events: Mutex<Events>,
+}
+
+struct Events {
+    callback: Option<RoomCallback>,
+    room: bool,
+    last: Option<Error>,
+    over: bool,
+}
+
+impl Watch {
+    fn new(callback: RoomCallback) -> Arc<Watch> {
+        Arc::new(Watch {
+            listed: AtomicBool::new(false),
+            events: Mutex::new(Events {
+                callback: Some(callback),
+                room: false,
+                last: None,
+                over: false,
+            }),
+        })
+    }
+
+    fn room(self: &Arc<Self>, net: &Net) {
+        self.events.lock().room = true;
+        net.recv_loop.post(Arc::clone(self) as _);
+    }
+
+    fn end(self: &Arc<Self>, net: &Net, last: Error) {
+        self.events.lock().last.get_or_insert(last);
+        net.recv_loop.post(Arc::clone(self) as _);
+    }
+
+    /// Whether its last call has begun.
+    fn is_over(&self) -> bool {
+        self.events.lock().over
+    }
+}
+
+impl Listed for Watch {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Service for Watch {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        loop {
+            let mut events = self.events.lock();
+            let event = if std::mem::take(&mut events.room) {
+                Ok(())
+            } else if let Some(last) = events.last {
+                events.over = true;
+                Err(last)
+            } else {
+                return;
+            };
+            let Some(mut callback) = events.callback.take() else {
+                return; // its last call has been
+            };
+            drop(events);
+            event_loop.count_callback();
+            callback(event);
+            if event.is_ok() {
+                self.events.lock().callback = Some(callback);
+            }
+        }
+    }
+
+    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+        unreachable!("a watch submits no requests; its sink does");
+    }
+
+    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("a watch arms no timers");
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("a watch collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {}
+}

@@ -1,0 +1,1010 @@
+//! The receiving half of a connection.
+//!
+//! A receive is served from the buffer, then by one non-blocking try on the caller's thread, then by the receive loop.
+//! Who may take bytes from the socket and the buffer is the stream's *owner*: `Idle` nobody; `Trying` a thread that
+//! asks the kernel now, without the lock; `Loop` the receive loop, for the receives that wait or for the watch.
+//!
+//! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order and no byte
+//! is lost: what a receive does not take stays in the buffer. The buffer has memory only while it holds bytes.
+
+use crate::buffer::ReadBuffer;
+use crate::completion::{Operation, Outcome, Target};
+use crate::deadlines;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::linger::Linger;
+use crate::mailbox::Listed;
+use crate::net::{Member, Net, Place, Stop};
+use crate::request::{Lent, Meaning, Request};
+use crate::socket::{Half, Socket, Tried};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
+pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+
+/// The receiving half of a connection.
+pub struct Stream {
+    listed: AtomicBool,
+    place: OnceLock<Place>,
+    net: Arc<Net>,
+    socket: Arc<Socket>,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Owner {
+    Idle,
+    Trying,
+    Loop,
+}
+
+struct State {
+    owner: Owner,
+    /// Why pending and later work ends: CLOSED, STOPPED or PANIC.
+    cause: Option<Error>,
+    /// The handle is closed; with its owner gone, so is the half.
+    closing: bool,
+    closed: bool,
+    /// The end of the stream, or the fault that broke it, met once and told ever after.
+    end: Option<Error>,
+    buffer: ReadBuffer,
+    queue: VecDeque<Item>,
+    watch: Option<Watch>,
+    /// Somebody asked for the end of one of them.
+    cancelled: bool,
+    /// No deadline in the queue is earlier.
+    earliest: Option<Instant>,
+    timeout: Option<Duration>,
+    request: Option<RequestId>,
+    interrupting: bool,
+    timer: deadlines::Timer,
+    spin_level: u8,
+}
+
+/// One receive that waits for its turn or for bytes.
+struct Item {
+    want: Want,
+    got: usize,
+    operation: Arc<Operation>,
+    deadline: Option<Instant>,
+    one_try: bool,
+}
+
+/// What a receive asks for.
+#[derive(Clone, Copy)]
+enum Want {
+    /// All of the memory filled.
+    Exactly(Lent),
+    /// Whatever there is, but something.
+    Some(Lent),
+    /// So many bytes in the buffer.
+    Buffered(usize),
+}
+
+/// What became of a turn.
+enum Step {
+    /// The receive has ended.
+    Done(Outcome),
+    /// It needs more than there is.
+    Blocked,
+}
+
+struct Watch {
+    /// Away while it runs.
+    callback: Option<DataCallback>,
+    paused: bool,
+    /// A resume, or the arming, owes a call with the kept bytes.
+    owed: bool,
+    ending: Option<Error>,
+    progress: Instant,
+}
+
+impl Stream {
+    /// The receiving half for `socket`.
+    pub fn new(net: &Arc<Net>, socket: Arc<Socket>) -> Arc<Stream> {
+        Arc::new(Stream {
+            listed: AtomicBool::new(false),
+            place: OnceLock::new(),
+            net: Arc::clone(net),
+            socket,
+            state: Mutex::new(State {
+                owner: Owner::Idle,
+                cause: None,
+                closing: false,
+                closed: false,
+                end: None,
+                buffer: ReadBuffer::default(),
+                queue: VecDeque::new(),
+                watch: None,
+                cancelled: false,
+                earliest: None,
+                timeout: net.config.timeout,
+                request: None,
+                interrupting: false,
+                timer: deadlines::Timer::default(),
+                spin_level: 0,
+            }),
+        })
+    }
+
+    /// The net that it belongs to.
+    pub fn net(&self) -> &Arc<Net> {
+        &self.net
+    }
+
+    /// Receives exactly `size` bytes. One that is smaller than the read buffer takes all or nothing; a larger one
+    /// counts what it took, whatever the result.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable, and nobody else uses them until this returns.
+    #[allow(unsafe_code)]
+    pub unsafe fn recv(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+        self.wait_for(Want::Exactly(Lent { start: into, size }))
+    }
+
+    /// The same, with the result delivered by `op`.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable, and nobody else uses them until `op` completes.
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_async(self: &Arc<Self>, into: *mut u8, size: usize, op: &Arc<Operation>) -> Result {
+        self.begin(Want::Exactly(Lent { start: into, size }), Some(op)).map(drop)
+    }
+
+    /// Receives what there is, at least one byte and at most `size`.
+    ///
+    /// # Safety
+    /// As for [`Stream::recv`].
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_some(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+        self.wait_for(Want::Some(Lent { start: into, size }))
+    }
+
+    /// The same, with the result delivered by `op`.
+    ///
+    /// # Safety
+    /// As for [`Stream::recv_async`].
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_some_async(self: &Arc<Self>, into: *mut u8, size: usize, op: &Arc<Operation>) -> Result {
+        self.begin(Want::Some(Lent { start: into, size }), Some(op)).map(drop)
+    }
+
+    /// Waits until `size` bytes are buffered.
+    pub fn fill(self: &Arc<Self>, size: usize) -> Result {
+        self.check_fill(size)?;
+        self.wait_for(Want::Buffered(size)).result
+    }
+
+    /// The same, with the result delivered by `op`.
+    pub fn fill_async(self: &Arc<Self>, size: usize, op: &Arc<Operation>) -> Result {
+        self.check_fill(size)?;
+        self.begin(Want::Buffered(size), Some(op)).map(drop)
+    }
+
+    fn check_fill(&self, size: usize) -> Result {
+        let config = &self.net.config;
+        match size {
+            _ if config.read_buffer == 0 => Err(Error::INVALID),
+            size if size > config.buffer_max => Err(Error::TOO_BIG),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_for(self: &Arc<Self>, want: Want) -> Outcome {
+        match self.begin(want, None) {
+            Ok(Begun::Finished(outcome)) => outcome,
+            Ok(Begun::Queued(op, began)) => {
+                let outcome = op.outcome();
+                // A wait that was short after all: spinning would have paid.
+                if began.elapsed() < SHORT_WAIT {
+                    self.state.lock().spin_level = 0;
+                }
+                outcome
+            }
+            Err(error) => Outcome {
+                result: Err(error),
+                bytes: 0,
+            },
+        }
+    }
+
+    fn begin(self: &Arc<Self>, want: Want, op: Option<&Arc<Operation>>) -> Result<Begun> {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        if state.watch.is_some() {
+            return Err(Error::BUSY);
+        }
+        if let Some(op) = op {
+            op.accept(self.net.permit_for(&self.socket, Half::Recv)?, self.target());
+        }
+        if want.is_empty() {
+            return Ok(Begun::finished(op, Ok(()), 0));
+        }
+        let timeout = state.timeout;
+        let one_try = timeout == Some(Duration::ZERO);
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut got = 0;
+        let mut first_in_line = false;
+        if state.owner == Owner::Idle {
+            state.owner = Owner::Trying;
+            let spin = if op.is_none() && !one_try { self.spin_time(&state) } else { None };
+            let mut turn = state.take_turn();
+            drop(state);
+            let ask = self.net.config.first_try;
+            let (mut step, mut spun) = (self.serve_turn(want, &mut got, &mut turn, ask), None);
+            if let (Step::Blocked, Some(spin), true) = (&step, spin, ask) {
+                step = self.spin(want, &mut got, &mut turn, spin);
+                spun = Some(matches!(step, Step::Done(_)));
+            }
+            state = self.state.lock();
+            state.give_turn_back(turn);
+            state.owner = Owner::Idle;
+            first_in_line = true; // before those that were queued meanwhile
+            if let Some(hit) = spun {
+                state.learn(hit);
+            }
+            let end = match (step, state.cause) {
+                (Step::Done(outcome), _) => Some(outcome),
+                (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
+                // With the first try off, the one try is the ring's.
+                (Step::Blocked, None) if one_try && ask => Some(Outcome { result: Err(Error::TIMEOUT), bytes: got }),
+                (Step::Blocked, None) => None,
+            };
+            if let Some(outcome) = end {
+                // Before the stream is free for others, so that completions keep the order of the receives.
+                let begun = Begun::finished(op, outcome.result, outcome.bytes);
+                self.release(state);
+                return Ok(begun);
+            }
+        } else if one_try {
+            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind others
+        }
+        let operation = match op {
+            Some(op) => Arc::clone(op),
+            None => match self.waiting_operation(got) {
+                Ok(op) => op,
+                Err(error) => {
+                    if state.owner == Owner::Idle {
+                        self.release(state);
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        state.cancelled |= operation.is_cancelled();
+        state.earliest = state.earliest.into_iter().chain(deadline).min();
+        let item = Item {
+            want,
+            got,
+            operation: Arc::clone(&operation),
+            deadline,
+            one_try,
+        };
+        if first_in_line {
+            state.queue.push_front(item);
+        } else {
+            state.queue.push_back(item);
+        }
+        match state.owner {
+            Owner::Idle => self.release(state),
+            Owner::Trying => {} // sees it when it lets go
+            Owner::Loop => {
+                drop(state);
+                if deadline.is_some() {
+                    self.post_to_loop(); // it has one more deadline to mind
+                }
+            }
+        }
+        Ok(Begun::Queued(operation, Instant::now()))
+    }
+
+    /// The operation behind a blocking receive that has to be queued.
+    fn waiting_operation(self: &Arc<Self>, got: usize) -> Result<Arc<Operation>> {
+        let op = self.net.operation(None);
+        match self.net.permit_for(&self.socket, Half::Recv) {
+            Ok(permit) => op.accept(permit, self.target()),
+            Err(error) if got == 0 => return Err(error),
+            Err(_) => {} // it has taken bytes, and is one more than the bound
+        }
+        Ok(op)
+    }
+
+    /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. As the owner, without the lock.
+    #[allow(unsafe_code)]
+    fn serve_turn(&self, want: Want, got: &mut usize, turn: &mut Turn, ask: bool) -> Step {
+        let capacity = self.net.config.read_buffer;
+        loop {
+            if let Some(outcome) = want.from_buffer(got, turn, capacity) {
+                return Step::Done(outcome);
+            }
+            if !ask {
+                return Step::Blocked;
+            }
+            let tried = match want.direct(*got, capacity) {
+                // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
+                Some(lent) => match unsafe { self.socket.try_recv(lent.start, lent.size) } {
+                    Tried::Bytes(count) => {
+                        *got += count;
+                        continue;
+                    }
+                    other => other,
+                },
+                None => self.fill_buffer(turn, want.room(turn.buffer.len(), capacity)),
+            };
+            match tried {
+                Tried::Bytes(_) => {}
+                Tried::WouldBlock => return Step::Blocked,
+                Tried::End => turn.end = Some(Error::EOF),
+                Tried::Failed(error) => turn.end = Some(error),
+            }
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn fill_buffer(&self, turn: &mut Turn, room: usize) -> Tried {
+        let (into, size) = turn.buffer.room(room);
+        // SAFETY: the buffer's own room, of which so much counts as received is written.
+        let tried = unsafe { self.socket.try_recv(into, size) };
+        if let Tried::Bytes(count) = tried {
+            // SAFETY: the kernel has written `count` bytes there.
+            unsafe { turn.buffer.filled(count) };
+        }
+        turn.buffer.trim();
+        tried
+    }
+
+    fn spin_time(&self, state: &State) -> Option<Duration> {
+        let spin = self.net.spin() / (1 << state.spin_level);
+        (spin >= Duration::from_micros(1)).then_some(spin)
+    }
+
+    /// Asks the kernel again and again for a short while: waking a sleeping thread costs more.
+    fn spin(&self, want: Want, got: &mut usize, turn: &mut Turn, time: Duration) -> Step {
+        let began = Instant::now();
+        loop {
+            for _ in 0..16 {
+                std::hint::spin_loop();
+            }
+            match self.serve_turn(want, got, turn, true) {
+                Step::Blocked if began.elapsed() < time => {}
+                step => return step,
+            }
+            if self.state.lock().cause.is_some() {
+                return Step::Blocked;
+            }
+        }
+    }
+
+    /// The owner lets go: receives that wait go to the receive loop, and a close that waited is finished.
+    fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        debug_assert!(state.owner == Owner::Idle);
+        if let Some(cause) = state.cause {
+            state.fail_all(cause);
+        }
+        if !state.queue.is_empty() || state.watch.is_some() {
+            state.owner = Owner::Loop;
+            drop(state);
+            self.post_to_loop();
+        } else if state.closing && !state.closed {
+            state.closed = true;
+            let buffer = mem::take(&mut state.buffer);
+            drop(state);
+            drop(buffer);
+            Linger::half_closed(&self.net, &self.socket);
+            self.net.leave(&**self);
+        }
+    }
+
+    fn post_to_loop(self: &Arc<Self>) {
+        self.net.recv_loop.post(Arc::clone(self) as _);
+    }
+
+    fn target(self: &Arc<Self>) -> Weak<dyn Target> {
+        let weak: Weak<Stream> = Arc::downgrade(self);
+        weak
+    }
+
+    /// Shows up to `max` buffered bytes without asking the kernel. They live until the next call on this stream.
+    pub fn peek(&self, max: usize) -> Result<(*const u8, usize)> {
+        let state = self.state.lock();
+        state.check_open(&self.net)?;
+        state.check_idle()?;
+        let bytes = state.buffer.as_slice();
+        Ok((bytes.as_ptr(), bytes.len().min(max)))
+    }
+
+    /// Drops the first `size` buffered bytes.
+    pub fn consume(self: &Arc<Self>, size: usize) -> Result {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        state.check_idle()?;
+        if size > state.buffer.len() {
+            return Err(Error::INVALID);
+        }
+        state.buffer.consume(size);
+        Ok(())
+    }
+
+    /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
+    pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
+        let mut state = self.state.lock();
+        let Some(callback) = callback else {
+            return match &mut state.watch {
+                Some(watch) => {
+                    watch.ending.get_or_insert(Error::CANCELLED);
+                    drop(state);
+                    self.post_to_loop();
+                    Ok(())
+                }
+                None => Ok(()), // over already
+            };
+        };
+        state.check_open(&self.net)?;
+        state.check_idle()?;
+        state.watch = Some(Watch {
+            callback: Some(callback),
+            paused: false,
+            owed: true,
+            ending: None,
+            progress: Instant::now(),
+        });
+        self.release(state);
+        Ok(())
+    }
+
+    /// Stops the watch's calls, and with them the peer. After this returns none starts but the last one.
+    pub fn pause(self: &Arc<Self>) -> Result {
+        let mut state = self.state.lock();
+        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
+        watch.paused = true;
+        Ok(())
+    }
+
+    /// Ends a pause; bytes kept meanwhile are shown.
+    pub fn resume(self: &Arc<Self>) -> Result {
+        let mut state = self.state.lock();
+        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
+        if mem::take(&mut watch.paused) {
+            watch.owed = true;
+            watch.progress = Instant::now(); // the pause does not count
+            drop(state);
+            self.post_to_loop();
+        }
+        Ok(())
+    }
+
+    /// Receives accepted from now on may take `timeout`; a watch may go that long without bytes.
+    pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
+        let mut state = self.state.lock();
+        state.timeout = timeout;
+        let watched = state.watch.is_some();
+        drop(state);
+        if watched {
+            self.post_to_loop();
+        }
+        Ok(())
+    }
+
+    /// Ends pending receives and the watch with CLOSED. Closing twice is harmless.
+    pub fn close(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.closing {
+            return;
+        }
+        state.closing = true;
+        state.cause.get_or_insert(Error::CLOSED);
+        self.look_again(state);
+    }
+
+    /// Ends what is pending with `cause`, and refuses more; the handle stays to be closed.
+    pub fn end(self: &Arc<Self>, cause: Error) {
+        let mut state = self.state.lock();
+        state.cause.get_or_insert(cause);
+        self.look_again(state);
+    }
+
+    fn look_again(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        match state.owner {
+            Owner::Idle => self.release(state),
+            Owner::Trying => {} // sees it when it lets go
+            Owner::Loop => {
+                drop(state);
+                self.post_to_loop();
+            }
+        }
+    }
+
+    /// As the receive loop: looks what is to be done, unless a request is in flight.
+    fn drive<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) {
+        if state.owner != Owner::Loop {
+            return; // mail that somebody else has answered meanwhile
+        }
+        if state.watch.is_some() {
+            self.drive_watch(state, event_loop);
+        } else {
+            state.sweep(Instant::now());
+            self.drive_queue(state, event_loop);
+        }
+    }
+
+    fn drive_queue<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) {
+        let now = Instant::now();
+        loop {
+            if let Some(request) = state.request {
+                let front_ends = state.queue.front().is_some_and(|item| item.cut(now).is_some());
+                if (front_ends || state.cause.is_some()) && !state.interrupting {
+                    state.interrupting = true;
+                    event_loop.cancel(request);
+                }
+                break;
+            }
+            if state.cause.is_some() || state.queue.is_empty() {
+                event_loop.disarm(&mut state.timer);
+                state.owner = Owner::Idle;
+                return self.release(state);
+            }
+            // The front's turn: from the buffer if that is enough, else by a request.
+            let Some(mut item) = state.queue.pop_front() else {
+                continue;
+            };
+            let mut turn = state.take_turn();
+            drop(state);
+            let step = self.serve_turn(item.want, &mut item.got, &mut turn, false);
+            state = self.state.lock();
+            state.give_turn_back(turn);
+            match (step, item.cut(now)) {
+                (Step::Done(outcome), _) => item.operation.complete(outcome.result, outcome.bytes),
+                (Step::Blocked, Some(cut)) if !item.one_try => item.operation.complete(Err(cut), item.got),
+                (Step::Blocked, _) => {
+                    let request = self.request(event_loop, &mut state, item.want, item.got, item.one_try);
+                    state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+                    state.queue.push_front(item);
+                }
+            }
+        }
+        if let Some(when) = state.earliest.filter(|_| !state.interrupting) {
+            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// What the ring is asked for on behalf of `want`.
+    fn request(&self, event_loop: &EventLoop, state: &mut State, want: Want, got: usize, one_try: bool) -> Request {
+        let socket = Arc::clone(&self.socket);
+        let capacity = self.net.config.read_buffer;
+        if let Some(into) = want.direct(got, capacity) {
+            return Request::Recv { socket, into, one_try };
+        }
+        self.buffered_request(event_loop, state, want.room(state.buffer.len(), capacity), one_try)
+    }
+
+    /// Receives towards the buffer: it holds no memory while nothing arrives.
+    fn buffered_request(&self, event_loop: &EventLoop, state: &mut State, room: usize, one_try: bool) -> Request {
+        let socket = Arc::clone(&self.socket);
+        if event_loop.has_pool() {
+            Request::RecvPooled { socket, one_try }
+        } else if one_try {
+            let buffer = mem::take(&mut state.buffer);
+            Request::RecvBuffered { socket, buffer, room }
+        } else {
+            Request::Readable { socket }
+        }
+    }
+
+    /// Work for the watch, until a request is in flight or there is nothing to do.
+    fn drive_watch<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) {
+        loop {
+            let now = Instant::now();
+            let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
+            let (cause, end, in_flight) = (state.cause, state.end, state.request);
+            let kept = !state.buffer.is_empty();
+            let Some(watch) = &mut state.watch else {
+                return; // ended, or handed back, by the call before
+            };
+            let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
+            if let Some(cause) = cause {
+                watch.ending = Some(cause);
+            } else if late.is_some_and(|late| late <= now) {
+                watch.ending.get_or_insert(Error::TIMEOUT);
+            }
+            match (watch.ending, in_flight) {
+                (Some(_), Some(request)) => {
+                    if !state.interrupting {
+                        state.interrupting = true;
+                        event_loop.cancel(request);
+                    }
+                    return;
+                }
+                (Some(ending), None) => return self.end_watch(state, event_loop, ending),
+                (None, _) => {}
+            }
+            if watch.paused {
+                return;
+            }
+            if watch.owed && kept {
+                watch.owed = false;
+                state = self.show(state, event_loop, &[]);
+                continue;
+            }
+            if let Some(end) = end {
+                return self.end_watch(state, event_loop, end);
+            }
+            if in_flight.is_none() {
+                let request = self.buffered_request(event_loop, &mut state, 0, false);
+                state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+            }
+            if let Some(late) = late {
+                event_loop.arm(&mut state.timer, late, || Arc::clone(self) as _);
+            }
+            return;
+        }
+    }
+
+    /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
+    fn show<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        arrived: &[u8],
+    ) -> MutexGuard<'a, State> {
+        let mut buffer = mem::take(&mut state.buffer);
+        let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
+            state.buffer = buffer;
+            return state;
+        };
+        drop(state);
+        let joined = !buffer.is_empty();
+        if joined {
+            buffer.append(arrived);
+        }
+        let shown = if joined { buffer.as_slice() } else { arrived };
+        let size = shown.len();
+        event_loop.count_callback();
+        let consumed = callback(Ok(()), shown);
+        if joined {
+            buffer.consume(consumed);
+        } else {
+            buffer.append(&arrived[consumed.min(size)..]);
+        }
+        let mut state = self.state.lock();
+        state.buffer = buffer;
+        if let Some(watch) = &mut state.watch {
+            watch.callback = Some(callback);
+            if consumed > size {
+                watch.ending.get_or_insert(Error::INVALID);
+            }
+        }
+        state
+    }
+
+    fn end_watch(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop, last: Error) {
+        let watch = state.watch.take();
+        event_loop.disarm(&mut state.timer);
+        state.owner = Owner::Idle;
+        drop(state);
+        // Nothing of the watch is left in the state: inside its last call a new one may be armed.
+        if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
+            event_loop.count_callback();
+            callback(Err(last), &[]);
+        }
+        let state = self.state.lock();
+        if state.owner == Owner::Idle {
+            self.release(state);
+        }
+    }
+
+    /// Bytes have come for the watch: `bytes`, or, behind the `kept` ones, in the buffer already.
+    fn arrived<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        kept: usize,
+        bytes: &[u8],
+    ) -> MutexGuard<'a, State> {
+        let too_big = kept > 0 && state.buffer.len() + bytes.len() > self.net.config.buffer_max;
+        let ending = state.cause.is_some();
+        let Some(watch) = &mut state.watch else {
+            state.buffer.append(bytes);
+            return state;
+        };
+        watch.progress = Instant::now();
+        if watch.paused || watch.ending.is_some() || ending {
+            state.buffer.append(bytes); // shown after the resume, or receivable after the watch
+        } else if too_big {
+            watch.ending = Some(Error::TOO_BIG);
+            state.buffer.append(bytes);
+        } else {
+            watch.owed = false;
+            state = self.show(state, event_loop, bytes);
+        }
+        state
+    }
+}
+
+/// Waits below this are worth spinning for the next time.
+const SHORT_WAIT: Duration = Duration::from_micros(150);
+
+enum Begun {
+    Finished(Outcome),
+    Queued(Arc<Operation>, Instant),
+}
+
+impl Begun {
+    /// An end without queueing; an operation is told at once.
+    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
+        if let Some(op) = op {
+            op.complete(result, bytes);
+        }
+        Begun::Finished(Outcome { result, bytes })
+    }
+}
+
+/// What belongs to the owner while it works without the lock.
+struct Turn {
+    buffer: ReadBuffer,
+    end: Option<Error>,
+}
+
+impl Want {
+    fn is_empty(self) -> bool {
+        match self {
+            Want::Exactly(lent) | Want::Some(lent) => lent.size == 0,
+            Want::Buffered(size) => size == 0,
+        }
+    }
+
+    /// The memory that the kernel is to write to directly: for receives at least as large as the buffer.
+    fn direct(self, got: usize, capacity: usize) -> Option<Lent> {
+        match self {
+            Want::Exactly(lent) | Want::Some(lent) if lent.size >= capacity => Some(lent.after(got)),
+            _ => None,
+        }
+    }
+
+    /// How much room to offer behind `kept` buffered bytes.
+    fn room(self, kept: usize, capacity: usize) -> usize {
+        let whole = match self {
+            Want::Buffered(size) => size.max(capacity),
+            Want::Exactly(_) | Want::Some(_) => capacity,
+        };
+        whole.saturating_sub(kept).max(1)
+    }
+
+    /// Ends the receive if what has come, or the end of the stream, is enough for that.
+    #[allow(unsafe_code)]
+    fn from_buffer(self, got: &mut usize, turn: &mut Turn, capacity: usize) -> Option<Outcome> {
+        let kept = turn.buffer.len();
+        let enough = match self {
+            Want::Buffered(size) => kept >= size,
+            Want::Exactly(lent) if lent.size < capacity => kept >= lent.size,
+            Want::Exactly(lent) => kept > 0 || *got == lent.size,
+            Want::Some(_) => kept > 0 || *got > 0,
+        };
+        if enough && let Want::Exactly(lent) | Want::Some(lent) = self {
+            let rest = lent.after(*got);
+            // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
+            *got += unsafe { turn.buffer.take(rest.start, rest.size) };
+        }
+        let done = match self {
+            Want::Exactly(lent) => *got == lent.size,
+            Want::Buffered(_) | Want::Some(_) => enough,
+        };
+        match (done, turn.end) {
+            (true, _) => Some(Outcome { result: Ok(()), bytes: *got }),
+            (false, Some(end)) => Some(Outcome { result: Err(end), bytes: *got }),
+            (false, None) => None,
+        }
+    }
+}
+
+impl Item {
+    /// Why it must end now, if it must.
+    fn cut(&self, now: Instant) -> Option<Error> {
+        if self.operation.is_cancelled() {
+            return Some(Error::CANCELLED);
+        }
+        let late = self.deadline.is_some_and(|deadline| deadline <= now);
+        (late && !self.one_try).then_some(Error::TIMEOUT)
+    }
+}
+
+impl State {
+    fn check_open(&self, net: &Net) -> Result {
+        match self.cause {
+            _ if net.is_stopping() => Err(Error::STOPPED),
+            Some(cause) => Err(cause),
+            None => Ok(()),
+        }
+    }
+
+    fn check_idle(&self) -> Result {
+        if self.owner == Owner::Idle { Ok(()) } else { Err(Error::BUSY) }
+    }
+
+    fn take_turn(&mut self) -> Turn {
+        Turn {
+            buffer: mem::take(&mut self.buffer),
+            end: self.end,
+        }
+    }
+
+    fn give_turn_back(&mut self, turn: Turn) {
+        self.buffer = turn.buffer;
+        self.end = turn.end;
+    }
+
+    /// Spins longer after a spin that found something, half as long after one that did not.
+    fn learn(&mut self, hit: bool) {
+        self.spin_level = match hit {
+            true => self.spin_level.saturating_sub(1),
+            false => (self.spin_level + 1).min(6),
+        };
+    }
+
+    /// Ends waiting receives behind the front that were cancelled or are late.
+    fn sweep(&mut self, now: Instant) {
+        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
+            return;
+        }
+        let mut index = 1;
+        while index < self.queue.len() {
+            let cut = self.queue[index].cut(now);
+            match cut.and_then(|error| Some((self.queue.remove(index)?, error))) {
+                Some((item, error)) => item.operation.complete(Err(error), item.got),
+                None => index += 1,
+            }
+        }
+        self.cancelled = false;
+        self.earliest = self.queue.iter().filter_map(|item| item.deadline).min();
+    }
+
+    fn fail_all(&mut self, cause: Error) {
+        for item in self.queue.drain(..) {
+            item.operation.complete(Err(cause), item.got);
+        }
+    }
+}
+
+impl Listed for Stream {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Target for Stream {
+    fn cancel_requested(self: Arc<Self>) {
+        self.state.lock().cancelled = true;
+        self.post_to_loop();
+    }
+}
+
+impl Service for Stream {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(self.state.lock(), event_loop);
+    }
+
+    #[allow(unsafe_code)]
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+        let mut state = self.state.lock();
+        state.request = None;
+        state.interrupting = false;
+        let meaning = match (Meaning::of(reaped.result, &self.socket), &request) {
+            (Meaning::Count(0), Request::Recv { .. } | Request::RecvPooled { .. } | Request::RecvBuffered { .. }) => {
+                match self.socket.received_end() {
+                    Tried::Failed(error) => Meaning::Failed(error),
+                    _ => Meaning::Failed(Error::EOF),
+                }
+            }
+            (meaning, _) => meaning,
+        };
+        let mut readable = false;
+        match (request, &meaning) {
+            (Request::Recv { .. }, Meaning::Count(count)) => {
+                if let Some(item) = state.queue.front_mut() {
+                    item.got += count;
+                }
+            }
+            (Request::RecvBuffered { mut buffer, .. }, meaning) => {
+                let kept = buffer.len();
+                if let Meaning::Count(count) = meaning {
+                    // SAFETY: the kernel has written `count` bytes to the room that the request offered.
+                    unsafe { buffer.filled(*count) };
+                }
+                buffer.trim();
+                let came = buffer.len() > kept;
+                state.buffer = buffer;
+                if came {
+                    state = self.arrived(state, event_loop, kept, &[]);
+                }
+            }
+            (Request::RecvPooled { .. }, Meaning::Count(_)) => {
+                if let Some(bytes) = &reaped.buffer {
+                    let kept = state.buffer.len();
+                    state = self.arrived(state, event_loop, kept, bytes.as_slice());
+                }
+            }
+            (Request::Readable { .. }, Meaning::Count(_)) => readable = true,
+            _ => {}
+        }
+        match meaning {
+            Meaning::Failed(error) => {
+                state.end.get_or_insert(error);
+            }
+            Meaning::WouldBlock => state.end_one_try(),
+            Meaning::Count(_) | Meaning::Again => {}
+        }
+        if readable {
+            let room = self.net.config.read_buffer.max(WATCH_ROOM);
+            let buffer = mem::take(&mut state.buffer);
+            let socket = Arc::clone(&self.socket);
+            let request = Request::RecvBuffered { socket, buffer, room };
+            state.request = Some(event_loop.submit(Arc::clone(&self) as _, request));
+        }
+        drop(reaped); // the pool has its buffer back before the next request
+        self.drive(state, event_loop);
+    }
+
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.state.lock();
+        state.timer.fired();
+        self.drive(state, event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("a stream collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.end(Error::PANIC);
+    }
+}
+
+/// What a watch of an unbuffered net receives at once.
+const WATCH_ROOM: usize = 16 << 10;
+
+impl State {
+    /// A receive that was to be one try has had it.
+    fn end_one_try(&mut self) {
+        if self.queue.front().is_some_and(|item| item.one_try)
+            && let Some(item) = self.queue.pop_front()
+        {
+            item.operation.complete(Err(Error::TIMEOUT), item.got);
+        }
+    }
+}
+
+impl Member for Stream {
+    fn place(&self) -> &OnceLock<Place> {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        let cause = match how {
+            Stop::Orderly => Error::STOPPED,
+            Stop::Now(cause) => cause,
+        };
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        state.closing = true;
+        state.cause.get_or_insert(cause);
+        self.look_again(state);
+    }
+}

@@ -1,0 +1,132 @@
+//! An operation that completes after a while: `net_call`.
+//!
+//! Lives on the receive loop. Invariant: its operation completes once, by the moment, a cancellation or the net's end,
+//! and then the timer leaves the net.
+
+use crate::completion::{Operation, Target};
+use crate::deadlines;
+use crate::error::{Error, Result};
+use crate::event_loop::{EventLoop, Reaped, Service};
+use crate::mailbox::Listed;
+use crate::net::{Member, Net, Place, Stop};
+use crate::request::Request;
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// One delayed call.
+pub struct Timer {
+    listed: AtomicBool,
+    place: OnceLock<Place>,
+    net: Arc<Net>,
+    state: Mutex<State>,
+}
+
+struct State {
+    operation: Option<Arc<Operation>>,
+    when: Option<Instant>,
+    cause: Option<Error>,
+    timer: deadlines::Timer,
+}
+
+impl Timer {
+    /// Completes `op` with success after `delay`.
+    pub fn start(net: &Arc<Net>, delay: Duration, op: &Arc<Operation>) -> Result {
+        let timer = Arc::new(Timer {
+            listed: AtomicBool::new(false),
+            place: OnceLock::new(),
+            net: Arc::clone(net),
+            state: Mutex::new(State {
+                operation: Some(Arc::clone(op)),
+                when: Instant::now().checked_add(delay),
+                cause: None,
+                timer: deadlines::Timer::default(),
+            }),
+        });
+        let permit = net.permit()?;
+        let target: Weak<Timer> = Arc::downgrade(&timer);
+        net.join(&[Arc::clone(&timer) as _])?;
+        op.accept(permit, target);
+        net.recv_loop.post(timer);
+        Ok(())
+    }
+
+    fn drive(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.state.lock();
+        let Some(operation) = &state.operation else {
+            return;
+        };
+        let result = if operation.is_cancelled() {
+            Err(Error::CANCELLED)
+        } else if let Some(cause) = state.cause {
+            Err(cause)
+        } else if state.when.is_some_and(|when| when <= Instant::now()) {
+            Ok(())
+        } else {
+            // Without a moment (beyond what the clock can tell) only a cancellation ends it.
+            if let Some(when) = state.when {
+                event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
+            }
+            return;
+        };
+        let operation = state.operation.take();
+        event_loop.disarm(&mut state.timer);
+        drop(state);
+        if let Some(operation) = operation {
+            operation.complete(result, 0);
+        }
+        self.net.leave(&*self);
+    }
+}
+
+impl Listed for Timer {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Target for Timer {
+    fn cancel_requested(self: Arc<Self>) {
+        let net = Arc::clone(&self.net);
+        net.recv_loop.post(self);
+    }
+}
+
+impl Service for Timer {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(event_loop);
+    }
+
+    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+        unreachable!("a timer submits no requests");
+    }
+
+    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.state.lock().timer.fired();
+        self.drive(event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("a timer collects nothing");
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.stop(Stop::Now(Error::PANIC));
+    }
+}
+
+impl Member for Timer {
+    fn place(&self) -> &OnceLock<Place> {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        self.state.lock().cause = Some(match how {
+            Stop::Orderly => Error::STOPPED,
+            Stop::Now(cause) => cause,
+        });
+        let net = Arc::clone(&self.net);
+        net.recv_loop.post(self);
+    }
+}
