@@ -65,7 +65,7 @@
  * others are legal, also closing the handle whose callback is running. A callback must not leave by an
  * exception or by longjmp.
  *
- * A net keeps about one core busy with callbacks. A program that needs more starts several nets and binds the
+ * The callbacks of one net use one core at most. A program that needs more starts several nets and binds the
  * same port in each, with `reuse_port`.
  *
  * MEMORY
@@ -1097,8 +1097,9 @@ iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callb
  * cause. It may also be the cause that broke the sink, or IOURINGNET_STOPPED.
  *
  * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
- *          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+ * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun. The
+ *          cause that broke the sink, where one has. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a
+ *          watch does nothing, and 0 is returned.
  * Since:   0.1
  */
 iouringnet_status sink_watch(iouringnet_sink *sink, iouringnet_callback callback, void *user);
@@ -1120,7 +1121,8 @@ iouringnet_status sink_watch(iouringnet_sink *sink, iouringnet_callback callback
  *
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
- *          receives are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+ *          receives are pending. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL
+ *          without a watch does nothing, and 0 is returned.
  * Since:   0.1
  */
 iouringnet_status stream_watch(iouringnet_stream *stream, iouringnet_data_callback callback, void *user);

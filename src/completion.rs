@@ -309,3 +309,133 @@ impl Operation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outbox that runs callbacks where they are delivered.
+    struct AtOnce;
+
+    impl Outbox for AtOnce {
+        fn deliver(&self, operation: Arc<Operation>) {
+            operation.run_callback();
+        }
+    }
+
+    #[cfg(not(loom))]
+    mod alone {
+        use super::*;
+
+        #[test]
+        fn a_result_is_kept_until_the_release() {
+            let operation = Operation::new(Arc::new(AtOnce), None);
+            assert_eq!(operation.wait(Some(Duration::ZERO)), Waited::Pending);
+            assert_eq!(operation.release(), Err(Error::BUSY), "nobody would ever hear of it");
+            operation.complete(Err(Error::EOF), 3);
+            let outcome = Outcome { result: Err(Error::EOF), bytes: 3 };
+            assert_eq!(operation.wait(None), Waited::Done(outcome));
+            assert_eq!(operation.wait(Some(Duration::from_secs(1))), Waited::Done(outcome));
+            assert_eq!(operation.release(), Ok(()));
+            assert_eq!(operation.wait(None), Waited::Released);
+        }
+
+        #[test]
+        fn permits_are_bounded_and_come_back() {
+            let count = Arc::new(AtomicUsize::new(0));
+            let first = Permit::counted(&count, 1).unwrap();
+            assert_eq!(Permit::counted(&count, 1).err(), Some(Error::LIMIT));
+            drop(first);
+            assert!(Permit::counted(&count, 1).is_ok());
+        }
+    }
+
+    #[cfg(loom)]
+    mod loom_tests {
+        use super::*;
+        use crate::sync::atomic::AtomicU32;
+        use loom::thread;
+
+        /// A waiter that is about to sleep, and the completion: the waiter always wakes, with the result.
+        #[test]
+        fn a_waiter_always_wakes() {
+            loom::model(|| {
+                let operation = Operation::new(Arc::new(AtOnce), None);
+                let waiter = {
+                    let operation = Arc::clone(&operation);
+                    thread::spawn(move || operation.wait(None))
+                };
+                operation.complete(Ok(()), 7);
+                let outcome = Outcome { result: Ok(()), bytes: 7 };
+                assert_eq!(waiter.join().unwrap(), Waited::Done(outcome));
+            });
+        }
+
+        /// A release overtakes a waiter: the waiter is told, whichever comes first, and nobody hangs.
+        #[test]
+        fn a_release_wakes_waiters() {
+            loom::model(|| {
+                let operation = Operation::new(Arc::new(AtOnce), Some(Box::new(|_| {})));
+                let waiter = {
+                    let operation = Arc::clone(&operation);
+                    thread::spawn(move || operation.wait(None))
+                };
+                let finisher = {
+                    let operation = Arc::clone(&operation);
+                    thread::spawn(move || operation.complete(Ok(()), 1))
+                };
+                assert_eq!(operation.release(), Ok(()), "a callback is to tell the result");
+                let outcome = Outcome { result: Ok(()), bytes: 1 };
+                let waited = waiter.join().unwrap();
+                assert!(waited == Waited::Released || waited == Waited::Done(outcome), "{waited:?}");
+                finisher.join().unwrap();
+            });
+        }
+
+        /// The callback runs once, and a waiter that is told "done" comes after its return.
+        #[test]
+        fn a_waiter_comes_after_the_callback() {
+            loom::model(|| {
+                let ran = Arc::new(AtomicU32::new(0));
+                let counter = Arc::clone(&ran);
+                let callback: Callback = Box::new(move |_| {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                });
+                let operation = Operation::new(Arc::new(AtOnce), Some(callback));
+                let finisher = {
+                    let operation = Arc::clone(&operation);
+                    thread::spawn(move || operation.complete(Ok(()), 0))
+                };
+                let waited = operation.wait(None);
+                assert_eq!(waited, Waited::Done(Outcome { result: Ok(()), bytes: 0 }));
+                assert_eq!(ran.load(Ordering::Relaxed), 1);
+                finisher.join().unwrap();
+            });
+        }
+
+        /// A cancellation and the acceptance race: the target is told, or the operation is seen to be cancelled.
+        #[test]
+        fn a_cancellation_is_never_missed() {
+            struct Handle(AtomicBool);
+            impl Target for Handle {
+                fn cancel_requested(self: Arc<Self>) {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+            loom::model(|| {
+                let handle = Arc::new(Handle(AtomicBool::new(false)));
+                let operation = Operation::new(Arc::new(AtOnce), None);
+                let canceller = {
+                    let operation = Arc::clone(&operation);
+                    thread::spawn(move || operation.cancel())
+                };
+                let target: Weak<Handle> = Arc::downgrade(&handle);
+                let count = Arc::new(AtomicUsize::new(0));
+                operation.accept(Permit::counted(&count, 1).unwrap(), target);
+                let seen = operation.is_cancelled();
+                canceller.join().unwrap();
+                assert!(seen || handle.0.load(Ordering::Relaxed));
+            });
+        }
+    }
+}

@@ -53,11 +53,17 @@ impl<T> Deadlines<T> {
         self.entries.first_key_value().map(|((when, _), _)| *when)
     }
 
-    /// The next owner whose moment has come. Its timer still names the entry: the owner calls
-    /// [`Timer::fired`] before it arms again.
-    pub fn pop_due(&mut self, now: Instant) -> Option<T> {
+    /// A mark of this moment in the order of arming, for [`Deadlines::pop_due`].
+    pub fn mark(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The next owner whose moment has come, of those armed before `mark`: one that arms again at once waits for the
+    /// next round. Its timer still names the entry: the owner calls [`Timer::fired`] before it arms again.
+    pub fn pop_due(&mut self, now: Instant, mark: u64) -> Option<T> {
         let entry = self.entries.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
+        let (when, sequence) = *entry.key();
+        (when <= now && sequence <= mark).then(|| entry.remove())
     }
 }
 
@@ -85,13 +91,15 @@ mod tests {
         deadlines.arm(&mut b, at(40), || 'b'); // later: stays
         deadlines.arm(&mut a, at(5), || 'a'); // earlier: moves
         deadlines.disarm(&mut c);
+        let mark = deadlines.mark();
         assert_eq!(deadlines.next(), Some(at(5)));
-        assert_eq!(deadlines.pop_due(at(4)), None);
-        assert_eq!(deadlines.pop_due(at(50)), Some('a'));
-        assert_eq!(deadlines.pop_due(at(50)), Some('b'));
-        assert_eq!(deadlines.pop_due(at(50)), None);
+        assert_eq!(deadlines.pop_due(at(4), mark), None);
+        assert_eq!(deadlines.pop_due(at(50), mark), Some('a'));
+        assert_eq!(deadlines.pop_due(at(50), mark), Some('b'));
+        assert_eq!(deadlines.pop_due(at(50), mark), None);
         b.fired();
         deadlines.arm(&mut b, at(60), || 'b');
         assert_eq!(deadlines.next(), Some(at(60)));
+        assert_eq!(deadlines.pop_due(at(70), mark), None, "armed after the mark");
     }
 }

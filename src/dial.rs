@@ -244,10 +244,12 @@ impl Member for Dial {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        self.state.lock().cause = Some(match how {
-            Stop::Orderly => Error::STOPPED,
+        let cause = match how {
+            Stop::Work => Error::STOPPED,
+            Stop::Connections => return,
             Stop::Now(cause) => cause,
-        });
+        };
+        self.state.lock().cause = Some(cause);
         self.post_to_loop();
     }
 }

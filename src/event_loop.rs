@@ -267,6 +267,7 @@ impl EventLoop {
 
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
         let mut ring = Ring::new(setup.entries, setup.features)?;
+        ring.enter(Wait::No)?; // a filter may allow the set-up and refuse this
         let pool = if setup.receives { EventLoop::lend_pool(&mut ring) } else { None };
         CURRENT.set(Arc::as_ptr(&handle));
         let features = ring.features();
@@ -307,12 +308,13 @@ impl EventLoop {
     }
 
     /// What a loop of such a ring could use, its pool included.
-    pub fn probe_features(mut ring: Ring) -> Features {
+    pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
+        ring.enter(Wait::No)?;
         let pool = EventLoop::lend_pool(&mut ring);
         let features = ring.features();
         drop(ring); // before the pool that it may have borrowed
         drop(pool);
-        features
+        Ok(features)
     }
 
     fn watch_eventfd(&mut self) {
@@ -407,8 +409,8 @@ impl EventLoop {
     }
 
     fn is_finished(&mut self) -> bool {
-        // Asleep means that no mail is left; a later poster would wake a loop that is gone, which harms nobody.
-        self.handle.quit.load(Ordering::Acquire) && self.requests.is_empty() && self.handle.mailbox.sleep()
+        let nothing_left = self.requests.is_empty() && self.refused.is_empty();
+        self.handle.quit.load(Ordering::Acquire) && nothing_left && self.handle.mailbox.is_empty()
     }
 
     /// Step 1.
@@ -455,7 +457,8 @@ impl EventLoop {
 
     /// Step 2.
     fn expire(&mut self) {
-        while let Some(owner) = self.deadlines.pop_due(self.now) {
+        let mark = self.deadlines.mark();
+        while let Some(owner) = self.deadlines.pop_due(self.now, mark) {
             self.guarded(owner, |owner, this| owner.expire(this));
         }
     }

@@ -32,3 +32,4 @@ pub mod socket;
 pub mod stream;
 mod sync;
 mod timer;
+mod turns;

@@ -352,7 +352,8 @@ impl Member for Listener {
 
     fn stop(self: Arc<Self>, how: Stop) {
         self.end(match how {
-            Stop::Orderly => Error::STOPPED,
+            Stop::Work => Error::STOPPED,
+            Stop::Connections => return,
             Stop::Now(cause) => cause,
         });
     }

@@ -21,16 +21,14 @@ pub struct Mailbox<T: ?Sized> {
 struct Inner<T: ?Sized> {
     list: Vec<Arc<T>>,
     asleep: bool,
+    nudged: bool,
 }
 
 impl<T: ?Sized + Listed> Mailbox<T> {
     /// An empty mailbox of a loop that is awake.
     pub fn new() -> Self {
         Mailbox {
-            inner: Mutex::new(Inner {
-                list: Vec::new(),
-                asleep: false,
-            }),
+            inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false }),
         }
     }
 
@@ -47,10 +45,13 @@ impl<T: ?Sized + Listed> Mailbox<T> {
         std::mem::replace(&mut inner.asleep, false)
     }
 
-    /// Wakes without mail. True: the loop is asleep and the caller must wake it.
+    /// Wakes without mail: a loop that is about to sleep looks once more. True: it is asleep and the caller must wake
+    /// it.
     #[must_use]
     pub fn nudge(&self) -> bool {
-        std::mem::replace(&mut self.inner.lock().asleep, false)
+        let mut inner = self.inner.lock();
+        inner.nudged = true;
+        std::mem::replace(&mut inner.asleep, false)
     }
 
     /// Moves all mail to `into`, in the order of its posting. The loop is awake from now on.
@@ -69,11 +70,17 @@ impl<T: ?Sized + Listed> Mailbox<T> {
         item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
     }
 
-    /// Falls asleep, unless there is mail. True: asleep, and the next poster wakes the loop.
+    /// Whether there is no mail at this moment.
+    pub fn is_empty(&self) -> bool {
+        self.inner.lock().list.is_empty()
+    }
+
+    /// Falls asleep, unless there is mail or a nudge. True: asleep, and the next poster wakes the loop.
     #[must_use]
     pub fn sleep(&self) -> bool {
         let mut inner = self.inner.lock();
-        inner.asleep = inner.list.is_empty();
+        let nudged = std::mem::replace(&mut inner.nudged, false);
+        inner.asleep = inner.list.is_empty() && !nudged;
         inner.asleep
     }
 }
@@ -176,5 +183,8 @@ mod tests {
         Mailbox::unlist(&*a);
         assert!(mailbox.post(a), "asleep: wake it");
         assert!(!mailbox.nudge(), "woken already");
+        mailbox.take(&mut mail);
+        assert!(!mailbox.sleep(), "a nudge before the sleep counts");
+        assert!(mailbox.sleep());
     }
 }

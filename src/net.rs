@@ -125,8 +125,10 @@ pub struct Stats {
 /// How a net ends its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Connections close in order; everything else ends with STOPPED.
-    Orderly,
+    /// Everything but sinks ends with STOPPED.
+    Work,
+    /// Sinks close in order; after all work has ended, so that no receive mistakes a FIN of this net for its end.
+    Connections,
     /// Everything ends now with this error, connections by a reset.
     Now(Error),
 }
@@ -180,7 +182,7 @@ pub struct Place(usize);
 impl Net {
     /// Starts the two loops. When this returns, their rings exist.
     pub fn start(config: Config) -> Result<Arc<Net>> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         fork::arm();
         let send_loop = LoopHandle::new()?;
         let recv_loop = LoopHandle::new()?;
@@ -415,7 +417,8 @@ impl Net {
         self.stopping.store(true, Ordering::Release);
         drop(members);
 
-        self.stop_members(Stop::Orderly);
+        self.stop_members(Stop::Work);
+        self.stop_members(Stop::Connections);
         if !self.wait_until_empty(self.config.shutdown_timeout) {
             self.cut.store(true, Ordering::Release);
             self.stop_members(Stop::Now(Error::STOPPED));
@@ -534,17 +537,15 @@ pub struct Probe {
 /// Tries to make a ring as a net would.
 pub fn probe() -> Probe {
     let kernel = availability::kernel_release();
-    match Ring::new(Config::default().ring_entries, Features::wanted()) {
-        Ok(ring) => {
-            let features = EventLoop::probe_features(ring);
-            Probe {
-                status: Ok(()),
-                error: 0,
-                features: features.0,
-                text: format!("io_uring works here, with {}", features.names()),
-                kernel,
-            }
-        }
+    let ring = Ring::new(Config::default().ring_entries, Features::wanted());
+    match ring.and_then(EventLoop::probe_features) {
+        Ok(features) => Probe {
+            status: Ok(()),
+            error: 0,
+            features: features.0,
+            text: format!("io_uring works here, with {}", features.names()),
+            kernel,
+        },
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
             Probe {

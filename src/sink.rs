@@ -1,16 +1,11 @@
 //! The sending half of a connection.
 //!
 //! A send is tried at once on the thread that has the data; what the socket does not take goes to the send loop, which
-//! owns it until it is out. Who may take bytes from the queue's front is the sink's *owner*:
+//! owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
 //!
-//! - `Idle`: nobody, and the queue is empty;
-//! - `Trying`: a thread that asks the kernel now, without the lock;
-//! - `Batched`: the receive loop's round, which collects what its callbacks send;
-//! - `Loop`: the send loop, which has one request in flight, or mail that tells it to begin.
-//!
-//! Invariant: only the owner removes sends from the front, so what the kernel reads stays queued until its answer is
-//! in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the owner sees it when
-//! it locks again.
+//! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
+//! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
+//! who has the turn sees it when it locks again.
 
 use crate::address;
 use crate::completion::{Operation, Outcome, Target};
@@ -26,6 +21,7 @@ use crate::socket::{Half, Socket, Tried};
 use crate::stream::Stream;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::turns::{Queued, Released, Turn};
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -54,16 +50,8 @@ pub struct SinkInfo {
     pub unsent: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owner {
-    Idle,
-    Trying,
-    Batched,
-    Loop,
-}
-
 struct State {
-    owner: Owner,
+    turn: Turn,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
     closing: bool,
@@ -145,7 +133,7 @@ impl Sink {
             socket,
             stream: Arc::downgrade(stream),
             state: Mutex::new(State {
-                owner: Owner::Idle,
+                turn: Turn::Idle,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -207,23 +195,23 @@ impl Sink {
         if let Some(op) = op {
             op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
         }
+        if let Some(cause) = state.cause {
+            return Ok(Begun::finished(op, Err(cause), 0));
+        }
         if size == 0 {
             return Ok(Begun::finished(op, Ok(()), 0));
         }
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let in_round = self.net.recv_loop.is_current();
         let mut sent = 0;
-        let mut first_in_line = false;
-        if state.owner == Owner::Idle && self.net.config.first_try && !in_round {
-            state.owner = Owner::Trying;
+        let has_turn = self.net.config.first_try && !in_round && state.turn.take();
+        if has_turn {
             drop(state);
             // SAFETY: the caller vouches for the memory.
             let tried = unsafe { self.try_all(&parts, size, &mut sent) };
             state = self.state.lock();
-            state.owner = Owner::Idle;
-            first_in_line = true; // before those that were queued meanwhile
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
@@ -245,7 +233,7 @@ impl Sink {
                 self.release(state);
                 return Ok(begun);
             }
-        } else if one_try && state.owner != Owner::Idle {
+        } else if one_try && state.turn != Turn::Idle {
             return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind queued work
         }
         let op = match op {
@@ -253,7 +241,7 @@ impl Sink {
             None => match self.waiting_operation(sent) {
                 Ok(op) => op,
                 Err(error) => {
-                    if state.owner == Owner::Idle {
+                    if has_turn {
                         self.release(state);
                     }
                     return Err(error);
@@ -267,8 +255,12 @@ impl Sink {
             deadline,
             one_try,
         };
-        state.push(item, first_in_line);
-        self.hand_on(state, in_round);
+        state.push(item, has_turn); // before those that were queued meanwhile
+        if has_turn {
+            self.release(state);
+        } else {
+            self.hand_on(state, in_round);
+        }
         Ok(Begun::Queued(op))
     }
 
@@ -304,7 +296,7 @@ impl Sink {
     #[allow(unsafe_code)]
     pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
         let mut state = self.state.lock();
-        state.check_open(&self.net)?;
+        state.check_sound(&self.net)?;
         if state.posted >= self.net.config.post_mark {
             state.told_full = true;
             return Err(Error::FULL);
@@ -313,15 +305,13 @@ impl Sink {
             return Ok(());
         }
         let in_round = self.net.recv_loop.is_current();
-        if state.owner == Owner::Idle && self.net.config.first_try && !in_round {
-            state.owner = Owner::Trying;
+        if self.net.config.first_try && !in_round && state.turn.take() {
             drop(state);
             let mut sent = 0;
             let parts = Parts::One(data.as_ptr(), data.len());
             // SAFETY: `data` is borrowed for the whole of this call.
             let tried = unsafe { self.try_all(&parts, data.len(), &mut sent) };
             state = self.state.lock();
-            state.owner = Owner::Idle;
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
@@ -353,7 +343,9 @@ impl Sink {
         state.check_open(&self.net)?;
         op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
         let timeout = state.timeout;
-        if state.owner == Owner::Idle {
+        if let Some(cause) = state.cause {
+            op.complete(Err(cause), 0);
+        } else if state.turn == Turn::Idle {
             op.complete(Ok(()), 0);
         } else if timeout == Some(Duration::ZERO) {
             op.complete(Err(Error::TIMEOUT), 0);
@@ -373,34 +365,32 @@ impl Sink {
 
     /// Something was queued: sees to it that somebody sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, in_round: bool) {
-        let first_try = self.net.config.first_try;
-        match state.owner {
-            Owner::Idle if in_round && first_try => {
-                state.owner = Owner::Batched;
-                drop(state);
-                self.net.recv_loop.at_round_end(Arc::clone(self) as _);
-            }
-            Owner::Idle => self.release(state),
-            // A callback may take long; another thread does not wait for the end of its round.
-            Owner::Batched if !in_round => {
-                state.owner = Owner::Trying;
-                drop(state);
-                self.try_queue();
-            }
-            // The one who tries looks at the queue afterwards; the loop looks after each completion, and has to learn
-            // of an earlier deadline.
-            Owner::Trying | Owner::Batched => {}
-            Owner::Loop => {
+        match state.turn.queued(in_round && self.net.config.first_try) {
+            Queued::Fine => {}
+            Queued::TellLoop => {
                 let has_timeout = state.timeout.is_some();
                 drop(state);
                 if has_timeout {
                     self.post_to_loop();
                 }
             }
+            Queued::PostToLoop => {
+                state.progress = Instant::now();
+                drop(state);
+                self.post_to_loop();
+            }
+            Queued::AtRoundEnd => {
+                drop(state);
+                self.net.recv_loop.at_round_end(Arc::clone(self) as _);
+            }
+            Queued::Try => {
+                drop(state);
+                self.try_queue();
+            }
         }
     }
 
-    /// As its owner (`Trying`), offers what is queued to the kernel; the rest is the send loop's.
+    /// With the turn (`Trying`), offers what is queued to the kernel; the rest is the send loop's.
     #[allow(unsafe_code)]
     fn try_queue(self: &Arc<Self>) {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
@@ -413,7 +403,7 @@ impl Sink {
             let tried = if gather.bytes() == 0 {
                 Tried::Bytes(0) // flushes alone
             } else {
-                // SAFETY: the items stay queued until this owner has the answer; posts own their memory, lenders
+                // SAFETY: the items stay queued until this thread, which has the turn, has the answer; posts own their memory, lenders
                 // vouch for theirs until their operations complete.
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
@@ -426,13 +416,11 @@ impl Sink {
                 Tried::End => unreachable!("a send has no end of stream"),
             }
         }
-        state.owner = Owner::Idle;
         self.release(state);
     }
 
-    /// The owner lets go: what is left in the queue goes to the send loop, and a close that waited is finished.
+    /// Gives the turn back: what is left in the queue goes to the send loop, and a close that waited is finished.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        debug_assert!(matches!(state.owner, Owner::Idle));
         if let Some(cause) = state.cause {
             state.fail_all(cause);
             if let Some(watch) = &state.watch {
@@ -440,13 +428,15 @@ impl Sink {
             }
         }
         state.tell_room(&self.net);
-        if !state.queue.is_empty() {
-            state.owner = Owner::Loop;
-            state.progress = Instant::now();
-            drop(state);
-            self.post_to_loop();
-        } else if state.closing && !state.closed {
-            self.finish_close(state);
+        let (has_work, ends) = (!state.queue.is_empty(), state.closing && !state.closed);
+        match state.turn.release(has_work, ends) {
+            Released::Idle => {}
+            Released::PostToLoop => {
+                state.progress = Instant::now();
+                drop(state);
+                self.post_to_loop();
+            }
+            Released::Finish => self.finish_close(state),
         }
     }
 
@@ -484,22 +474,23 @@ impl Sink {
         }
         state.closing = true;
         state.progress = Instant::now();
-        match state.owner {
-            Owner::Idle => self.release(state),
-            Owner::Trying | Owner::Batched => {} // sees it when it lets go
-            Owner::Loop => {
+        match state.turn.noticed() {
+            Queued::Try => self.release(state),
+            Queued::TellLoop => {
                 drop(state);
                 self.post_to_loop(); // from now on the close timeout counts
             }
+            _ => {} // seen by the one who has the turn
         }
     }
 
     /// Discards what is unsent and resets the connection; ends both halves.
     pub fn abort(self: &Arc<Self>) {
-        self.end_now(Error::CLOSED);
+        // The stream first: what it has pending must end with CLOSED, not with the reset that it is about to meet.
         if let Some(stream) = self.stream.upgrade() {
             stream.end(Error::CLOSED);
         }
+        self.end_now(Error::CLOSED);
     }
 
     fn end_now(self: &Arc<Self>, cause: Error) {
@@ -515,14 +506,15 @@ impl Sink {
             self.net.sends_were_cut();
         }
         state.cause.get_or_insert(cause);
-        let owner = state.owner;
-        if owner == Owner::Idle {
-            return self.release(state);
-        }
-        drop(state);
-        self.socket.reset();
-        if owner == Owner::Loop {
-            self.post_to_loop();
+        match state.turn.noticed() {
+            Queued::Try => self.release(state),
+            noticed => {
+                drop(state);
+                self.socket.reset();
+                if noticed == Queued::TellLoop {
+                    self.post_to_loop();
+                }
+            }
         }
     }
 
@@ -538,7 +530,7 @@ impl Sink {
         if state.watch.as_ref().is_some_and(|watch| !watch.is_over()) {
             return Err(Error::BUSY);
         }
-        state.check_open(&self.net)?;
+        state.check_sound(&self.net)?;
         state.watch = Some(Watch::new(callback));
         state.tell_room(&self.net);
         Ok(())
@@ -548,9 +540,9 @@ impl Sink {
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.state.lock();
         state.timeout = timeout;
-        let owner = state.owner;
+        let turn = state.turn;
         drop(state);
-        if owner == Owner::Loop {
+        if turn == Turn::Loop {
             self.post_to_loop(); // posts read it anew
         }
         Ok(())
@@ -569,7 +561,7 @@ impl Sink {
 
     /// As the send loop: looks what is to be done, unless a request is in flight.
     fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
-        if state.owner != Owner::Loop {
+        if state.turn != Turn::Loop {
             return; // mail that somebody else has answered meanwhile
         }
         let now = Instant::now();
@@ -582,7 +574,6 @@ impl Sink {
             }
         } else if state.cause.is_some() || state.queue.is_empty() {
             event_loop.disarm(&mut state.timer);
-            state.owner = Owner::Idle;
             return self.release(state);
         } else {
             state.request = Some(self.submit(event_loop, &mut state));
@@ -633,13 +624,17 @@ impl Begun {
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        if self.closing {
-            return Err(if net.is_stopping() { Error::STOPPED } else { Error::CLOSED });
+        match self.closing {
+            true if net.is_stopping() => Err(Error::STOPPED),
+            true => Err(Error::CLOSED),
+            false => Ok(()),
         }
-        match self.cause {
-            Some(cause) => Err(cause),
-            None => Ok(()),
-        }
+    }
+
+    /// For calls without a completion, which are told at once what has broken the sink.
+    fn check_sound(&self, net: &Net) -> Result {
+        self.check_open(net)?;
+        self.cause.map_or(Ok(()), Err)
     }
 
     fn break_with(&mut self, cause: Error) {
@@ -782,7 +777,10 @@ impl State {
     }
 
     fn next_deadline(&self, close_timeout: Duration) -> Option<Instant> {
-        let operations = self.earliest.filter(|_| !self.closing && !self.interrupting);
+        if self.interrupting {
+            return None; // the kernel's answer comes first
+        }
+        let operations = self.earliest.filter(|_| !self.closing);
         operations.into_iter().chain(self.progress_limit(close_timeout)).min()
     }
 
@@ -791,9 +789,9 @@ impl State {
         if self.told_full
             && self.posted <= net.config.post_mark / 2
             && let Some(watch) = &self.watch
+            && watch.room(net)
         {
             self.told_full = false;
-            watch.room(net);
         }
     }
 }
@@ -848,10 +846,8 @@ impl Service for Sink {
     }
 
     fn end_round(self: Arc<Self>) {
-        let mut state = self.state.lock();
-        if state.owner == Owner::Batched {
-            state.owner = Owner::Trying;
-            drop(state);
+        let has_turn = self.state.lock().turn.round_ended();
+        if has_turn {
             self.try_queue();
         }
     }
@@ -868,7 +864,8 @@ impl Member for Sink {
 
     fn stop(self: Arc<Self>, how: Stop) {
         match how {
-            Stop::Orderly => self.close(),
+            Stop::Work => {} // accepted sends go out first
+            Stop::Connections => self.close(),
             Stop::Now(cause) => self.end_now(cause),
         }
     }
@@ -900,9 +897,16 @@ impl Watch {
         })
     }
 
-    fn room(self: &Arc<Self>, net: &Net) {
-        self.events.lock().room = true;
+    /// Tells that there is room. False: the watch has ended, and its successor is to be told.
+    fn room(self: &Arc<Self>, net: &Net) -> bool {
+        let mut events = self.events.lock();
+        if events.last.is_some() {
+            return false;
+        }
+        events.room = true;
+        drop(events);
         net.recv_loop.post(Arc::clone(self) as _);
+        true
     }
 
     fn end(self: &Arc<Self>, net: &Net, last: Error) {

@@ -7,8 +7,7 @@
 
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, ENTRY_MAX, Gather, PARTS_MAX, Parts, message_of};
-use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicUsize, Ordering};
-use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
 use std::io;
 use std::mem;
@@ -63,8 +62,9 @@ pub struct Socket {
 
 /// Called when a descriptor may have become free; see [`when_descriptor_closes`].
 type Hook = Box<dyn FnOnce() + Send>;
-static STARVED: Mutex<Vec<Hook>> = Mutex::new(Vec::new());
-static STARVED_COUNT: AtomicUsize = AtomicUsize::new(0);
+// Outside of every loom model, so not from `sync`.
+static STARVED: parking_lot::Mutex<Vec<Hook>> = parking_lot::Mutex::new(Vec::new());
+static STARVED_COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 /// Runs `hook` once, when the next socket of this process closes.
 pub fn when_descriptor_closes(hook: Hook) {

@@ -1,11 +1,10 @@
 //! The receiving half of a connection.
 //!
 //! A receive is served from the buffer, then by one non-blocking try on the caller's thread, then by the receive loop.
-//! Who may take bytes from the socket and the buffer is the stream's *owner*: `Idle` nobody; `Trying` a thread that
-//! asks the kernel now, without the lock; `Loop` the receive loop, for the receives that wait or for the watch.
+//! Whose turn it is to take bytes from the socket and the buffer is told by turns.rs.
 //!
-//! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order and no byte
-//! is lost: what a receive does not take stays in the buffer. The buffer has memory only while it holds bytes.
+//! Invariant: only the one who has the turn touches the buffer's and the socket's bytes, so receives complete in order
+//! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
 
 use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Outcome, Target};
@@ -19,6 +18,7 @@ use crate::request::{Lent, Meaning, Request};
 use crate::socket::{Half, Socket, Tried};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::turns::{Queued, Released, Turn};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
@@ -36,18 +36,11 @@ pub struct Stream {
     state: Mutex<State>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Owner {
-    Idle,
-    Trying,
-    Loop,
-}
-
 struct State {
-    owner: Owner,
+    turn: Turn,
     /// Why pending and later work ends: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
-    /// The handle is closed; with its owner gone, so is the half.
+    /// The handle is closed; with nobody at work, so is the half.
     closing: bool,
     closed: bool,
     /// The end of the stream, or the fault that broke it, met once and told ever after.
@@ -113,7 +106,7 @@ impl Stream {
             net: Arc::clone(net),
             socket,
             state: Mutex::new(State {
-                owner: Owner::Idle,
+                turn: Turn::Idle,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -222,29 +215,29 @@ impl Stream {
         if let Some(op) = op {
             op.accept(self.net.permit_for(&self.socket, Half::Recv)?, self.target());
         }
+        if let Some(cause) = state.cause {
+            return Ok(Begun::finished(op, Err(cause), 0));
+        }
         if want.is_empty() {
             return Ok(Begun::finished(op, Ok(()), 0));
         }
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let mut got = 0;
-        let mut first_in_line = false;
-        if state.owner == Owner::Idle {
-            state.owner = Owner::Trying;
+        let has_turn = state.turn.take();
+        if has_turn {
             let spin = if op.is_none() && !one_try { self.spin_time(&state) } else { None };
-            let mut turn = state.take_turn();
+            let mut taken = state.take_work();
             drop(state);
             let ask = self.net.config.first_try;
-            let (mut step, mut spun) = (self.serve_turn(want, &mut got, &mut turn, ask), None);
+            let (mut step, mut spun) = (self.serve_turn(want, &mut got, &mut taken, ask), None);
             if let (Step::Blocked, Some(spin), true) = (&step, spin, ask) {
-                step = self.spin(want, &mut got, &mut turn, spin);
+                step = self.spin(want, &mut got, &mut taken, spin);
                 spun = Some(matches!(step, Step::Done(_)));
             }
             state = self.state.lock();
-            state.give_turn_back(turn);
-            state.owner = Owner::Idle;
-            first_in_line = true; // before those that were queued meanwhile
+            state.give_back(taken);
             if let Some(hit) = spun {
                 state.learn(hit);
             }
@@ -269,7 +262,7 @@ impl Stream {
             None => match self.waiting_operation(got) {
                 Ok(op) => op,
                 Err(error) => {
-                    if state.owner == Owner::Idle {
+                    if has_turn {
                         self.release(state);
                     }
                     return Err(error);
@@ -285,19 +278,15 @@ impl Stream {
             deadline,
             one_try,
         };
-        if first_in_line {
-            state.queue.push_front(item);
+        if has_turn {
+            state.queue.push_front(item); // before those that were queued meanwhile
+            self.release(state);
         } else {
             state.queue.push_back(item);
-        }
-        match state.owner {
-            Owner::Idle => self.release(state),
-            Owner::Trying => {} // sees it when it lets go
-            Owner::Loop => {
-                drop(state);
-                if deadline.is_some() {
-                    self.post_to_loop(); // it has one more deadline to mind
-                }
+            let noticed = state.turn.queued(false);
+            drop(state);
+            if noticed == Queued::TellLoop && deadline.is_some() {
+                self.post_to_loop(); // it has one more deadline to mind
             }
         }
         Ok(Begun::Queued(operation, Instant::now()))
@@ -314,12 +303,12 @@ impl Stream {
         Ok(op)
     }
 
-    /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. As the owner, without the lock.
+    /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. With the turn, without the lock.
     #[allow(unsafe_code)]
-    fn serve_turn(&self, want: Want, got: &mut usize, turn: &mut Turn, ask: bool) -> Step {
+    fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, ask: bool) -> Step {
         let capacity = self.net.config.read_buffer;
         loop {
-            if let Some(outcome) = want.from_buffer(got, turn, capacity) {
+            if let Some(outcome) = want.from_buffer(got, taken, capacity) {
                 return Step::Done(outcome);
             }
             if !ask {
@@ -334,27 +323,27 @@ impl Stream {
                     }
                     other => other,
                 },
-                None => self.fill_buffer(turn, want.room(turn.buffer.len(), capacity)),
+                None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity)),
             };
             match tried {
                 Tried::Bytes(_) => {}
                 Tried::WouldBlock => return Step::Blocked,
-                Tried::End => turn.end = Some(Error::EOF),
-                Tried::Failed(error) => turn.end = Some(error),
+                Tried::End => taken.end = Some(Error::EOF),
+                Tried::Failed(error) => taken.end = Some(error),
             }
         }
     }
 
     #[allow(unsafe_code)]
-    fn fill_buffer(&self, turn: &mut Turn, room: usize) -> Tried {
-        let (into, size) = turn.buffer.room(room);
+    fn fill_buffer(&self, taken: &mut Taken, room: usize) -> Tried {
+        let (into, size) = taken.buffer.room(room);
         // SAFETY: the buffer's own room, of which so much counts as received is written.
         let tried = unsafe { self.socket.try_recv(into, size) };
         if let Tried::Bytes(count) = tried {
             // SAFETY: the kernel has written `count` bytes there.
-            unsafe { turn.buffer.filled(count) };
+            unsafe { taken.buffer.filled(count) };
         }
-        turn.buffer.trim();
+        taken.buffer.trim();
         tried
     }
 
@@ -364,13 +353,13 @@ impl Stream {
     }
 
     /// Asks the kernel again and again for a short while: waking a sleeping thread costs more.
-    fn spin(&self, want: Want, got: &mut usize, turn: &mut Turn, time: Duration) -> Step {
+    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, time: Duration) -> Step {
         let began = Instant::now();
         loop {
             for _ in 0..16 {
                 std::hint::spin_loop();
             }
-            match self.serve_turn(want, got, turn, true) {
+            match self.serve_turn(want, got, taken, true) {
                 Step::Blocked if began.elapsed() < time => {}
                 step => return step,
             }
@@ -380,23 +369,27 @@ impl Stream {
         }
     }
 
-    /// The owner lets go: receives that wait go to the receive loop, and a close that waited is finished.
+    /// Gives the turn back: receives that wait go to the receive loop, and a close that waited is finished.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        debug_assert!(state.owner == Owner::Idle);
         if let Some(cause) = state.cause {
             state.fail_all(cause);
         }
-        if !state.queue.is_empty() || state.watch.is_some() {
-            state.owner = Owner::Loop;
-            drop(state);
-            self.post_to_loop();
-        } else if state.closing && !state.closed {
-            state.closed = true;
-            let buffer = mem::take(&mut state.buffer);
-            drop(state);
-            drop(buffer);
-            Linger::half_closed(&self.net, &self.socket);
-            self.net.leave(&**self);
+        let has_work = !state.queue.is_empty() || state.watch.is_some();
+        let ends = state.closing && !state.closed;
+        match state.turn.release(has_work, ends) {
+            Released::Idle => {}
+            Released::PostToLoop => {
+                drop(state);
+                self.post_to_loop();
+            }
+            Released::Finish => {
+                state.closed = true;
+                let buffer = mem::take(&mut state.buffer);
+                drop(state);
+                drop(buffer);
+                Linger::half_closed(&self.net, &self.socket);
+                self.net.leave(&**self);
+            }
         }
     }
 
@@ -412,7 +405,7 @@ impl Stream {
     /// Shows up to `max` buffered bytes without asking the kernel. They live until the next call on this stream.
     pub fn peek(&self, max: usize) -> Result<(*const u8, usize)> {
         let state = self.state.lock();
-        state.check_open(&self.net)?;
+        state.check_sound(&self.net)?;
         state.check_idle()?;
         let bytes = state.buffer.as_slice();
         Ok((bytes.as_ptr(), bytes.len().min(max)))
@@ -421,7 +414,7 @@ impl Stream {
     /// Drops the first `size` buffered bytes.
     pub fn consume(self: &Arc<Self>, size: usize) -> Result {
         let mut state = self.state.lock();
-        state.check_open(&self.net)?;
+        state.check_sound(&self.net)?;
         state.check_idle()?;
         if size > state.buffer.len() {
             return Err(Error::INVALID);
@@ -444,7 +437,7 @@ impl Stream {
                 None => Ok(()), // over already
             };
         };
-        state.check_open(&self.net)?;
+        state.check_sound(&self.net)?;
         state.check_idle()?;
         state.watch = Some(Watch {
             callback: Some(callback),
@@ -453,7 +446,9 @@ impl Stream {
             ending: None,
             progress: Instant::now(),
         });
-        self.release(state);
+        state.turn.queued(false);
+        drop(state);
+        self.post_to_loop();
         Ok(())
     }
 
@@ -508,14 +503,14 @@ impl Stream {
         self.look_again(state);
     }
 
-    fn look_again(self: &Arc<Self>, state: MutexGuard<'_, State>) {
-        match state.owner {
-            Owner::Idle => self.release(state),
-            Owner::Trying => {} // sees it when it lets go
-            Owner::Loop => {
+    fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        match state.turn.noticed() {
+            Queued::Try => self.release(state),
+            Queued::TellLoop => {
                 drop(state);
                 self.post_to_loop();
             }
+            _ => {} // seen by the one who has the turn
         }
     }
 
@@ -525,7 +520,7 @@ impl Stream {
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
     ) {
-        if state.owner != Owner::Loop {
+        if state.turn != Turn::Loop {
             return; // mail that somebody else has answered meanwhile
         }
         if state.watch.is_some() {
@@ -553,18 +548,17 @@ impl Stream {
             }
             if state.cause.is_some() || state.queue.is_empty() {
                 event_loop.disarm(&mut state.timer);
-                state.owner = Owner::Idle;
                 return self.release(state);
             }
             // The front's turn: from the buffer if that is enough, else by a request.
             let Some(mut item) = state.queue.pop_front() else {
                 continue;
             };
-            let mut turn = state.take_turn();
+            let mut taken = state.take_work();
             drop(state);
-            let step = self.serve_turn(item.want, &mut item.got, &mut turn, false);
+            let step = self.serve_turn(item.want, &mut item.got, &mut taken, false);
             state = self.state.lock();
-            state.give_turn_back(turn);
+            state.give_back(taken);
             match (step, item.cut(now)) {
                 (Step::Done(outcome), _) => item.operation.complete(outcome.result, outcome.bytes),
                 (Step::Blocked, Some(cut)) if !item.one_try => item.operation.complete(Err(cut), item.got),
@@ -696,28 +690,27 @@ impl Stream {
     fn end_watch(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop, last: Error) {
         let watch = state.watch.take();
         event_loop.disarm(&mut state.timer);
-        state.owner = Owner::Idle;
+        state.turn.release(false, false);
         drop(state);
-        // Nothing of the watch is left in the state: inside its last call a new one may be armed.
+        // Nothing of the watch is left in the state, and the turn is free: inside its last call the stream may be
+        // watched again, or read.
         if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
             event_loop.count_callback();
             callback(Err(last), &[]);
         }
-        let state = self.state.lock();
-        if state.owner == Owner::Idle {
+        let mut state = self.state.lock();
+        if state.turn.take() {
             self.release(state);
         }
     }
 
-    /// Bytes have come for the watch: `bytes`, or, behind the `kept` ones, in the buffer already.
+    /// Bytes have come for the watch: `bytes`, or they are in the buffer already, behind what was kept.
     fn arrived<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
-        kept: usize,
         bytes: &[u8],
     ) -> MutexGuard<'a, State> {
-        let too_big = kept > 0 && state.buffer.len() + bytes.len() > self.net.config.buffer_max;
         let ending = state.cause.is_some();
         let Some(watch) = &mut state.watch else {
             state.buffer.append(bytes);
@@ -726,12 +719,13 @@ impl Stream {
         watch.progress = Instant::now();
         if watch.paused || watch.ending.is_some() || ending {
             state.buffer.append(bytes); // shown after the resume, or receivable after the watch
-        } else if too_big {
-            watch.ending = Some(Error::TOO_BIG);
-            state.buffer.append(bytes);
         } else {
             watch.owed = false;
             state = self.show(state, event_loop, bytes);
+            let too_big = state.buffer.len() > self.net.config.buffer_max;
+            if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
+                watch.ending.get_or_insert(Error::TOO_BIG);
+            }
         }
         state
     }
@@ -755,8 +749,8 @@ impl Begun {
     }
 }
 
-/// What belongs to the owner while it works without the lock.
-struct Turn {
+/// What the one who has the turn works on without the lock.
+struct Taken {
     buffer: ReadBuffer,
     end: Option<Error>,
 }
@@ -788,8 +782,8 @@ impl Want {
 
     /// Ends the receive if what has come, or the end of the stream, is enough for that.
     #[allow(unsafe_code)]
-    fn from_buffer(self, got: &mut usize, turn: &mut Turn, capacity: usize) -> Option<Outcome> {
-        let kept = turn.buffer.len();
+    fn from_buffer(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
+        let kept = taken.buffer.len();
         let enough = match self {
             Want::Buffered(size) => kept >= size,
             Want::Exactly(lent) if lent.size < capacity => kept >= lent.size,
@@ -799,13 +793,13 @@ impl Want {
         if enough && let Want::Exactly(lent) | Want::Some(lent) = self {
             let rest = lent.after(*got);
             // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
-            *got += unsafe { turn.buffer.take(rest.start, rest.size) };
+            *got += unsafe { taken.buffer.take(rest.start, rest.size) };
         }
         let done = match self {
             Want::Exactly(lent) => *got == lent.size,
             Want::Buffered(_) | Want::Some(_) => enough,
         };
-        match (done, turn.end) {
+        match (done, taken.end) {
             (true, _) => Some(Outcome { result: Ok(()), bytes: *got }),
             (false, Some(end)) => Some(Outcome { result: Err(end), bytes: *got }),
             (false, None) => None,
@@ -820,33 +814,35 @@ impl Item {
             return Some(Error::CANCELLED);
         }
         let late = self.deadline.is_some_and(|deadline| deadline <= now);
-        (late && !self.one_try).then_some(Error::TIMEOUT)
+        late.then_some(Error::TIMEOUT)
     }
 }
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        match self.cause {
-            _ if net.is_stopping() => Err(Error::STOPPED),
-            Some(cause) => Err(cause),
-            None => Ok(()),
-        }
+        if net.is_stopping() { Err(Error::STOPPED) } else { Ok(()) }
+    }
+
+    /// For calls without a completion, which are told at once what has ended the stream.
+    fn check_sound(&self, net: &Net) -> Result {
+        self.check_open(net)?;
+        self.cause.map_or(Ok(()), Err)
     }
 
     fn check_idle(&self) -> Result {
-        if self.owner == Owner::Idle { Ok(()) } else { Err(Error::BUSY) }
+        if self.turn == Turn::Idle { Ok(()) } else { Err(Error::BUSY) }
     }
 
-    fn take_turn(&mut self) -> Turn {
-        Turn {
+    fn take_work(&mut self) -> Taken {
+        Taken {
             buffer: mem::take(&mut self.buffer),
             end: self.end,
         }
     }
 
-    fn give_turn_back(&mut self, turn: Turn) {
-        self.buffer = turn.buffer;
-        self.end = turn.end;
+    fn give_back(&mut self, taken: Taken) {
+        self.buffer = taken.buffer;
+        self.end = taken.end;
     }
 
     /// Spins longer after a spin that found something, half as long after one that did not.
@@ -930,13 +926,12 @@ impl Service for Stream {
                 let came = buffer.len() > kept;
                 state.buffer = buffer;
                 if came {
-                    state = self.arrived(state, event_loop, kept, &[]);
+                    state = self.arrived(state, event_loop, &[]);
                 }
             }
             (Request::RecvPooled { .. }, Meaning::Count(_)) => {
                 if let Some(bytes) = &reaped.buffer {
-                    let kept = state.buffer.len();
-                    state = self.arrived(state, event_loop, kept, bytes.as_slice());
+                    state = self.arrived(state, event_loop, bytes.as_slice());
                 }
             }
             (Request::Readable { .. }, Meaning::Count(_)) => readable = true,
@@ -996,7 +991,8 @@ impl Member for Stream {
 
     fn stop(self: Arc<Self>, how: Stop) {
         let cause = match how {
-            Stop::Orderly => Error::STOPPED,
+            Stop::Work => Error::STOPPED,
+            Stop::Connections => return,
             Stop::Now(cause) => cause,
         };
         let mut state = self.state.lock();

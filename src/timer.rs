@@ -122,10 +122,12 @@ impl Member for Timer {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        self.state.lock().cause = Some(match how {
-            Stop::Orderly => Error::STOPPED,
+        let cause = match how {
+            Stop::Work => Error::STOPPED,
+            Stop::Connections => return,
             Stop::Now(cause) => cause,
-        });
+        };
+        self.state.lock().cause = Some(cause);
         let net = Arc::clone(&self.net);
         net.recv_loop.post(self);
     }

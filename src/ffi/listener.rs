@@ -106,7 +106,7 @@ pub unsafe extern "C" fn listener_address(
 ) -> iouringnet_status {
     guard(|| {
         required(address)?;
-        let text = characters(&handles::share(listener)?.core.address());
+        let text = characters(handles::share(listener)?.core.address());
         // SAFETY: not NULL, and then the caller promises that it can be written.
         unsafe { address.write(iouringnet_address { text }) };
         Ok(())

@@ -1,4 +1,5 @@
 #![allow(unsafe_code)] // the C boundary: raw pointers come in, and exported names go out
+#![allow(rustdoc::broken_intra_doc_links)] // "[::1]:7000" is an address
 #![allow(clippy::missing_safety_doc)] // the comments are the C documentation, which says what every caller owes
 //! The C boundary: the names that C sees, one file per kind of handle.
 //!

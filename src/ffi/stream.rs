@@ -227,7 +227,8 @@ pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: us
 ///
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
-///          receives are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+///          receives are pending. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL
+///          without a watch does nothing, and 0 is returned.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_watch(
