@@ -122,8 +122,8 @@
  * what to do about it.
  *
  * The environment variable IOURINGNET_FEATURES_OFF, read by net_start, switches features of the kernel off, to
- * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring, skip_success,
- * no_iowait and byte_budget.
+ * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring and
+ * no_iowait.
  *
  * Licence: MIT or Apache-2.0, as you like. This file is generated from src/ffi; do not edit it.
  */
@@ -236,14 +236,8 @@
 /** The kernel picks receive buffers from a shared ring (Linux 5.19). */
 #define IOURINGNET_FEATURE_BUFFER_RING 4
 
-/** Entries that succeed need not be completed one by one (Linux 5.17). */
-#define IOURINGNET_FEATURE_SKIP_SUCCESS 8
-
 /** A sleeping loop does not count as waiting for a disk (Linux 6.15). */
-#define IOURINGNET_FEATURE_NO_IOWAIT 16
-
-/** A repeating receive stops after a number of bytes (Linux 6.17). */
-#define IOURINGNET_FEATURE_BYTE_BUDGET 32
+#define IOURINGNET_FEATURE_NO_IOWAIT 8
 
 /**
  * The result of a call: 0 is success, -1 to -4095 is an errno of the kernel with its sign turned

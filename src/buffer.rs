@@ -145,13 +145,7 @@ impl BufferPool {
         assert!(count.is_power_of_two(), "the kernel wants a power of two");
         let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Mapping::new(usize::from(count) * (size + SPREAD))?;
-        Ok(BufferPool {
-            ring,
-            memory,
-            count,
-            size,
-            tail: Cell::new(0),
-        })
+        Ok(BufferPool { ring, memory, count, size, tail: Cell::new(0) })
     }
 
     /// Where the kernel finds the ring of buffers, and how many entries it has.
@@ -201,11 +195,7 @@ impl PoolBuffer {
     /// Takes the buffer that a completion names, with `len` bytes in it.
     pub fn new(pool: &Rc<BufferPool>, id: u16, len: usize) -> PoolBuffer {
         assert!(len <= pool.size, "the kernel writes no more than it was given");
-        PoolBuffer {
-            pool: Rc::clone(pool),
-            id,
-            len,
-        }
+        PoolBuffer { pool: Rc::clone(pool), id, len }
     }
 
     /// The bytes received.

@@ -137,10 +137,7 @@ pub fn in_callback() -> bool {
 impl Operation {
     /// A new operation, with the callback that is to have its result, or none.
     pub fn new(outbox: Arc<dyn Outbox>, callback: Option<Callback>) -> Arc<Operation> {
-        let outcome = Outcome {
-            result: Err(Error::PENDING),
-            bytes: 0,
-        };
+        let outcome = Outcome { result: Err(Error::PENDING), bytes: 0 };
         Arc::new(Operation {
             listed: AtomicBool::new(false),
             outbox,
@@ -174,10 +171,7 @@ impl Operation {
 
     /// The same for an operation that made a connection.
     pub fn complete_connected(self: &Arc<Self>, socket: Arc<Socket>) {
-        let outcome = Outcome {
-            result: Ok(()),
-            bytes: 0,
-        };
+        let outcome = Outcome { result: Ok(()), bytes: 0 };
         self.finish(outcome, Some(socket));
     }
 
@@ -205,10 +199,7 @@ impl Operation {
             return;
         };
         state.phase = Phase::Running;
-        let done = Done {
-            outcome: state.outcome,
-            connection: state.connection.take(),
-        };
+        let done = Done { outcome: state.outcome, connection: state.connection.take() };
         drop(state);
         callback(done);
         self.over(self.state.lock());
@@ -262,10 +253,7 @@ impl Operation {
         match self.wait(None) {
             Waited::Done(outcome) => outcome,
             // Not reached: there is no handle through which to release it, and no limit to the wait.
-            Waited::Pending | Waited::Released => Outcome {
-                result: Err(Error::PANIC),
-                bytes: 0,
-            },
+            Waited::Pending | Waited::Released => Outcome { result: Err(Error::PANIC), bytes: 0 },
         }
     }
 

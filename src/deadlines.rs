@@ -19,10 +19,7 @@ pub struct Deadlines<T> {
 impl<T> Deadlines<T> {
     /// An empty list.
     pub fn new() -> Self {
-        Deadlines {
-            entries: BTreeMap::new(),
-            sequence: 0,
-        }
+        Deadlines { entries: BTreeMap::new(), sequence: 0 }
     }
 
     /// Sees to it that `owner` is told at `when` or earlier.

@@ -136,7 +136,8 @@ impl Dial {
                 return self.finish(state.take_end(event_loop), Err(error));
             }
         }
-        let share = state.attempt.as_ref().and_then(|attempt| attempt.until.filter(|_| !attempt.interrupting));
+        let share =
+            state.attempt.as_ref().and_then(|attempt| attempt.until.filter(|_| !attempt.interrupting));
         let deadline = self.deadline.filter(|_| state.attempt.is_none());
         if let Some(when) = share.or(deadline) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
@@ -160,7 +161,9 @@ impl Dial {
                     state.attempt = Some(Attempt {
                         request: event_loop.submit(Arc::clone(self) as _, request),
                         socket,
-                        until: self.deadline.map(|deadline| now + deadline.saturating_duration_since(now) / left),
+                        until: self
+                            .deadline
+                            .map(|deadline| now + deadline.saturating_duration_since(now) / left),
                         interrupting: false,
                     });
                     return;

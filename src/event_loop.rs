@@ -419,11 +419,8 @@ impl EventLoop {
         if let Some(ring) = &mut self.ring {
             ring.reap(&mut completions);
         }
-        let refused = self.refused.drain(..).map(|id| Completion {
-            user_data: id.0,
-            result: -libc::EIO,
-            flags: 0,
-        });
+        let refused =
+            self.refused.drain(..).map(|id| Completion { user_data: id.0, result: -libc::EIO, flags: 0 });
         completions.extend(refused);
         self.reaped += completions.len() as u64;
         for completion in completions.drain(..) {
@@ -448,10 +445,7 @@ impl EventLoop {
             }
             _ => None,
         };
-        let reaped = Reaped {
-            result: completion.result,
-            buffer,
-        };
+        let reaped = Reaped { result: completion.result, buffer };
         self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
     }
 
@@ -517,11 +511,7 @@ impl EventLoop {
             Wait::Forever => -1,
             Wait::For(time) => i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX),
         };
-        let mut poll = libc::pollfd {
-            fd: self.handle.eventfd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
+        let mut poll = libc::pollfd { fd: self.handle.eventfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         let mut count = 0u64;
         // SAFETY: one pollfd and eight bytes, both locals.
         unsafe {
@@ -552,12 +542,9 @@ impl EventLoop {
         drop(ring);
         for completion in completions {
             if completion.user_data < CANCEL {
-                let failed = Completion {
-                    result: completion.result.min(-libc::EIO),
-                    flags: 0,
-                    ..completion
-                };
-                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(RequestId(completion.user_data), failed)));
+                let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
+                let _ =
+                    catch_unwind(AssertUnwindSafe(|| self.finish(RequestId(completion.user_data), failed)));
             }
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
@@ -593,10 +580,7 @@ struct Slot {
 impl Requests {
     fn insert(&mut self, owner: Arc<dyn Service>, request: Request) -> (RequestId, &mut Request) {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                content: None,
-            });
+            self.slots.push(Slot { generation: 0, content: None });
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];

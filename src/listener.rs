@@ -48,6 +48,8 @@ struct State {
     interrupting: bool,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
+    /// To be told when a descriptor is free.
+    starved: bool,
     timer: deadlines::Timer,
 }
 
@@ -116,10 +118,7 @@ impl Listener {
                 if state.watch.is_some() || !state.queue.is_empty() {
                     return Err(Error::BUSY);
                 }
-                state.watch = Some(Watch {
-                    callback: Some(callback),
-                    ending: None,
-                });
+                state.watch = Some(Watch { callback: Some(callback), ending: None });
             }
             None => match &mut state.watch {
                 Some(watch) => {
@@ -244,9 +243,10 @@ impl Listener {
             operation.complete(Err(cause), 0);
         }
         state.closed = true;
-        state.ready.clear();
+        let ready = std::mem::take(&mut state.ready);
         event_loop.disarm(&mut state.timer);
         drop(state);
+        drop(ready); // without the lock: a closing socket may tell this listener that a descriptor is free
         self.socket.shutdown_listener();
         self.net.listeners.fetch_sub(1, Ordering::Relaxed);
         self.net.leave(&**self);
@@ -255,11 +255,14 @@ impl Listener {
     /// An error must not come again at once: try later, or when a descriptor has been freed.
     fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
         state.retry = Some(Instant::now() + RETRY);
-        if matches!(errno, libc::EMFILE | libc::ENFILE) {
+        if matches!(errno, libc::EMFILE | libc::ENFILE) && !std::mem::replace(&mut state.starved, true) {
             let listener = Arc::downgrade(self);
             when_descriptor_closes(Box::new(move || {
                 if let Some(listener) = listener.upgrade() {
-                    listener.state.lock().retry = None;
+                    let mut state = listener.state.lock();
+                    state.retry = None;
+                    state.starved = false;
+                    drop(state);
                     listener.post_to_loop();
                 }
             }));

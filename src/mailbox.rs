@@ -27,9 +27,7 @@ struct Inner<T: ?Sized> {
 impl<T: ?Sized + Listed> Mailbox<T> {
     /// An empty mailbox of a loop that is awake.
     pub fn new() -> Self {
-        Mailbox {
-            inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false }),
-        }
+        Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false }) }
     }
 
     /// Lists `item`, unless it stands there already. True: the loop is asleep and the caller must wake it.
@@ -114,14 +112,8 @@ mod loom_tests {
     fn no_wake_up_is_lost() {
         loom::model(|| {
             let mailbox = Arc::new(Mailbox::<Item>::new());
-            let bell = Arc::new(Bell {
-                rung: Mutex::new(false),
-                changed: Condvar::new(),
-            });
-            let item = Arc::new(Item {
-                listed: AtomicBool::new(false),
-                wanted: AtomicU32::new(0),
-            });
+            let bell = Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() });
+            let item = Arc::new(Item { listed: AtomicBool::new(false), wanted: AtomicU32::new(0) });
             let posters: Vec<_> = (0..2)
                 .map(|_| {
                     let (mailbox, bell, item) = (Arc::clone(&mailbox), Arc::clone(&bell), Arc::clone(&item));

@@ -44,10 +44,7 @@ impl Parts {
 }
 
 /// A part of no bytes, to fill arrays with.
-pub const EMPTY_PART: libc::iovec = libc::iovec {
-    iov_base: std::ptr::null_mut(),
-    iov_len: 0,
-};
+pub const EMPTY_PART: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
 /// Collects parts for one message, bounded by the array it is given and by [`ENTRY_MAX`].
 pub struct Gather<'a> {
@@ -59,11 +56,7 @@ pub struct Gather<'a> {
 impl<'a> Gather<'a> {
     /// Nothing gathered yet.
     pub fn new(vectors: &'a mut [libc::iovec]) -> Self {
-        Gather {
-            vectors,
-            count: 0,
-            bytes: 0,
-        }
+        Gather { vectors, count: 0, bytes: 0 }
     }
 
     /// Adds `parts` from byte `skip` on; false when not all of them found room.
@@ -78,10 +71,8 @@ impl<'a> Gather<'a> {
                 return false;
             }
             let take = (size - skip).min(room);
-            self.vectors[self.count] = libc::iovec {
-                iov_base: data.wrapping_add(skip).cast_mut().cast(),
-                iov_len: take,
-            };
+            self.vectors[self.count] =
+                libc::iovec { iov_base: data.wrapping_add(skip).cast_mut().cast(), iov_len: take };
             self.count += 1;
             self.bytes += take;
             if take < size - skip {
@@ -117,10 +108,7 @@ mod tests {
     use super::*;
 
     fn part(start: usize, size: usize) -> libc::iovec {
-        libc::iovec {
-            iov_base: std::ptr::without_provenance_mut(start),
-            iov_len: size,
-        }
+        libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: size }
     }
 
     #[test]

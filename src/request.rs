@@ -93,10 +93,7 @@ unsafe impl Sync for Lent {}
 impl Lent {
     /// What is left after the first `count` bytes.
     pub fn after(self, count: usize) -> Lent {
-        Lent {
-            start: self.start.wrapping_add(count),
-            size: self.size - count,
-        }
+        Lent { start: self.start.wrapping_add(count), size: self.size - count }
     }
 }
 
@@ -164,9 +161,7 @@ impl Request {
             Request::RecvBuffered { socket, buffer, room } => {
                 let (start, size) = buffer.room(*room);
                 let size = size.min(ENTRY_MAX) as u32;
-                opcode::Recv::new(types::Fd(socket.fd()), start, size)
-                    .flags(recv_flags(true))
-                    .build()
+                opcode::Recv::new(types::Fd(socket.fd()), start, size).flags(recv_flags(true)).build()
             }
             Request::Readable { socket } => {
                 opcode::PollAdd::new(types::Fd(socket.fd()), libc::POLLIN as u32).build()

@@ -7,7 +7,7 @@
 use crate::buffer::{BufferPool, POOL_GROUP};
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{Builder, IoUring, cqueue, squeue};
+use io_uring::{Builder, IoUring, cqueue};
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -23,20 +23,14 @@ impl Features {
     pub const COOP_TASKRUN: Features = Features(2);
     /// The kernel picks receive buffers from a ring (5.19).
     pub const BUFFER_RING: Features = Features(4);
-    /// A successful entry can do without a completion (5.17).
-    pub const SKIP_SUCCESS: Features = Features(8);
     /// An idle loop does not count as waiting for a disk (6.15).
-    pub const NO_IOWAIT: Features = Features(16);
-    /// A multishot receive can be given a budget of bytes (6.17).
-    pub const BYTE_BUDGET: Features = Features(32);
+    pub const NO_IOWAIT: Features = Features(8);
 
-    const NAMES: [(&str, Features); 6] = [
+    const NAMES: [(&str, Features); 4] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
-        ("skip_success", Features::SKIP_SUCCESS),
         ("no_iowait", Features::NO_IOWAIT),
-        ("byte_budget", Features::BYTE_BUDGET),
     ];
 
     /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
@@ -169,9 +163,6 @@ impl Ring {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         let mut found = flags.0;
-        if params.is_feature_skip_cqe_on_success() {
-            found |= Features::SKIP_SUCCESS.0;
-        }
         if params.is_feature_no_iowait() {
             found |= Features::NO_IOWAIT.0;
         }
@@ -295,13 +286,9 @@ impl Ring {
     /// dies. Kernels before 6.0 do not know it.
     pub fn cancel_all(&mut self, time: Duration) {
         let time = Timespec::from(time);
-        let _ = self.uring.submitter().register_sync_cancel(Some(time), io_uring::types::CancelBuilder::any());
+        let _ =
+            self.uring.submitter().register_sync_cancel(Some(time), io_uring::types::CancelBuilder::any());
     }
-}
-
-/// Marks an entry so that its success makes no completion.
-pub fn skip_success(entry: Entry) -> Entry {
-    entry.flags(squeue::Flags::SKIP_SUCCESS)
 }
 
 #[cfg(test)]

@@ -7,6 +7,13 @@
 //! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
 //! who has the turn sees it when it locks again.
 
+mod queue;
+mod watch;
+
+pub use self::watch::RoomCallback;
+
+use self::queue::{Content, Item, SendQueue};
+use self::watch::Watch;
 use crate::address;
 use crate::completion::{Operation, Outcome, Target};
 use crate::deadlines;
@@ -22,12 +29,8 @@ use crate::stream::Stream;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
 use crate::turns::{Queued, Released, Turn};
-use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
-
-/// Told `Ok` when there is room again after a FULL, and once and last an error: how the sink's watch ended.
-pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
 
 /// The sending half of a connection.
 pub struct Sink {
@@ -56,15 +59,7 @@ struct State {
     cause: Option<Error>,
     closing: bool,
     closed: bool,
-    queue: VecDeque<Item>,
-    /// Somebody asked for the end of one of them.
-    cancelled: bool,
-    /// No deadline in the queue is earlier.
-    earliest: Option<Instant>,
-    /// So many items at the front are being read by the kernel.
-    gathered: usize,
-    /// Bytes of posts that are unsent.
-    posted: usize,
+    queue: SendQueue,
     told_full: bool,
     watch: Option<Arc<Watch>>,
     timeout: Option<Duration>,
@@ -74,54 +69,6 @@ struct State {
     interrupting: bool,
     timer: deadlines::Timer,
 }
-
-/// One send, post or flush that waits.
-struct Item {
-    content: Content,
-    sent: usize,
-    size: usize,
-    deadline: Option<Instant>,
-    one_try: bool,
-}
-
-enum Content {
-    /// Lent memory, and the operation that ends when it is out.
-    Lent(Parts, Arc<Operation>),
-    /// A copy; nobody waits.
-    Posted(Vec<u8>),
-    /// No bytes; done when everything before it is.
-    Flush(Arc<Operation>),
-}
-
-impl Item {
-    fn operation(&self) -> Option<&Arc<Operation>> {
-        match &self.content {
-            Content::Lent(_, operation) | Content::Flush(operation) => Some(operation),
-            Content::Posted(_) => None,
-        }
-    }
-
-    fn add_to(&self, gather: &mut Gather<'_>) -> bool {
-        match &self.content {
-            Content::Lent(parts, _) => gather.add(parts, self.sent),
-            Content::Posted(bytes) => gather.add(&Parts::One(bytes.as_ptr(), bytes.len()), self.sent),
-            Content::Flush(_) => true,
-        }
-    }
-
-    /// Why it must end now, if it must.
-    fn cut(&self, now: Instant, closing: bool) -> Option<Error> {
-        if self.operation().is_some_and(|operation| operation.is_cancelled()) {
-            return Some(Error::CANCELLED);
-        }
-        // While a sink drains after its close, the close timeout alone counts.
-        let late = self.deadline.is_some_and(|deadline| deadline <= now);
-        (late && !closing).then_some(Error::TIMEOUT)
-    }
-}
-
-/// Posts are gathered in pieces of this size: one send takes up to 64 of them.
-const CHUNK: usize = 16 << 10;
 
 impl Sink {
     /// The sending half for `socket`; `stream` is the other.
@@ -137,11 +84,7 @@ impl Sink {
                 cause: None,
                 closing: false,
                 closed: false,
-                queue: VecDeque::new(),
-                cancelled: false,
-                earliest: None,
-                gathered: 0,
-                posted: 0,
+                queue: SendQueue::default(),
                 told_full: false,
                 watch: None,
                 timeout: net.config.timeout,
@@ -168,10 +111,7 @@ impl Sink {
         match unsafe { self.begin_send(parts, None) } {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(operation)) => operation.outcome(),
-            Err(error) => Outcome {
-                result: Err(error),
-                bytes: 0,
-            },
+            Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
 
@@ -248,14 +188,8 @@ impl Sink {
                 }
             },
         };
-        let item = Item {
-            content: Content::Lent(parts, Arc::clone(&op)),
-            sent,
-            size,
-            deadline,
-            one_try,
-        };
-        state.push(item, has_turn); // before those that were queued meanwhile
+        let item = Item { content: Content::Lent(parts, Arc::clone(&op)), sent, size, deadline, one_try };
+        state.queue.push(item, has_turn); // before those that were queued meanwhile
         if has_turn {
             self.release(state);
         } else {
@@ -297,7 +231,7 @@ impl Sink {
     pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
         let mut state = self.state.lock();
         state.check_sound(&self.net)?;
-        if state.posted >= self.net.config.post_mark {
+        if state.queue.posted() >= self.net.config.post_mark {
             state.told_full = true;
             return Err(Error::FULL);
         }
@@ -320,12 +254,12 @@ impl Sink {
                     self.release(state);
                     return Err(cause);
                 }
-                state.post_front(&data[sent..]);
+                state.queue.post_front(&data[sent..]);
             }
             self.release(state);
             return Ok(());
         }
-        state.post_back(data);
+        state.queue.post_back(data);
         self.hand_on(state, in_round);
         Ok(())
     }
@@ -357,7 +291,7 @@ impl Sink {
                 deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
                 one_try: false,
             };
-            state.push(item, false);
+            state.queue.push(item, false);
             self.hand_on(state, self.net.recv_loop.is_current());
         }
         Ok(())
@@ -398,7 +332,7 @@ impl Sink {
         state.sweep(Instant::now());
         if state.cause.is_none() && !state.queue.is_empty() {
             let mut gather = Gather::new(&mut vectors);
-            state.gather(&mut gather);
+            state.queue.gather(&mut gather);
             drop(state);
             let tried = if gather.bytes() == 0 {
                 Tried::Bytes(0) // flushes alone
@@ -408,10 +342,10 @@ impl Sink {
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
             state = self.state.lock();
-            state.gathered = 0;
+            state.queue.answered();
             match tried {
                 Tried::Bytes(count) => state.advance(count),
-                Tried::WouldBlock => state.end_tries(),
+                Tried::WouldBlock => state.end_try(),
                 Tried::Failed(error) => state.break_with(error),
                 Tried::End => unreachable!("a send has no end of stream"),
             }
@@ -422,7 +356,7 @@ impl Sink {
     /// Gives the turn back: what is left in the queue goes to the send loop, and a close that waited is finished.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
-            state.fail_all(cause);
+            state.queue.fail_all(cause);
             if let Some(watch) = &state.watch {
                 watch.end(&self.net, cause);
             }
@@ -551,12 +485,8 @@ impl Sink {
     /// Addresses, and what is unsent.
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
-        let unsent = self.state.lock().queue.iter().map(|item| item.size - item.sent).sum();
-        SinkInfo {
-            local: text(self.socket.local()),
-            peer: text(self.socket.peer()),
-            unsent,
-        }
+        let unsent = self.state.lock().queue.unsent();
+        SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
 
     /// As the send loop: looks what is to be done, unless a request is in flight.
@@ -596,13 +526,10 @@ impl Sink {
     fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
         let mut gather = Gather::new(&mut vectors);
-        let one_try = state.queue.front().is_some_and(|item| item.one_try);
-        state.gather(&mut gather);
-        let request = Request::Send {
-            socket: Arc::clone(&self.socket),
-            message: Message::new(&gather),
-            one_try,
-        };
+        let one_try = state.queue.is_one_try();
+        state.queue.gather(&mut gather);
+        let request =
+            Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather), one_try };
         event_loop.submit(Arc::clone(self) as _, request)
     }
 }
@@ -641,134 +568,37 @@ impl State {
         self.cause.get_or_insert(cause);
     }
 
-    /// Names what is to be sent next, and marks it as read by the kernel.
-    fn gather(&mut self, gather: &mut Gather<'_>) {
-        let alone = self.queue.front().is_some_and(|item| item.one_try);
-        for item in &self.queue {
-            let joins = self.gathered == 0 || !(alone || item.one_try);
-            if !joins {
-                break;
-            }
-            self.gathered += 1;
-            if !item.add_to(gather) {
-                break;
-            }
-        }
-    }
-
-    /// The kernel took `count` bytes from the front; what is out completes.
-    fn advance(&mut self, mut count: usize) {
+    /// The kernel took `count` bytes.
+    fn advance(&mut self, count: usize) {
         if count > 0 {
             self.progress = Instant::now();
         }
-        while let Some(item) = self.queue.front_mut() {
-            let taken = count.min(item.size - item.sent);
-            item.sent += taken;
-            count -= taken;
-            if matches!(item.content, Content::Posted(_)) {
-                self.posted -= taken;
-            }
-            if item.sent < item.size {
-                break;
-            }
-            self.end_item(0, Ok(()));
-        }
-        self.end_tries();
-    }
-
-    /// A send that was to be one try has had it.
-    fn end_tries(&mut self) {
-        if let Some(item) = self.queue.front()
-            && item.one_try
-            && self.gathered == 0
-        {
-            let sent = item.sent;
-            self.end_item(0, Err(Error::TIMEOUT));
-            if sent > 0 {
-                self.break_with(Error::TORN);
-            }
+        if self.queue.advance(count) {
+            self.break_with(Error::TORN);
         }
     }
 
-    fn push(&mut self, item: Item, first_in_line: bool) {
-        self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
-        self.earliest = self.earliest.into_iter().chain(item.deadline).min();
-        if first_in_line {
-            self.queue.push_front(item);
-        } else {
-            self.queue.push_back(item);
+    /// The kernel took nothing.
+    fn end_try(&mut self) {
+        if self.queue.end_try() {
+            self.break_with(Error::TORN);
         }
     }
 
-    /// Ends what was cancelled or is late. True: an item that the kernel reads must end, so the request has to be
-    /// interrupted first.
+    /// Ends what was cancelled or is late. True: the request in flight has to be interrupted first.
     fn sweep(&mut self, now: Instant) -> bool {
-        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
-            return false;
+        let swept = self.queue.sweep(now, self.closing);
+        if swept.torn {
+            self.break_with(Error::TORN);
         }
-        let mut must_interrupt = false;
-        let mut index = 0;
-        while index < self.queue.len() {
-            match self.queue[index].cut(now, self.closing) {
-                Some(_) if index < self.gathered => must_interrupt = true,
-                Some(error) => {
-                    let sent = self.queue[index].sent;
-                    self.end_item(index, Err(error));
-                    if sent > 0 {
-                        self.break_with(Error::TORN);
-                    }
-                    continue;
-                }
-                None => {}
-            }
-            index += 1;
-        }
-        self.cancelled = must_interrupt; // looked for again once the kernel has let go
-        self.earliest = self.queue.iter().filter_map(|item| item.deadline).min();
-        must_interrupt
-    }
-
-    fn end_item(&mut self, index: usize, result: Result) {
-        let Some(item) = self.queue.remove(index) else {
-            return;
-        };
-        match &item.content {
-            Content::Lent(_, operation) | Content::Flush(operation) => operation.complete(result, item.sent),
-            Content::Posted(_) => self.posted -= item.size - item.sent,
-        }
-    }
-
-    fn fail_all(&mut self, cause: Error) {
-        while !self.queue.is_empty() {
-            self.end_item(0, Err(cause));
-        }
-    }
-
-    fn post_front(&mut self, data: &[u8]) {
-        self.posted += data.len();
-        self.queue.push_front(posted(data.to_vec()));
-    }
-
-    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room.
-    fn post_back(&mut self, data: &[u8]) {
-        self.posted += data.len();
-        let last = self.queue.len().wrapping_sub(1);
-        if let Some(Item { content: Content::Posted(bytes), size, .. }) = self.queue.back_mut()
-            && last >= self.gathered
-            && bytes.len() + data.len() <= CHUNK
-        {
-            bytes.extend_from_slice(data);
-            *size = bytes.len();
-            return;
-        }
-        self.queue.push_back(posted(data.to_vec()));
+        swept.must_interrupt
     }
 
     /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
     fn progress_limit(&self, close_timeout: Duration) -> Option<Instant> {
         let limit = if self.closing {
             Some(close_timeout)
-        } else if self.posted > 0 {
+        } else if self.queue.posted() > 0 {
             self.timeout.filter(|timeout| !timeout.is_zero())
         } else {
             None
@@ -780,29 +610,19 @@ impl State {
         if self.interrupting {
             return None; // the kernel's answer comes first
         }
-        let operations = self.earliest.filter(|_| !self.closing);
+        let operations = self.queue.earliest().filter(|_| !self.closing);
         operations.into_iter().chain(self.progress_limit(close_timeout)).min()
     }
 
     /// Says that there is room, if a FULL was told and half the mark is free.
     fn tell_room(&mut self, net: &Arc<Net>) {
         if self.told_full
-            && self.posted <= net.config.post_mark / 2
+            && self.queue.posted() <= net.config.post_mark / 2
             && let Some(watch) = &self.watch
             && watch.room(net)
         {
             self.told_full = false;
         }
-    }
-}
-
-fn posted(bytes: Vec<u8>) -> Item {
-    Item {
-        sent: 0,
-        size: bytes.len(),
-        content: Content::Posted(bytes),
-        deadline: None,
-        one_try: false,
     }
 }
 
@@ -814,7 +634,7 @@ impl Listed for Sink {
 
 impl Target for Sink {
     fn cancel_requested(self: Arc<Self>) {
-        self.state.lock().cancelled = true;
+        self.state.lock().queue.note_cancelled();
         self.post_to_loop();
     }
 }
@@ -828,11 +648,11 @@ impl Service for Sink {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
-        state.gathered = 0;
+        state.queue.answered();
         match Meaning::of(reaped.result, &self.socket) {
             Meaning::Count(count) => state.advance(count),
             Meaning::Again => {}
-            Meaning::WouldBlock => state.end_tries(),
+            Meaning::WouldBlock => state.end_try(),
             Meaning::Failed(error) => state.break_with(error),
         }
         state.tell_room(&self.net);
@@ -869,98 +689,4 @@ impl Member for Sink {
             Stop::Now(cause) => self.end_now(cause),
         }
     }
-}
-
-/// A sink's watch. The send loop and callers raise its events, the receive loop tells them.
-struct Watch {
-    listed: AtomicBool,
-    events: Mutex<Events>,
-}
-
-struct Events {
-    callback: Option<RoomCallback>,
-    room: bool,
-    last: Option<Error>,
-    over: bool,
-}
-
-impl Watch {
-    fn new(callback: RoomCallback) -> Arc<Watch> {
-        Arc::new(Watch {
-            listed: AtomicBool::new(false),
-            events: Mutex::new(Events {
-                callback: Some(callback),
-                room: false,
-                last: None,
-                over: false,
-            }),
-        })
-    }
-
-    /// Tells that there is room. False: the watch has ended, and its successor is to be told.
-    fn room(self: &Arc<Self>, net: &Net) -> bool {
-        let mut events = self.events.lock();
-        if events.last.is_some() {
-            return false;
-        }
-        events.room = true;
-        drop(events);
-        net.recv_loop.post(Arc::clone(self) as _);
-        true
-    }
-
-    fn end(self: &Arc<Self>, net: &Net, last: Error) {
-        self.events.lock().last.get_or_insert(last);
-        net.recv_loop.post(Arc::clone(self) as _);
-    }
-
-    /// Whether its last call has begun.
-    fn is_over(&self) -> bool {
-        self.events.lock().over
-    }
-}
-
-impl Listed for Watch {
-    fn listed(&self) -> &AtomicBool {
-        &self.listed
-    }
-}
-
-impl Service for Watch {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
-        loop {
-            let mut events = self.events.lock();
-            let event = if std::mem::take(&mut events.room) {
-                Ok(())
-            } else if let Some(last) = events.last {
-                events.over = true;
-                Err(last)
-            } else {
-                return;
-            };
-            let Some(mut callback) = events.callback.take() else {
-                return; // its last call has been
-            };
-            drop(events);
-            event_loop.count_callback();
-            callback(event);
-            if event.is_ok() {
-                self.events.lock().callback = Some(callback);
-            }
-        }
-    }
-
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
-        unreachable!("a watch submits no requests; its sink does");
-    }
-
-    fn expire(self: Arc<Self>, _: &mut EventLoop) {
-        unreachable!("a watch arms no timers");
-    }
-
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a watch collects nothing");
-    }
-
-    fn fail(self: Arc<Self>) {}
 }

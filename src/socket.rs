@@ -236,7 +236,8 @@ impl Socket {
         let mut size = mem::size_of_val(&info) as libc::socklen_t;
         let into = (&raw mut info).cast();
         // SAFETY: `into` and `size` describe the local above.
-        let result = unsafe { libc::getsockopt(self.fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
+        let result =
+            unsafe { libc::getsockopt(self.fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
         result == 0 && info.tcpi_state == TCP_CLOSE
     }
 

@@ -6,6 +6,13 @@
 //! Invariant: only the one who has the turn touches the buffer's and the socket's bytes, so receives complete in order
 //! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
 
+mod want;
+mod watch;
+
+pub use self::watch::DataCallback;
+
+use self::want::{Taken, Want};
+use self::watch::Watch;
 use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Outcome, Target};
 use crate::deadlines;
@@ -23,9 +30,6 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
-
-/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
-pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
 
 /// The receiving half of a connection.
 pub struct Stream {
@@ -68,33 +72,12 @@ struct Item {
     one_try: bool,
 }
 
-/// What a receive asks for.
-#[derive(Clone, Copy)]
-enum Want {
-    /// All of the memory filled.
-    Exactly(Lent),
-    /// Whatever there is, but something.
-    Some(Lent),
-    /// So many bytes in the buffer.
-    Buffered(usize),
-}
-
 /// What became of a turn.
 enum Step {
     /// The receive has ended.
     Done(Outcome),
     /// It needs more than there is.
     Blocked,
-}
-
-struct Watch {
-    /// Away while it runs.
-    callback: Option<DataCallback>,
-    paused: bool,
-    /// A resume, or the arming, owes a call with the kept bytes.
-    owed: bool,
-    ending: Option<Error>,
-    progress: Instant,
 }
 
 impl Stream {
@@ -163,7 +146,12 @@ impl Stream {
     /// # Safety
     /// As for [`Stream::recv_async`].
     #[allow(unsafe_code)]
-    pub unsafe fn recv_some_async(self: &Arc<Self>, into: *mut u8, size: usize, op: &Arc<Operation>) -> Result {
+    pub unsafe fn recv_some_async(
+        self: &Arc<Self>,
+        into: *mut u8,
+        size: usize,
+        op: &Arc<Operation>,
+    ) -> Result {
         self.begin(Want::Some(Lent { start: into, size }), Some(op)).map(drop)
     }
 
@@ -199,10 +187,7 @@ impl Stream {
                 }
                 outcome
             }
-            Err(error) => Outcome {
-                result: Err(error),
-                bytes: 0,
-            },
+            Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
 
@@ -245,7 +230,9 @@ impl Stream {
                 (Step::Done(outcome), _) => Some(outcome),
                 (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
                 // With the first try off, the one try is the ring's.
-                (Step::Blocked, None) if one_try && ask => Some(Outcome { result: Err(Error::TIMEOUT), bytes: got }),
+                (Step::Blocked, None) if one_try && ask => {
+                    Some(Outcome { result: Err(Error::TIMEOUT), bytes: got })
+                }
                 (Step::Blocked, None) => None,
             };
             if let Some(outcome) = end {
@@ -271,13 +258,7 @@ impl Stream {
         };
         state.cancelled |= operation.is_cancelled();
         state.earliest = state.earliest.into_iter().chain(deadline).min();
-        let item = Item {
-            want,
-            got,
-            operation: Arc::clone(&operation),
-            deadline,
-            one_try,
-        };
+        let item = Item { want, got, operation: Arc::clone(&operation), deadline, one_try };
         if has_turn {
             state.queue.push_front(item); // before those that were queued meanwhile
             self.release(state);
@@ -423,56 +404,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
-    pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
-        let mut state = self.state.lock();
-        let Some(callback) = callback else {
-            return match &mut state.watch {
-                Some(watch) => {
-                    watch.ending.get_or_insert(Error::CANCELLED);
-                    drop(state);
-                    self.post_to_loop();
-                    Ok(())
-                }
-                None => Ok(()), // over already
-            };
-        };
-        state.check_sound(&self.net)?;
-        state.check_idle()?;
-        state.watch = Some(Watch {
-            callback: Some(callback),
-            paused: false,
-            owed: true,
-            ending: None,
-            progress: Instant::now(),
-        });
-        state.turn.queued(false);
-        drop(state);
-        self.post_to_loop();
-        Ok(())
-    }
-
-    /// Stops the watch's calls, and with them the peer. After this returns none starts but the last one.
-    pub fn pause(self: &Arc<Self>) -> Result {
-        let mut state = self.state.lock();
-        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
-        watch.paused = true;
-        Ok(())
-    }
-
-    /// Ends a pause; bytes kept meanwhile are shown.
-    pub fn resume(self: &Arc<Self>) -> Result {
-        let mut state = self.state.lock();
-        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
-        if mem::take(&mut watch.paused) {
-            watch.owed = true;
-            watch.progress = Instant::now(); // the pause does not count
-            drop(state);
-            self.post_to_loop();
-        }
-        Ok(())
-    }
-
     /// Receives accepted from now on may take `timeout`; a watch may go that long without bytes.
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.state.lock();
@@ -515,11 +446,7 @@ impl Stream {
     }
 
     /// As the receive loop: looks what is to be done, unless a request is in flight.
-    fn drive<'a>(
-        self: &'a Arc<Self>,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-    ) {
+    fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
         if state.turn != Turn::Loop {
             return; // mail that somebody else has answered meanwhile
         }
@@ -531,11 +458,7 @@ impl Stream {
         }
     }
 
-    fn drive_queue<'a>(
-        self: &'a Arc<Self>,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-    ) {
+    fn drive_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
         let now = Instant::now();
         loop {
             if let Some(request) = state.request {
@@ -575,7 +498,14 @@ impl Stream {
     }
 
     /// What the ring is asked for on behalf of `want`.
-    fn request(&self, event_loop: &EventLoop, state: &mut State, want: Want, got: usize, one_try: bool) -> Request {
+    fn request(
+        &self,
+        event_loop: &EventLoop,
+        state: &mut State,
+        want: Want,
+        got: usize,
+        one_try: bool,
+    ) -> Request {
         let socket = Arc::clone(&self.socket);
         let capacity = self.net.config.read_buffer;
         if let Some(into) = want.direct(got, capacity) {
@@ -585,7 +515,13 @@ impl Stream {
     }
 
     /// Receives towards the buffer: it holds no memory while nothing arrives.
-    fn buffered_request(&self, event_loop: &EventLoop, state: &mut State, room: usize, one_try: bool) -> Request {
+    fn buffered_request(
+        &self,
+        event_loop: &EventLoop,
+        state: &mut State,
+        room: usize,
+        one_try: bool,
+    ) -> Request {
         let socket = Arc::clone(&self.socket);
         if event_loop.has_pool() {
             Request::RecvPooled { socket, one_try }
@@ -595,139 +531,6 @@ impl Stream {
         } else {
             Request::Readable { socket }
         }
-    }
-
-    /// Work for the watch, until a request is in flight or there is nothing to do.
-    fn drive_watch<'a>(
-        self: &'a Arc<Self>,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-    ) {
-        loop {
-            let now = Instant::now();
-            let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
-            let (cause, end, in_flight) = (state.cause, state.end, state.request);
-            let kept = !state.buffer.is_empty();
-            let Some(watch) = &mut state.watch else {
-                return; // ended, or handed back, by the call before
-            };
-            let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
-            if let Some(cause) = cause {
-                watch.ending = Some(cause);
-            } else if late.is_some_and(|late| late <= now) {
-                watch.ending.get_or_insert(Error::TIMEOUT);
-            }
-            match (watch.ending, in_flight) {
-                (Some(_), Some(request)) => {
-                    if !state.interrupting {
-                        state.interrupting = true;
-                        event_loop.cancel(request);
-                    }
-                    return;
-                }
-                (Some(ending), None) => return self.end_watch(state, event_loop, ending),
-                (None, _) => {}
-            }
-            if watch.paused {
-                return;
-            }
-            if watch.owed && kept {
-                watch.owed = false;
-                state = self.show(state, event_loop, &[]);
-                continue;
-            }
-            if let Some(end) = end {
-                return self.end_watch(state, event_loop, end);
-            }
-            if in_flight.is_none() {
-                let request = self.buffered_request(event_loop, &mut state, 0, false);
-                state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
-            }
-            if let Some(late) = late {
-                event_loop.arm(&mut state.timer, late, || Arc::clone(self) as _);
-            }
-            return;
-        }
-    }
-
-    /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
-    fn show<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-        arrived: &[u8],
-    ) -> MutexGuard<'a, State> {
-        let mut buffer = mem::take(&mut state.buffer);
-        let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
-            state.buffer = buffer;
-            return state;
-        };
-        drop(state);
-        let joined = !buffer.is_empty();
-        if joined {
-            buffer.append(arrived);
-        }
-        let shown = if joined { buffer.as_slice() } else { arrived };
-        let size = shown.len();
-        event_loop.count_callback();
-        let consumed = callback(Ok(()), shown);
-        if joined {
-            buffer.consume(consumed);
-        } else {
-            buffer.append(&arrived[consumed.min(size)..]);
-        }
-        let mut state = self.state.lock();
-        state.buffer = buffer;
-        if let Some(watch) = &mut state.watch {
-            watch.callback = Some(callback);
-            if consumed > size {
-                watch.ending.get_or_insert(Error::INVALID);
-            }
-        }
-        state
-    }
-
-    fn end_watch(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop, last: Error) {
-        let watch = state.watch.take();
-        event_loop.disarm(&mut state.timer);
-        state.turn.release(false, false);
-        drop(state);
-        // Nothing of the watch is left in the state, and the turn is free: inside its last call the stream may be
-        // watched again, or read.
-        if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
-            event_loop.count_callback();
-            callback(Err(last), &[]);
-        }
-        let mut state = self.state.lock();
-        if state.turn.take() {
-            self.release(state);
-        }
-    }
-
-    /// Bytes have come for the watch: `bytes`, or they are in the buffer already, behind what was kept.
-    fn arrived<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-        bytes: &[u8],
-    ) -> MutexGuard<'a, State> {
-        let ending = state.cause.is_some();
-        let Some(watch) = &mut state.watch else {
-            state.buffer.append(bytes);
-            return state;
-        };
-        watch.progress = Instant::now();
-        if watch.paused || watch.ending.is_some() || ending {
-            state.buffer.append(bytes); // shown after the resume, or receivable after the watch
-        } else {
-            watch.owed = false;
-            state = self.show(state, event_loop, bytes);
-            let too_big = state.buffer.len() > self.net.config.buffer_max;
-            if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
-                watch.ending.get_or_insert(Error::TOO_BIG);
-            }
-        }
-        state
     }
 }
 
@@ -746,64 +549,6 @@ impl Begun {
             op.complete(result, bytes);
         }
         Begun::Finished(Outcome { result, bytes })
-    }
-}
-
-/// What the one who has the turn works on without the lock.
-struct Taken {
-    buffer: ReadBuffer,
-    end: Option<Error>,
-}
-
-impl Want {
-    fn is_empty(self) -> bool {
-        match self {
-            Want::Exactly(lent) | Want::Some(lent) => lent.size == 0,
-            Want::Buffered(size) => size == 0,
-        }
-    }
-
-    /// The memory that the kernel is to write to directly: for receives at least as large as the buffer.
-    fn direct(self, got: usize, capacity: usize) -> Option<Lent> {
-        match self {
-            Want::Exactly(lent) | Want::Some(lent) if lent.size >= capacity => Some(lent.after(got)),
-            _ => None,
-        }
-    }
-
-    /// How much room to offer behind `kept` buffered bytes.
-    fn room(self, kept: usize, capacity: usize) -> usize {
-        let whole = match self {
-            Want::Buffered(size) => size.max(capacity),
-            Want::Exactly(_) | Want::Some(_) => capacity,
-        };
-        whole.saturating_sub(kept).max(1)
-    }
-
-    /// Ends the receive if what has come, or the end of the stream, is enough for that.
-    #[allow(unsafe_code)]
-    fn from_buffer(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
-        let kept = taken.buffer.len();
-        let enough = match self {
-            Want::Buffered(size) => kept >= size,
-            Want::Exactly(lent) if lent.size < capacity => kept >= lent.size,
-            Want::Exactly(lent) => kept > 0 || *got == lent.size,
-            Want::Some(_) => kept > 0 || *got > 0,
-        };
-        if enough && let Want::Exactly(lent) | Want::Some(lent) = self {
-            let rest = lent.after(*got);
-            // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
-            *got += unsafe { taken.buffer.take(rest.start, rest.size) };
-        }
-        let done = match self {
-            Want::Exactly(lent) => *got == lent.size,
-            Want::Buffered(_) | Want::Some(_) => enough,
-        };
-        match (done, taken.end) {
-            (true, _) => Some(Outcome { result: Ok(()), bytes: *got }),
-            (false, Some(end)) => Some(Outcome { result: Err(end), bytes: *got }),
-            (false, None) => None,
-        }
     }
 }
 
@@ -834,10 +579,7 @@ impl State {
     }
 
     fn take_work(&mut self) -> Taken {
-        Taken {
-            buffer: mem::take(&mut self.buffer),
-            end: self.end,
-        }
+        Taken { buffer: mem::take(&mut self.buffer), end: self.end }
     }
 
     fn give_back(&mut self, taken: Taken) {
@@ -901,12 +643,13 @@ impl Service for Stream {
         state.request = None;
         state.interrupting = false;
         let meaning = match (Meaning::of(reaped.result, &self.socket), &request) {
-            (Meaning::Count(0), Request::Recv { .. } | Request::RecvPooled { .. } | Request::RecvBuffered { .. }) => {
-                match self.socket.received_end() {
-                    Tried::Failed(error) => Meaning::Failed(error),
-                    _ => Meaning::Failed(Error::EOF),
-                }
-            }
+            (
+                Meaning::Count(0),
+                Request::Recv { .. } | Request::RecvPooled { .. } | Request::RecvBuffered { .. },
+            ) => match self.socket.received_end() {
+                Tried::Failed(error) => Meaning::Failed(error),
+                _ => Meaning::Failed(Error::EOF),
+            },
             (meaning, _) => meaning,
         };
         let mut readable = false;

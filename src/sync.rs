@@ -23,7 +23,7 @@ pub mod atomic {
     };
     #[cfg(not(loom))]
     pub use std::sync::atomic::{
-        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering,
     };
 }
 
@@ -81,11 +81,6 @@ mod real {
         /// The same for at most `timeout`; true if the time ran out.
         pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> bool {
             self.0.wait_for(guard, timeout).timed_out()
-        }
-
-        /// Wakes one waiter.
-        pub fn notify_one(&self) {
-            self.0.notify_one();
         }
 
         /// Wakes every waiter.

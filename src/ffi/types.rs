@@ -43,12 +43,8 @@ pub const IOURINGNET_FEATURE_DEFER_TASKRUN: u32 = 1;
 pub const IOURINGNET_FEATURE_COOP_TASKRUN: u32 = 2;
 /// The kernel picks receive buffers from a shared ring (Linux 5.19).
 pub const IOURINGNET_FEATURE_BUFFER_RING: u32 = 4;
-/// Entries that succeed need not be completed one by one (Linux 5.17).
-pub const IOURINGNET_FEATURE_SKIP_SUCCESS: u32 = 8;
 /// A sleeping loop does not count as waiting for a disk (Linux 6.15).
-pub const IOURINGNET_FEATURE_NO_IOWAIT: u32 = 16;
-/// A repeating receive stops after a number of bytes (Linux 6.17).
-pub const IOURINGNET_FEATURE_BYTE_BUDGET: u32 = 32;
+pub const IOURINGNET_FEATURE_NO_IOWAIT: u32 = 8;
 
 /// Two event loops and all that they serve. A handle: a number in the form of a pointer, never to be
 /// followed.

@@ -1,0 +1,331 @@
+//! What waits to be sent on one sink, in order.
+//!
+//! Used under the sink's lock. Invariant: an item leaves with its operation completed, and no item that the kernel
+//! reads leaves or moves its bytes before [`SendQueue::answered`].
+
+use crate::completion::Operation;
+use crate::error::{Error, Result};
+use crate::parts::{Gather, Parts};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Sends, posts and flushes that wait.
+#[derive(Default)]
+pub struct SendQueue {
+    items: VecDeque<Item>,
+    /// Somebody asked for the end of one of them.
+    cancelled: bool,
+    /// No deadline in the queue is earlier.
+    earliest: Option<Instant>,
+    /// So many items at the front are being read by the kernel.
+    gathered: usize,
+    /// Bytes of posts that are unsent.
+    posted: usize,
+}
+
+/// One send, post or flush.
+pub struct Item {
+    /// What is to be sent.
+    pub content: Content,
+    /// How much of it is out.
+    pub sent: usize,
+    /// How much it is.
+    pub size: usize,
+    /// When it must be out.
+    pub deadline: Option<Instant>,
+    /// Give up at once where the socket takes nothing.
+    pub one_try: bool,
+}
+
+/// Where the bytes of an item are, and who waits for it.
+pub enum Content {
+    /// Lent memory, and the operation that ends when it is out.
+    Lent(Parts, Arc<Operation>),
+    /// A copy; nobody waits.
+    Posted(Vec<u8>),
+    /// No bytes; done when everything before it is.
+    Flush(Arc<Operation>),
+}
+
+/// What a look through the queue has found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// An item that the kernel reads must end, so the request has to be interrupted first.
+    pub must_interrupt: bool,
+    /// An item has ended with a part of it out.
+    pub torn: bool,
+}
+
+impl Item {
+    fn operation(&self) -> Option<&Arc<Operation>> {
+        match &self.content {
+            Content::Lent(_, operation) | Content::Flush(operation) => Some(operation),
+            Content::Posted(_) => None,
+        }
+    }
+
+    fn add_to(&self, gather: &mut Gather<'_>) -> bool {
+        match &self.content {
+            Content::Lent(parts, _) => gather.add(parts, self.sent),
+            Content::Posted(bytes) => gather.add(&Parts::One(bytes.as_ptr(), bytes.len()), self.sent),
+            Content::Flush(_) => true,
+        }
+    }
+
+    /// Why it must end now, if it must.
+    fn cut(&self, now: Instant, closing: bool) -> Option<Error> {
+        if self.operation().is_some_and(|operation| operation.is_cancelled()) {
+            return Some(Error::CANCELLED);
+        }
+        // While a sink drains after its close, the close timeout alone counts.
+        let late = self.deadline.is_some_and(|deadline| deadline <= now);
+        (late && !closing).then_some(Error::TIMEOUT)
+    }
+}
+
+/// Posts are collected in pieces of this size: one send takes up to 64 of them.
+const CHUNK: usize = 16 << 10;
+
+impl SendQueue {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes of posts that are unsent.
+    pub fn posted(&self) -> usize {
+        self.posted
+    }
+
+    /// Bytes accepted that the kernel does not have.
+    pub fn unsent(&self) -> usize {
+        self.items.iter().map(|item| item.size - item.sent).sum()
+    }
+
+    /// No deadline of a waiting operation is earlier.
+    pub fn earliest(&self) -> Option<Instant> {
+        self.earliest
+    }
+
+    /// Somebody asked for the end of an operation here: the next sweep looks which.
+    pub fn note_cancelled(&mut self) {
+        self.cancelled = true;
+    }
+
+    /// Whether the front is to be tried once only.
+    pub fn is_one_try(&self) -> bool {
+        self.items.front().is_some_and(|item| item.one_try)
+    }
+
+    /// The kernel has answered and reads nothing here any more.
+    pub fn answered(&mut self) {
+        self.gathered = 0;
+    }
+
+    /// Names what is to be sent next, and marks it as read by the kernel.
+    pub fn gather(&mut self, gather: &mut Gather<'_>) {
+        let alone = self.items.front().is_some_and(|item| item.one_try);
+        for item in &self.items {
+            let joins = self.gathered == 0 || !(alone || item.one_try);
+            if !joins {
+                break;
+            }
+            self.gathered += 1;
+            if !item.add_to(gather) {
+                break;
+            }
+        }
+    }
+
+    /// The kernel took `count` bytes from the front; what is out completes. True: a send that was to be one try has
+    /// ended with a part of it out.
+    pub fn advance(&mut self, mut count: usize) -> bool {
+        while let Some(item) = self.items.front_mut() {
+            let taken = count.min(item.size - item.sent);
+            item.sent += taken;
+            count -= taken;
+            if matches!(item.content, Content::Posted(_)) {
+                self.posted -= taken;
+            }
+            if item.sent < item.size {
+                break;
+            }
+            self.end_item(0, Ok(()));
+        }
+        self.end_try()
+    }
+
+    /// If the front was to be one try, it has had it. True: a part of it is out.
+    pub fn end_try(&mut self) -> bool {
+        let sent = self.items.front().map_or(0, |item| item.sent);
+        let ends = self.is_one_try();
+        if ends {
+            self.end_item(0, Err(Error::TIMEOUT));
+        }
+        ends && sent > 0
+    }
+
+    /// Queues an item, `first_in_line` before all others.
+    pub fn push(&mut self, item: Item, first_in_line: bool) {
+        self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
+        self.earliest = self.earliest.into_iter().chain(item.deadline).min();
+        if first_in_line {
+            self.items.push_front(item);
+        } else {
+            self.items.push_back(item);
+        }
+    }
+
+    /// Ends what was cancelled or, unless the sink is `closing`, is late.
+    pub fn sweep(&mut self, now: Instant, closing: bool) -> Swept {
+        let mut swept = Swept::default();
+        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
+            return swept;
+        }
+        let mut index = 0;
+        while index < self.items.len() {
+            match self.items[index].cut(now, closing) {
+                Some(_) if index < self.gathered => swept.must_interrupt = true,
+                Some(error) => {
+                    let sent = self.items[index].sent;
+                    self.end_item(index, Err(error));
+                    swept.torn |= sent > 0;
+                    continue;
+                }
+                None => {}
+            }
+            index += 1;
+        }
+        self.cancelled = swept.must_interrupt; // looked for again once the kernel has let go
+        self.earliest = self.items.iter().filter_map(|item| item.deadline).min();
+        swept
+    }
+
+    fn end_item(&mut self, index: usize, result: Result) {
+        let Some(item) = self.items.remove(index) else {
+            return;
+        };
+        match &item.content {
+            Content::Lent(_, operation) | Content::Flush(operation) => operation.complete(result, item.sent),
+            Content::Posted(_) => self.posted -= item.size - item.sent,
+        }
+    }
+
+    /// Ends everything with `cause`.
+    pub fn fail_all(&mut self, cause: Error) {
+        while !self.items.is_empty() {
+            self.end_item(0, Err(cause));
+        }
+    }
+
+    /// Copies `data` to the front: the rest of a post that was tried.
+    pub fn post_front(&mut self, data: &[u8]) {
+        self.posted += data.len();
+        self.items.push_front(posted(data.to_vec()));
+    }
+
+    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room.
+    pub fn post_back(&mut self, data: &[u8]) {
+        self.posted += data.len();
+        let last = self.items.len().wrapping_sub(1);
+        if let Some(Item { content: Content::Posted(bytes), size, .. }) = self.items.back_mut()
+            && last >= self.gathered
+            && bytes.len() + data.len() <= CHUNK
+        {
+            bytes.extend_from_slice(data);
+            *size = bytes.len();
+            return;
+        }
+        self.items.push_back(posted(data.to_vec()));
+    }
+}
+
+fn posted(bytes: Vec<u8>) -> Item {
+    Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), deadline: None, one_try: false }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::completion::{Outbox, Outcome, Waited};
+    use crate::parts::EMPTY_PART;
+    use std::time::Duration;
+
+    struct Nowhere;
+    impl Outbox for Nowhere {
+        fn deliver(&self, _: Arc<Operation>) {
+            unreachable!("no operation here has a callback");
+        }
+    }
+
+    fn lent(size: usize, deadline: Option<Instant>) -> (Item, Arc<Operation>) {
+        let operation = Operation::new(Arc::new(Nowhere), None);
+        let parts = Parts::One(std::ptr::without_provenance(4096), size);
+        let content = Content::Lent(parts, Arc::clone(&operation));
+        (Item { content, sent: 0, size, deadline, one_try: false }, operation)
+    }
+
+    fn result_of(operation: &Operation) -> Option<(Result, usize)> {
+        match operation.wait(Some(Duration::ZERO)) {
+            Waited::Done(Outcome { result, bytes }) => Some((result, bytes)),
+            Waited::Pending | Waited::Released => None,
+        }
+    }
+
+    fn gathered(queue: &mut SendQueue) -> usize {
+        let mut vectors = [EMPTY_PART; 8];
+        let mut gather = Gather::new(&mut vectors);
+        queue.gather(&mut gather);
+        gather.bytes()
+    }
+
+    #[test]
+    fn what_is_out_completes_in_order_and_the_rest_stays() {
+        let mut queue = SendQueue::default();
+        let (first, one) = lent(10, None);
+        let (second, two) = lent(20, None);
+        queue.push(first, false);
+        queue.push(second, false);
+        assert_eq!(gathered(&mut queue), 30);
+        queue.answered();
+        assert!(!queue.advance(15));
+        assert_eq!(result_of(&one), Some((Ok(()), 10)));
+        assert_eq!(result_of(&two), None);
+        assert_eq!(queue.unsent(), 15);
+        queue.fail_all(Error::TORN);
+        assert_eq!(result_of(&two), Some((Err(Error::TORN), 5)));
+    }
+
+    #[test]
+    fn a_post_never_joins_a_piece_that_the_kernel_reads() {
+        let mut queue = SendQueue::default();
+        queue.post_back(b"one");
+        queue.post_back(b"two");
+        assert_eq!(queue.items.len(), 1, "small posts share a piece");
+        assert_eq!(gathered(&mut queue), 6);
+        queue.post_back(b"three");
+        assert_eq!(queue.items.len(), 2);
+        queue.answered();
+        queue.advance(4);
+        assert_eq!((queue.posted(), queue.unsent()), (7, 7));
+    }
+
+    #[test]
+    fn what_the_kernel_reads_is_interrupted_first() {
+        let now = Instant::now();
+        let mut queue = SendQueue::default();
+        let (late, operation) = lent(10, Some(now));
+        queue.push(late, false);
+        gathered(&mut queue);
+        let swept = Swept { must_interrupt: true, torn: false };
+        assert_eq!(queue.sweep(now, true), Swept::default(), "while closing, deadlines do not count");
+        assert_eq!(queue.sweep(now, false), swept);
+        assert_eq!(result_of(&operation), None);
+        queue.answered();
+        queue.advance(4);
+        assert_eq!(queue.sweep(now, false), Swept { must_interrupt: false, torn: true });
+        assert_eq!(result_of(&operation), Some((Err(Error::TIMEOUT), 4)));
+        assert!(queue.is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! What a receive asks for, and when what there is satisfies it.
+//!
+//! Invariant: a receive that is smaller than the read buffer takes all or nothing from it, so that what had arrived is
+//! still there for the next call when it fails; a larger one counts what it took.
+
+use crate::buffer::ReadBuffer;
+use crate::completion::Outcome;
+use crate::error::Error;
+use crate::request::Lent;
+
+/// What a receive asks for.
+#[derive(Clone, Copy)]
+pub enum Want {
+    /// All of the memory filled.
+    Exactly(Lent),
+    /// Whatever there is, but something.
+    Some(Lent),
+    /// So many bytes in the buffer.
+    Buffered(usize),
+}
+
+/// What the one who has the turn works on without the lock.
+pub struct Taken {
+    /// The buffered bytes.
+    pub buffer: ReadBuffer,
+    /// The end of the stream, once it was met.
+    pub end: Option<Error>,
+}
+
+impl Want {
+    /// Whether there is nothing to wait for.
+    pub fn is_empty(self) -> bool {
+        match self {
+            Want::Exactly(lent) | Want::Some(lent) => lent.size == 0,
+            Want::Buffered(size) => size == 0,
+        }
+    }
+
+    /// The memory that the kernel is to write to directly: for receives at least as large as the buffer.
+    pub fn direct(self, got: usize, capacity: usize) -> Option<Lent> {
+        match self {
+            Want::Exactly(lent) | Want::Some(lent) if lent.size >= capacity => Some(lent.after(got)),
+            _ => None,
+        }
+    }
+
+    /// How much room to offer behind `kept` buffered bytes.
+    pub fn room(self, kept: usize, capacity: usize) -> usize {
+        let whole = match self {
+            Want::Buffered(size) => size.max(capacity),
+            Want::Exactly(_) | Want::Some(_) => capacity,
+        };
+        whole.saturating_sub(kept).max(1)
+    }
+
+    /// Ends the receive if what has come, or the end of the stream, is enough for that.
+    #[allow(unsafe_code)]
+    pub fn from_buffer(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
+        let kept = taken.buffer.len();
+        let enough = match self {
+            Want::Buffered(size) => kept >= size,
+            Want::Exactly(lent) if lent.size < capacity => kept >= lent.size,
+            Want::Exactly(lent) => kept > 0 || *got == lent.size,
+            Want::Some(_) => kept > 0 || *got > 0,
+        };
+        if enough && let Want::Exactly(lent) | Want::Some(lent) = self {
+            let rest = lent.after(*got);
+            // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
+            *got += unsafe { taken.buffer.take(rest.start, rest.size) };
+        }
+        let done = match self {
+            Want::Exactly(lent) => *got == lent.size,
+            Want::Buffered(_) | Want::Some(_) => enough,
+        };
+        match (done, taken.end) {
+            (true, _) => Some(Outcome { result: Ok(()), bytes: *got }),
+            (false, Some(end)) => Some(Outcome { result: Err(end), bytes: *got }),
+            (false, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(unsafe_code)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: usize = 64;
+
+    fn taken(bytes: &[u8], end: Option<Error>) -> Taken {
+        let mut buffer = ReadBuffer::default();
+        buffer.append(bytes);
+        Taken { buffer, end }
+    }
+
+    fn lent(memory: &mut [u8]) -> Lent {
+        Lent { start: memory.as_mut_ptr(), size: memory.len() }
+    }
+
+    #[test]
+    fn a_small_receive_takes_all_or_nothing() {
+        let mut memory = [0; 8];
+        let (want, mut got) = (Want::Exactly(lent(&mut memory)), 0);
+        let mut short = taken(b"hello", Some(Error::EOF));
+        let outcome = want.from_buffer(&mut got, &mut short, CAPACITY).unwrap();
+        assert_eq!((outcome.result, outcome.bytes), (Err(Error::EOF), 0));
+        assert_eq!(short.buffer.as_slice(), b"hello");
+        let mut enough = taken(b"hello world", None);
+        let outcome = want.from_buffer(&mut got, &mut enough, CAPACITY).unwrap();
+        assert_eq!((outcome.result, outcome.bytes), (Ok(()), 8));
+        assert_eq!((&memory, enough.buffer.as_slice()), (b"hello wo", &b"rld"[..]));
+    }
+
+    #[test]
+    fn a_large_receive_counts_what_it_took() {
+        let mut memory = [0; CAPACITY + 1];
+        let (want, mut got) = (Want::Exactly(lent(&mut memory)), 0);
+        let mut some = taken(b"hello", None);
+        assert!(want.from_buffer(&mut got, &mut some, CAPACITY).is_none());
+        assert_eq!((got, some.buffer.len()), (5, 0));
+        assert_eq!(want.direct(got, CAPACITY).map(|rest| rest.size), Some(CAPACITY - 4));
+        some.end = Some(Error::TIMEOUT);
+        let outcome = want.from_buffer(&mut got, &mut some, CAPACITY).unwrap();
+        assert_eq!((outcome.result, outcome.bytes), (Err(Error::TIMEOUT), 5));
+    }
+
+    #[test]
+    fn some_takes_what_there_is() {
+        let mut memory = [0; 8];
+        let (want, mut got) = (Want::Some(lent(&mut memory)), 0);
+        let mut nothing = taken(b"", None);
+        assert!(want.from_buffer(&mut got, &mut nothing, CAPACITY).is_none());
+        let outcome = want.from_buffer(&mut got, &mut taken(b"abc", Some(Error::EOF)), CAPACITY).unwrap();
+        assert_eq!((outcome.result, outcome.bytes), (Ok(()), 3), "bytes come before the end");
+    }
+
+    #[test]
+    fn a_fill_takes_nothing_and_offers_room_for_all_of_it() {
+        let (want, mut got) = (Want::Buffered(100), 0);
+        assert_eq!(want.room(30, CAPACITY), 70);
+        let mut short = taken(&[1; 99], None);
+        assert!(want.from_buffer(&mut got, &mut short, CAPACITY).is_none());
+        short.buffer.append(&[2]);
+        assert!(want.from_buffer(&mut got, &mut short, CAPACITY).is_some());
+        assert_eq!(short.buffer.len(), 100);
+    }
+}

@@ -1,0 +1,216 @@
+//! A stream's watch: every byte that arrives is shown to a callback on the receive loop.
+//!
+//! Invariant: after the last call, which alone has an error, the callback never runs again; what it left stays in the
+//! stream's buffer, to be shown with the next bytes or received once the watch is over.
+
+use super::{State, Stream};
+use crate::error::{Error, Result};
+use crate::event_loop::EventLoop;
+use crate::sync::MutexGuard;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
+pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+
+/// What a stream knows of its watch; gone before the last call.
+pub struct Watch {
+    /// Away while it runs.
+    callback: Option<DataCallback>,
+    paused: bool,
+    /// A resume, or the arming, owes a call with the kept bytes.
+    owed: bool,
+    ending: Option<Error>,
+    progress: Instant,
+}
+
+impl Stream {
+    /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
+    pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
+        let mut state = self.state.lock();
+        let Some(callback) = callback else {
+            return match &mut state.watch {
+                Some(watch) => {
+                    watch.ending.get_or_insert(Error::CANCELLED);
+                    drop(state);
+                    self.post_to_loop();
+                    Ok(())
+                }
+                None => Ok(()), // over already
+            };
+        };
+        state.check_sound(&self.net)?;
+        state.check_idle()?;
+        state.watch = Some(Watch {
+            callback: Some(callback),
+            paused: false,
+            owed: true,
+            ending: None,
+            progress: Instant::now(),
+        });
+        state.turn.queued(false);
+        drop(state);
+        self.post_to_loop();
+        Ok(())
+    }
+
+    /// Stops the watch's calls, and with them the peer. After this returns none starts but the last one.
+    pub fn pause(self: &Arc<Self>) -> Result {
+        let mut state = self.state.lock();
+        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
+        watch.paused = true;
+        Ok(())
+    }
+
+    /// Ends a pause; bytes kept meanwhile are shown.
+    pub fn resume(self: &Arc<Self>) -> Result {
+        let mut state = self.state.lock();
+        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
+        if mem::take(&mut watch.paused) {
+            watch.owed = true;
+            watch.progress = Instant::now(); // the pause does not count
+            drop(state);
+            self.post_to_loop();
+        }
+        Ok(())
+    }
+
+    /// Work for the watch, until a request is in flight or there is nothing to do.
+    pub(super) fn drive_watch<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) {
+        loop {
+            let now = Instant::now();
+            let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
+            let (cause, end, in_flight) = (state.cause, state.end, state.request);
+            let kept = !state.buffer.is_empty();
+            let Some(watch) = &mut state.watch else {
+                return; // ended, or handed back, by the call before
+            };
+            let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
+            if let Some(cause) = cause {
+                watch.ending = Some(cause);
+            } else if late.is_some_and(|late| late <= now) {
+                watch.ending.get_or_insert(Error::TIMEOUT);
+            }
+            match (watch.ending, in_flight) {
+                (Some(_), Some(request)) => {
+                    if !state.interrupting {
+                        state.interrupting = true;
+                        event_loop.cancel(request);
+                    }
+                    return;
+                }
+                (Some(ending), None) => return self.end_watch(state, event_loop, ending),
+                (None, _) => {}
+            }
+            if watch.paused {
+                return;
+            }
+            if watch.owed && kept {
+                watch.owed = false;
+                state = self.show(state, event_loop, &[]);
+                continue;
+            }
+            if let Some(end) = end {
+                return self.end_watch(state, event_loop, end);
+            }
+            if in_flight.is_none() {
+                let request = self.buffered_request(event_loop, &mut state, 0, false);
+                state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+            }
+            if let Some(late) = late {
+                event_loop.arm(&mut state.timer, late, || Arc::clone(self) as _);
+            }
+            return;
+        }
+    }
+
+    /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
+    fn show<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        arrived: &[u8],
+    ) -> MutexGuard<'a, State> {
+        let mut buffer = mem::take(&mut state.buffer);
+        let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
+            state.buffer = buffer;
+            return state;
+        };
+        drop(state);
+        let joined = !buffer.is_empty();
+        if joined {
+            buffer.append(arrived);
+        }
+        let shown = if joined { buffer.as_slice() } else { arrived };
+        let size = shown.len();
+        event_loop.count_callback();
+        let consumed = callback(Ok(()), shown);
+        if joined {
+            buffer.consume(consumed);
+        } else {
+            buffer.append(&arrived[consumed.min(size)..]);
+        }
+        let mut state = self.state.lock();
+        state.buffer = buffer;
+        if let Some(watch) = &mut state.watch {
+            watch.callback = Some(callback);
+            if consumed > size {
+                watch.ending.get_or_insert(Error::INVALID);
+            }
+        }
+        state
+    }
+
+    fn end_watch(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        event_loop: &mut EventLoop,
+        last: Error,
+    ) {
+        let watch = state.watch.take();
+        event_loop.disarm(&mut state.timer);
+        state.turn.release(false, false);
+        drop(state);
+        // Nothing of the watch is left in the state, and the turn is free: inside its last call the stream may be
+        // watched again, or read.
+        if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
+            event_loop.count_callback();
+            callback(Err(last), &[]);
+        }
+        let mut state = self.state.lock();
+        if state.turn.take() {
+            self.release(state);
+        }
+    }
+
+    /// Bytes have come for the watch: `bytes`, or they are in the buffer already, behind what was kept.
+    pub(super) fn arrived<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        bytes: &[u8],
+    ) -> MutexGuard<'a, State> {
+        let ending = state.cause.is_some();
+        let Some(watch) = &mut state.watch else {
+            state.buffer.append(bytes);
+            return state;
+        };
+        watch.progress = Instant::now();
+        if watch.paused || watch.ending.is_some() || ending {
+            state.buffer.append(bytes); // shown after the resume, or receivable after the watch
+        } else {
+            watch.owed = false;
+            state = self.show(state, event_loop, bytes);
+            let too_big = state.buffer.len() > self.net.config.buffer_max;
+            if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
+                watch.ending.get_or_insert(Error::TOO_BIG);
+            }
+        }
+        state
+    }
+}
