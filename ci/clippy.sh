@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# No warning from the compiler or from clippy, in the library, its tests, and the code that only loom builds.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+cargo clippy --locked --all-targets --target-dir build/clippy -- -D warnings
+RUSTFLAGS="--cfg loom" cargo clippy --locked --lib --tests --target-dir build/clippy-loom -- -D warnings

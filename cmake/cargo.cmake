@@ -1,0 +1,74 @@
+# Builds the Rust core and defines the targets that C programs link with: iouringnet::iouringnet (shared) and
+# iouringnet::static. In the binary directory appear
+#   libiouringnet.so.MAJOR.MINOR.PATCH, with libiouringnet.so.MAJOR (the soname) and libiouringnet.so pointing at it
+#   libiouringnet.a
+# Cargo alone knows whether its sources changed, so it is asked in every build; the copies are only touched when they
+# differ, so that programs are linked again only when the library did change.
+
+find_program(CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
+if(NOT CARGO)
+  message(FATAL_ERROR "cargo is missing. Install Rust: https://rustup.rs")
+endif()
+
+set(IOURINGNET_CARGO_FLAGS --locked CACHE STRING "Further arguments of cargo build")
+
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+  set(cargo_profile_flags)
+  set(cargo_out debug)
+else()
+  set(cargo_profile_flags --release)
+  set(cargo_out release)
+endif()
+
+# A make above us would pass down a job server that its own rules do not share with cargo.
+set(cargo_env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL "CARGO_TARGET_DIR=${PROJECT_BINARY_DIR}/cargo")
+
+if(IOURINGNET_SANITIZE AND IOURINGNET_SANITIZE_RUST)
+  # Stable compilers have the sanitizers behind this switch. The run-time library comes from the C compiler, which links
+  # the programs. Naming the target keeps the flags away from build scripts.
+  execute_process(COMMAND rustc -vV OUTPUT_VARIABLE rustc_version COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCH "host: ([^\n]+)" _ "${rustc_version}")
+  set(rust_host "${CMAKE_MATCH_1}")
+  list(APPEND cargo_env RUSTC_BOOTSTRAP=1 "RUSTFLAGS=-Zsanitizer=address -Cforce-frame-pointers=yes"
+    CARGO_PROFILE_DEV_OPT_LEVEL=1)
+  list(APPEND cargo_profile_flags --target "${rust_host}")
+  set(cargo_out "${rust_host}/${cargo_out}")
+endif()
+
+set(built "${PROJECT_BINARY_DIR}/cargo/${cargo_out}")
+set(shared_real "${PROJECT_BINARY_DIR}/libiouringnet.so.${PROJECT_VERSION}")
+set(shared_soname "libiouringnet.so.${PROJECT_VERSION_MAJOR}")
+set(static_real "${PROJECT_BINARY_DIR}/libiouringnet.a")
+
+add_custom_target(iouringnet_cargo ALL
+  COMMAND ${CMAKE_COMMAND} -E env ${cargo_env}
+          ${CARGO} build --lib ${cargo_profile_flags} ${IOURINGNET_CARGO_FLAGS}
+  COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.so" "${shared_real}"
+  COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.a" "${static_real}"
+  COMMAND ${CMAKE_COMMAND} -E create_symlink "libiouringnet.so.${PROJECT_VERSION}"
+          "${PROJECT_BINARY_DIR}/${shared_soname}"
+  COMMAND ${CMAKE_COMMAND} -E create_symlink "${shared_soname}" "${PROJECT_BINARY_DIR}/libiouringnet.so"
+  BYPRODUCTS "${shared_real}" "${static_real}" "${PROJECT_BINARY_DIR}/${shared_soname}"
+             "${PROJECT_BINARY_DIR}/libiouringnet.so"
+  WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+  COMMENT "Building the Rust core"
+  USES_TERMINAL VERBATIM)
+
+# What the Rust standard library needs from the system when it is linked statically.
+set(iouringnet_system_libraries gcc_s util rt m dl)
+
+add_library(iouringnet SHARED IMPORTED GLOBAL)
+set_target_properties(iouringnet PROPERTIES
+  IMPORTED_LOCATION "${shared_real}"
+  IMPORTED_SONAME "${shared_soname}"
+  INTERFACE_INCLUDE_DIRECTORIES "${PROJECT_SOURCE_DIR}/include")
+add_dependencies(iouringnet iouringnet_cargo)
+add_library(iouringnet::iouringnet ALIAS iouringnet)
+
+add_library(iouringnet_static STATIC IMPORTED GLOBAL)
+set_target_properties(iouringnet_static PROPERTIES
+  IMPORTED_LOCATION "${static_real}"
+  INTERFACE_INCLUDE_DIRECTORIES "${PROJECT_SOURCE_DIR}/include"
+  INTERFACE_LINK_LIBRARIES "Threads::Threads;${iouringnet_system_libraries}")
+add_dependencies(iouringnet_static iouringnet_cargo)
+add_library(iouringnet::static ALIAS iouringnet_static)

@@ -1,0 +1,167 @@
+//! What the documents say of the code is so: statuses, promises and their tests, files, names, the smallest program.
+
+use iouringnet::error::Error;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/CONTRACT.md"];
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn files_in(directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(path(directory)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// What stands between single backquotes; blocks of code are left out.
+fn quoted(text: &str) -> Vec<&str> {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The text of each promise, the first one first.
+fn promises(contract: &str) -> Vec<&str> {
+    let (promises, _) = contract.split_once("\n# Rules").expect("the rules follow the promises");
+    promises.split("\n## ").skip(1).collect()
+}
+
+/// The files that the paragraphs `Tests: FILE: TEST, TEST.` of a text name, each with its tests.
+fn named_tests(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let paragraphs = text.split("\n\n").filter(|paragraph| paragraph.starts_with("Tests: "));
+    let names = paragraphs.map(quoted);
+    names.map(|names| (names[0], names[1..].to_vec())).collect()
+}
+
+#[test]
+fn every_status_stands_in_the_contract() {
+    let contract = read("docs/CONTRACT.md");
+    let (_, table) = contract.split_once("\n# Statuses\n").expect("the statuses have a chapter");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let row = |code: i32, name: &str, text: &str| format!("| `{name}` | {code} | {text} |");
+    let mut expected = vec![row(0, Error::name(0).to_str().unwrap(), Error::text(0).to_str().unwrap())];
+    expected.extend(
+        Error::all()
+            .iter()
+            .map(|(error, name, text)| row(error.code(), name.to_str().unwrap(), text.to_str().unwrap())),
+    );
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn fourteen_promises_each_with_its_file_of_tests() {
+    let contract = read("docs/CONTRACT.md");
+    let promises = promises(&contract);
+    assert_eq!(promises.len(), 14);
+    let mut files: BTreeSet<String> =
+        files_in("c-tests").into_iter().filter(|name| name.starts_with("promise_")).collect();
+    for (at, promise) in promises.iter().enumerate() {
+        let number = at + 1;
+        assert!(
+            promise.starts_with(&format!("{number}. ")),
+            "promise {number}: {}",
+            promise.lines().next().unwrap()
+        );
+        let tests = named_tests(promise);
+        let (file, _) = tests.first().unwrap_or_else(|| panic!("promise {number} names no test"));
+        assert!(file.starts_with(&format!("c-tests/promise_{number:02}_")), "promise {number}: {file}");
+        assert!(files.remove(file.trim_start_matches("c-tests/")), "promise {number}: there is no {file}");
+    }
+    assert!(files.is_empty(), "no promise names {files:?}");
+}
+
+#[test]
+fn every_test_that_the_contract_names_is_there() {
+    let contract = read("docs/CONTRACT.md");
+    let named = named_tests(&contract);
+    assert!(named.len() >= 14);
+    for (file, tests) in named {
+        let source = read(file);
+        assert!(!tests.is_empty(), "{file}");
+        for test in tests {
+            assert!(source.contains(&format!("TEST({test})")), "{file} has no {test}");
+        }
+    }
+}
+
+#[test]
+fn every_function_and_constant_named_is_in_the_header() {
+    let header = read("include/iouringnet.h");
+    let known: BTreeSet<&str> = header.split(|c| !is_name(c)).collect();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let prose: Vec<&str> =
+            text.split("\n\n").filter(|paragraph| !paragraph.starts_with("Tests: ")).collect();
+        let prose = prose.join("\n\n");
+        let constants = prose.split(|c| !is_name(c)).filter(|word| word.starts_with("IOURINGNET_"));
+        let functions = quoted(&prose).into_iter().filter(|word| {
+            let prefix = word.split_once('_').map(|(prefix, _)| prefix);
+            matches!(prefix, Some("net" | "listener" | "sink" | "stream" | "op" | "iouringnet"))
+                && word.chars().all(is_name)
+        });
+        for word in constants.chain(functions) {
+            assert!(known.contains(word), "{document} names {word}, which the header does not have");
+        }
+    }
+}
+
+#[test]
+fn every_source_file_has_its_place_in_the_architecture() {
+    let architecture = read("docs/ARCHITECTURE.md");
+    let (_, table) = architecture.split_once("| level | file | owns |").expect("the files have a table");
+    let (table, _) = table.split_once("\n\n").expect("and the table has an end");
+    let rows = table.lines().filter_map(|line| line.split('|').nth(2));
+    let named: BTreeSet<&str> = rows.flat_map(quoted).map(|name| name.trim_end_matches('/')).collect();
+    let files = files_in("src");
+    let modules = files.iter().map(|name| name.trim_end_matches(".rs")).filter(|name| *name != "lib");
+    assert_eq!(named, modules.collect());
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let targets = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let file = path(document).parent().unwrap().join(target);
+            assert!(file.exists(), "{document} links to {target}");
+        }
+    }
+}
+
+#[test]
+fn the_smallest_program_is_the_headers_and_compiles() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("```c\n").expect("the program stands in a block of C");
+    let (program, _) = rest.split_once("```").expect("the block ends");
+
+    let header = read("include/iouringnet.h");
+    let (_, essay) = header.split_once(" * THE SMALLEST PROGRAM\n *\n").expect("the header has it too");
+    let lines = essay.lines().map(|line| line.strip_prefix(" *").unwrap_or(line));
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("   "));
+    let essay: Vec<&str> = lines.map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
+    assert_eq!(program.trim_end(), essay.join("\n").trim_end());
+
+    let mut compiler = Command::new("cc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c", "-"])
+        .arg("-I")
+        .arg(path("include"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("cc is what Rust links with");
+    compiler.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+    assert!(compiler.wait().unwrap().success());
+}
