@@ -1,0 +1,116 @@
+/* echo_client: sends what it reads on standard input, or one message, and prints what comes back.
+ *
+ * What it teaches:
+ *   - the blocking calls: net_dial, sink_send, stream_recv. They read like the steps of the conversation;
+ *   - that stream_recv(n) gives exactly n bytes, or says why it cannot;
+ *   - timeouts: one for the dial, one for each send and one for each receive;
+ *   - errors in words: iouringnet_strerror for people, the IOURINGNET_ names for decisions;
+ *   - the half-close: sink_close says "that was all", and the stream can still be read to its end.
+ *
+ * To compile it:   cc -o echo_client echo_client.c -liouringnet
+ * To try it:       ./echo_client 127.0.0.1:7000 "hello"      with echo_server running
+ */
+#define _GNU_SOURCE /* for ssize_t and read under -std=c11 */
+
+#include <errno.h>
+#include <iouringnet.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS 5000
+
+static int failed(const char *what, iouringnet_status status) {
+    fprintf(stderr, "echo_client: cannot %s: %s\n", what, iouringnet_strerror(status));
+    return 1;
+}
+
+/* Sends `size` bytes, receives as many, prints them. */
+static int exchange(iouringnet_sink *sink, iouringnet_stream *stream, const char *data, size_t size) {
+    char answer[4096];
+    while (size > 0) {
+        /* In pieces, each answered before the next goes out: a client that sends without end and
+         * reads nothing would sooner or later wait for a server that waits for the client. */
+        size_t piece = size < sizeof answer ? size : sizeof answer;
+        iouringnet_status status = sink_send(sink, data, piece, NULL);
+        if (status != IOURINGNET_OK)
+            return failed("send", status);
+        status = stream_recv(stream, answer, piece, NULL);
+        if (status == IOURINGNET_TIMEOUT) {
+            fprintf(stderr, "echo_client: the server did not answer within %d ms\n", TIMEOUT_MS);
+            return 1;
+        }
+        if (status != IOURINGNET_OK)
+            return failed("receive", status);
+        if (fwrite(answer, 1, piece, stdout) != piece || fflush(stdout) != 0)
+            return failed("print", -errno);
+        data += piece;
+        size -= piece;
+    }
+    return 0;
+}
+
+/* A terminal gives a line at a time, a pipe or a file whatever there is. */
+static int exchange_input(iouringnet_sink *sink, iouringnet_stream *stream) {
+    char input[4096];
+    ssize_t size;
+    while ((size = read(STDIN_FILENO, input, sizeof input)) > 0) {
+        int code = exchange(sink, stream, input, (size_t)size);
+        if (code != 0)
+            return code;
+    }
+    return size == 0 ? 0 : failed("read the input", -errno);
+}
+
+/* Says that no more will come, and checks that the server has no more to say either. */
+static int say_goodbye(iouringnet_sink *sink, iouringnet_stream *stream) {
+    char more;
+    sink_close(sink);
+    iouringnet_status status = stream_recv(stream, &more, 1, NULL);
+    if (status == IOURINGNET_EOF)
+        return 0;
+    if (status != IOURINGNET_OK)
+        return failed("end the conversation", status);
+    fprintf(stderr, "echo_client: the server sent more than it was sent\n");
+    return 1;
+}
+
+static int converse(iouringnet_net *net, const char *address, const char *message) {
+    iouringnet_dial_options options;
+    iouringnet_dial_options_init(&options);
+    options.timeout_ms = TIMEOUT_MS;
+
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_status status = net_dial(net, address, &options, &sink, &stream);
+    if (status != IOURINGNET_OK)
+        return failed("connect", status);
+    sink_set_timeout(sink, TIMEOUT_MS);
+    stream_set_timeout(stream, TIMEOUT_MS);
+
+    int code = message != NULL ? exchange(sink, stream, message, strlen(message)) : exchange_input(sink, stream);
+    if (code == 0 && message != NULL)
+        putchar('\n');
+    if (code == 0)
+        code = say_goodbye(sink, stream);
+    sink_close(sink); /* again where we said goodbye, which is harmless */
+    stream_close(stream);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: echo_client ADDRESS [MESSAGE]\n"
+                        "  without MESSAGE it sends what it reads on standard input\n");
+        return 2;
+    }
+    iouringnet_net *net;
+    iouringnet_status status = net_start(NULL, &net);
+    if (status != IOURINGNET_OK)
+        return failed("start", status);
+    int code = converse(net, argv[1], argc == 3 ? argv[2] : NULL);
+    status = net_stop(net);
+    if (status != IOURINGNET_OK)
+        code = failed("stop", status);
+    return code;
+}

@@ -1,0 +1,390 @@
+/* many: thousands of connections at once, driven by callbacks, in bounded memory.
+ *
+ * What it teaches:
+ *   - net_dial_async: dials that do not wait for one another, with a bound on how many are under way;
+ *   - back-pressure on the sending side: post until IOURINGNET_FULL, go on when the sink's watch says so. What
+ *     waits to be sent is then bounded by the config's post_mark and not by how fast the peer reads;
+ *   - that thousands of connections need two threads and no mutex: every callback runs on one thread;
+ *   - how main waits for callbacks: on a semaphore of its own, with a deadline.
+ *
+ * Each client uploads 256 KiB, the server checks every byte and answers with the number of bytes that it got.
+ *
+ * To compile it:   cc -o many many.c -liouringnet -pthread
+ * To try it:       ./many 5000
+ */
+#define _GNU_SOURCE /* for clock_gettime and struct timespec under -std=c11 */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <iouringnet.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define DEFAULT_CONNECTIONS 2000
+#define MOST_CONNECTIONS 25000 /* each takes a port of the system's range for clients, of some 28,000 */
+#define DIALS_AT_ONCE 64
+#define UPLOAD_SIZE ((uint64_t)256 * 1024)
+#define POST_SIZE ((size_t)4096)
+#define POST_MARK ((size_t)16 * 1024)
+#define SOCKET_BUFFER ((size_t)16 * 1024)
+#define TIME_LIMIT_S 60
+
+/* What every upload consists of: byte n is n modulo 251, a prime, so that a piece that is lost or comes twice
+ * cannot go unnoticed. The table is as long as the longest piece compared at once, and one period more. */
+#define PERIOD 251
+#define PIECE_MAX ((size_t)64 * 1024)
+static unsigned char pattern[PIECE_MAX + PERIOD];
+
+/* All callbacks run on one thread, so this needs no lock. Main reads it before the net starts and after it stopped. */
+static struct {
+    iouringnet_net *net;
+    iouringnet_address server;
+    struct client *clients;
+    unsigned wanted, dialled, answered; /* dials begun, dials that ended either way */
+    unsigned accepted;
+    int uploading;
+    unsigned succeeded, failed;
+    unsigned open, open_at_most; /* connections, as the server sees them */
+    uint64_t fulls;
+    sem_t finished;
+} run;
+
+static void upload_when_all_are_open(void);
+
+static int failed(const char *what, iouringnet_status status) {
+    fprintf(stderr, "many: cannot %s: %s\n", what, iouringnet_strerror(status));
+    return 1;
+}
+
+static int is_pattern(const unsigned char *data, size_t size, uint64_t offset) {
+    while (size > 0) {
+        size_t piece = size < PIECE_MAX ? size : PIECE_MAX;
+        if (memcmp(data, pattern + offset % PERIOD, piece) != 0)
+            return 0;
+        data += piece;
+        offset += piece;
+        size -= piece;
+    }
+    return 1;
+}
+
+/* --- The server: counts and checks, and answers with the count ------------------------------------------- */
+
+struct upload {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    uint64_t received;
+    int damaged;
+};
+
+/* The stream's watch is the only one here, so its last call frees. */
+static size_t on_upload(void *user, iouringnet_status status, const void *data, size_t size) {
+    struct upload *u = user;
+    if (status == IOURINGNET_OK) {
+        u->damaged |= !is_pattern(data, size, u->received);
+        u->received += size;
+        return size;
+    }
+    if (status == IOURINGNET_EOF && !u->damaged) {
+        sink_post(u->sink, &u->received, sizeof u->received); /* should it fail, the client misses its answer */
+        sink_close(u->sink);
+    } else {
+        sink_abort(u->sink);
+    }
+    stream_close(u->stream);
+    run.open--;
+    free(u);
+    return 0;
+}
+
+static void on_connection(void *user, const iouringnet_completion *done) {
+    (void)user;
+    if (done->status != IOURINGNET_OK)
+        return; /* the listener is closed */
+    run.accepted++;
+    struct upload *u = calloc(1, sizeof *u);
+    if (u != NULL) {
+        u->sink = done->sink;
+        u->stream = done->stream;
+    }
+    if (u == NULL || stream_watch(u->stream, on_upload, u) != IOURINGNET_OK) {
+        sink_abort(done->sink); /* its client sees the reset, and counts a failure */
+        stream_close(done->stream);
+        free(u);
+    } else {
+        run.open++;
+        if (run.open > run.open_at_most)
+            run.open_at_most = run.open;
+    }
+    upload_when_all_are_open();
+}
+
+/* --- The clients: connect, and when all are connected, upload and read the answer ------------------------- */
+
+struct client {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    uint64_t posted;
+    int confirmed;
+    int watches; /* those whose last call is still to come */
+};
+
+static void count(int success) {
+    if (success)
+        run.succeeded++;
+    else
+        run.failed++;
+    if (run.succeeded + run.failed == run.wanted)
+        sem_post(&run.finished);
+}
+
+/* Each watch's last call comes here; with the second one the client is done. Main frees all clients together. */
+static void watch_ended(struct client *c) {
+    c->watches--;
+    if (c->watches == 0)
+        count(c->confirmed);
+}
+
+/* Posts until all is posted or the sink is full. Called once at the start, then whenever there is room. */
+static void upload_more(struct client *c) {
+    while (c->posted < UPLOAD_SIZE) {
+        iouringnet_status status = sink_post(c->sink, pattern + c->posted % PERIOD, POST_SIZE);
+        if (status == IOURINGNET_FULL) {
+            run.fulls++;
+            return; /* nothing was taken; on_room goes on */
+        }
+        if (status != IOURINGNET_OK) {
+            sink_abort(c->sink); /* both watches get their last calls */
+            return;
+        }
+        c->posted += POST_SIZE;
+    }
+    sink_close(c->sink); /* that was all: the server sees the end, and answers */
+}
+
+static void on_room(void *user, const iouringnet_completion *done) {
+    struct client *c = user;
+    if (done->status == IOURINGNET_OK) {
+        upload_more(c);
+        return;
+    }
+    /* The last call. CLOSED: all went out, and the stream still waits for the answer. Else: nothing will come. */
+    if (done->status != IOURINGNET_CLOSED)
+        stream_close(c->stream);
+    watch_ended(c);
+}
+
+static size_t on_answer(void *user, iouringnet_status status, const void *data, size_t size) {
+    struct client *c = user;
+    uint64_t arrived;
+    if (status != IOURINGNET_OK) {
+        sink_close(c->sink);
+        stream_close(c->stream);
+        watch_ended(c);
+        return 0;
+    }
+    if (size < sizeof arrived)
+        return 0; /* a part of it: it is shown again, joined with what comes next */
+    memcpy(&arrived, data, sizeof arrived);
+    c->confirmed = arrived == UPLOAD_SIZE;
+    return size;
+}
+
+static void begin_upload(struct client *c) {
+    if (c->sink == NULL)
+        return; /* its dial failed, and is counted */
+    if (sink_watch(c->sink, on_room, c) == IOURINGNET_OK)
+        c->watches++;
+    if (stream_watch(c->stream, on_answer, c) == IOURINGNET_OK)
+        c->watches++;
+    if (c->watches == 2) {
+        upload_more(c);
+        return;
+    }
+    sink_abort(c->sink); /* a watch that did begin ends now, and counts the failure */
+    stream_close(c->stream);
+    if (c->watches == 0)
+        count(0);
+}
+
+static void dial_more(void);
+
+static void on_dialled(void *user, const iouringnet_completion *done) {
+    struct client *c = user;
+    run.answered++;
+    if (done->status == IOURINGNET_OK) {
+        c->sink = done->sink;
+        c->stream = done->stream;
+    } else {
+        failed("connect", done->status);
+        count(0);
+    }
+    dial_more();
+    upload_when_all_are_open();
+}
+
+/* A dial succeeds when the kernel has the connection, which can be before the listener's watch has been told. So the
+ * uploads wait for both: then all the connections are there at once. */
+static void upload_when_all_are_open(void) {
+    unsigned refused = run.failed; /* so far, only dials can have failed */
+    if (run.uploading || run.answered < run.wanted || run.accepted + refused < run.wanted)
+        return;
+    run.uploading = 1;
+    for (unsigned i = 0; i < run.wanted; i++)
+        begin_upload(&run.clients[i]);
+}
+
+/* Keeps a bounded number of dials under way, so that the listener's backlog does not overflow. A refused dial ends
+ * the run: nothing was started, so no callback would count it. */
+static void dial_more(void) {
+    while (run.dialled < run.wanted && run.dialled - run.answered < DIALS_AT_ONCE) {
+        struct client *c = &run.clients[run.dialled];
+        iouringnet_status status = net_dial_async(run.net, run.server.text, NULL, on_dialled, c, NULL);
+        if (status != IOURINGNET_OK) {
+            failed("dial", status);
+            sem_post(&run.finished);
+            return;
+        }
+        run.dialled++;
+    }
+}
+
+static void on_start(void *user, const iouringnet_completion *done) {
+    (void)user;
+    if (done->status == IOURINGNET_OK)
+        dial_more();
+}
+
+/* --- Main: limits, start, wait, report ------------------------------------------------------------------- */
+
+/* Both ends of every connection are ours, so each needs two descriptors. Returns how many connections fit. */
+static unsigned raise_descriptor_limit(unsigned wanted) {
+    const rlim_t others = 64; /* standard files, rings, listener */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return wanted;
+    rlim_t needed = (rlim_t)wanted * 2 + others;
+    if (limit.rlim_cur < needed) {
+        limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
+        setrlimit(RLIMIT_NOFILE, &limit); /* should it fail, the limit read next is the old one */
+        getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= needed)
+        return wanted;
+    return limit.rlim_cur > others ? (unsigned)((limit.rlim_cur - others) / 2) : 0;
+}
+
+static double seconds_now(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Waits for the last client. False if the time limit passed. */
+static int wait_until_finished(void) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += TIME_LIMIT_S;
+    int result;
+    do
+        result = sem_timedwait(&run.finished, &deadline);
+    while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+static int connect_and_upload(void) {
+    iouringnet_listener *listener;
+    iouringnet_status status = net_bind(run.net, "127.0.0.1:0", NULL, &listener);
+    if (status != IOURINGNET_OK)
+        return failed("bind", status);
+    status = listener_address(listener, &run.server);
+    if (status != IOURINGNET_OK)
+        return failed("tell the address", status);
+    status = listener_watch(listener, on_connection, NULL);
+    if (status != IOURINGNET_OK)
+        return failed("accept", status);
+    /* The dials begin on the callback thread, where all that touches `run` happens from now on. */
+    status = net_call(run.net, 0, on_start, NULL, NULL);
+    if (status != IOURINGNET_OK)
+        return failed("begin", status);
+    if (!wait_until_finished()) {
+        fprintf(stderr, "many: not finished within %d s\n", TIME_LIMIT_S);
+        return 1;
+    }
+    return 0;
+}
+
+static void report(double seconds) {
+    struct rusage usage;
+    double bytes = (double)run.succeeded * (double)UPLOAD_SIZE;
+    printf("%u connections, %u of them open at once, each confirmed %" PRIu64 " KiB\n",
+           run.succeeded, run.open_at_most, UPLOAD_SIZE / 1024);
+    printf("%.0f MB in %.2f s: %.0f MB/s\n", bytes / 1e6, seconds, bytes / 1e6 / seconds);
+    printf("a full sink made its client wait %" PRIu64 " times\n", run.fulls);
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        printf("memory of the process at its peak: %ld MiB\n", usage.ru_maxrss / 1024);
+}
+
+static int usage(void) {
+    fprintf(stderr, "usage: many [CONNECTIONS] [--no-first-try]\n"
+                    "  CONNECTIONS     from 1 to %d, %d unless given\n"
+                    "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n",
+            MOST_CONNECTIONS, DEFAULT_CONNECTIONS);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    long wanted = DEFAULT_CONNECTIONS;
+    iouringnet_config config;
+    iouringnet_config_init(&config);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--no-first-try") == 0)
+            config.first_try = IOURINGNET_OFF;
+        else if ((wanted = strtol(argv[i], NULL, 10)) < 1 || wanted > MOST_CONNECTIONS)
+            return usage();
+    }
+    run.wanted = raise_descriptor_limit((unsigned)wanted);
+    if (run.wanted == 0) {
+        fprintf(stderr, "many: the limit of open files (ulimit -n) is too low for a single connection\n");
+        return 1;
+    }
+    if (run.wanted < (unsigned)wanted)
+        printf("the limit of open files (ulimit -n) allows %u connections\n", run.wanted);
+
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (unsigned char)(i % PERIOD);
+    run.clients = calloc(run.wanted, sizeof *run.clients);
+    if (run.clients == NULL || sem_init(&run.finished, 0, 0) != 0)
+        return failed("prepare", -errno);
+
+    /* What one connection can hold in memory, here and in the kernel. The defaults are larger: they suit
+     * programs with fewer connections and faster networks. */
+    config.post_mark = POST_MARK;
+    config.send_buffer = SOCKET_BUFFER;
+    config.recv_buffer = SOCKET_BUFFER;
+    config.timeout_ms = TIME_LIMIT_S * 1000;
+    iouringnet_status status = net_start(&config, &run.net);
+    if (status != IOURINGNET_OK)
+        return failed("start", status);
+
+    double start = seconds_now(CLOCK_MONOTONIC);
+    int code = connect_and_upload();
+    double seconds = seconds_now(CLOCK_MONOTONIC) - start;
+
+    status = net_stop(run.net); /* after this no callback runs, and `run` is main's again */
+    if (status != IOURINGNET_OK)
+        code = failed("stop", status);
+    if (code == 0)
+        report(seconds);
+    if (run.succeeded < run.wanted) {
+        fprintf(stderr, "many: %u of %u uploads were not confirmed\n", run.wanted - run.succeeded, run.wanted);
+        code = 1;
+    }
+    sem_destroy(&run.finished);
+    free(run.clients);
+    return code;
+}
