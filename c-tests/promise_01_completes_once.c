@@ -1,0 +1,371 @@
+/* Promise 1. An accepted operation completes exactly once; a refused one started nothing, and its
+   callback never runs. Outputs are written only on success, counts of bytes excepted. `*op` is set
+   before its callback can run. */
+
+#include "harness.h"
+
+TEST(a_send_completes_once)
+{
+    struct pair p = tcp_pair();
+    struct result sent = RESULT;
+    char got[6];
+
+    CHECK_OK(sink_send_async(p.a.sink, "hello", 6, result_store, &sent, NULL));
+    CHECK_OK(stream_recv(p.b.stream, got, 6, NULL));
+    CHECK_OK(result_wait(&sent));
+    CHECK_EQ(sent.done.bytes, 6);
+    pair_close(&p);
+    CHECK_EQ(sent.calls, 1);
+}
+
+TEST(a_receive_completes_once)
+{
+    struct pair p = tcp_pair();
+    struct result received = RESULT;
+    char got[6];
+
+    CHECK_OK(stream_recv_async(p.b.stream, got, 6, result_store, &received, NULL));
+    CHECK_OK(sink_send(p.a.sink, "hello", 6, NULL));
+    CHECK_OK(result_wait(&received));
+    CHECK_EQ(received.done.bytes, 6);
+    CHECK_MEM(got, "hello", 6);
+    pair_close(&p);
+    CHECK_EQ(received.calls, 1);
+}
+
+/* every kind of operation, each cancelled after it was accepted, and each completing once whatever won */
+TEST(cancelled_operations_complete_once)
+{
+    enum { ROUNDS = 200 };
+    static struct result results[ROUNDS];
+    static char bytes[ROUNDS][16];
+    struct pair p = tcp_pair();
+    size_t received = 0;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        iouringnet_op *op;
+        result_init(&results[i]);
+        CHECK_OK(stream_recv_async(p.b.stream, bytes[i], 16, result_store, &results[i], &op));
+        if (i % 2)
+            CHECK_OK(sink_send(p.a.sink, "0123456789abcdef", 16, NULL));
+        CHECK_OK(op_cancel(op));
+        CHECK_OK(op_release(op));
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        iouringnet_status status = result_wait(&results[i]);
+        CHECK(status == 0 || status == IOURINGNET_CANCELLED);
+        CHECK_EQ(results[i].done.bytes, status == 0 ? 16 : 0);
+        received += results[i].done.bytes;
+    }
+    /* what the cancelled ones did not take is still there */
+    for (; received < ROUNDS / 2 * 16; received += 16)
+        CHECK_OK(stream_recv(p.b.stream, bytes[0], 16, NULL));
+    pair_close(&p);
+    for (int i = 0; i < ROUNDS; i++)
+        CHECK_EQ(results[i].calls, 1);
+}
+
+TEST(each_kind_completes_once_at_stop)
+{
+    enum { KINDS = 5 };
+    struct result results[KINDS];
+    struct pair p = tcp_pair();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(p.a.net, &address);
+    char into[64];
+
+    for (int i = 0; i < KINDS; i++)
+        result_init(&results[i]);
+    CHECK_OK(stream_recv_async(p.a.stream, into, 64, result_store, &results[0], NULL));
+    CHECK_OK(stream_fill_async(p.b.stream, 64, result_store, &results[1], NULL));
+    CHECK_OK(listener_accept_async(listener, result_store, &results[2], NULL));
+    CHECK_OK(net_call(p.a.net, 3600000, result_store, &results[3], NULL));
+    CHECK_OK(stream_recv_some_async(p.b.stream, into, 64, result_store, &results[4], NULL));
+    CHECK_OK(net_stop(p.a.net));
+    for (int i = 0; i < KINDS; i++) {
+        CHECK_EQ(results[i].calls, 1);
+        CHECK_STATUS(results[i].done.status, IOURINGNET_STOPPED);
+    }
+}
+
+TEST(refused_for_arguments)
+{
+    struct pair p = tcp_pair();
+    iouringnet_op *op = NULL;
+    char into[8];
+
+    CHECK_STATUS(sink_send_async(p.a.sink, NULL, 8, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(sink_send_async(p.a.sink, "x", SIZE_MAX, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(sink_sendv_async(p.a.sink, NULL, 2, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(stream_recv_async(p.a.stream, NULL, 8, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(stream_recv_async(p.a.stream, into, SIZE_MAX, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(stream_fill_async(p.a.stream, (size_t)1 << 30, never, NULL, &op), IOURINGNET_TOO_BIG);
+    CHECK_STATUS(net_dial_async(p.a.net, "no port", NULL, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(net_call(p.a.net, -5, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(stream_recv_async((iouringnet_stream *)p.a.sink, into, 8, never, NULL, &op), IOURINGNET_BAD_HANDLE);
+    CHECK(op == NULL);
+    /* neither a callback nor an op: nobody would learn of the end */
+    CHECK_STATUS(stream_recv_async(p.a.stream, into, 8, NULL, NULL, NULL), IOURINGNET_INVALID);
+    CHECK_STATUS(sink_send_async(p.a.sink, "x", 1, NULL, NULL, NULL), IOURINGNET_INVALID);
+    /* the refused ones left nothing behind: the stream takes a receive as if nothing had been */
+    CHECK_OK(sink_send(p.b.sink, "12345678", 8, NULL));
+    CHECK_OK(stream_recv(p.a.stream, into, 8, NULL));
+    CHECK_MEM(into, "12345678", 8);
+    settle(p.a.net);
+    pair_close(&p);
+}
+
+static size_t ignore_data(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)data;
+    if (status != 0)
+        latch_open(user);
+    return size;
+}
+
+TEST(refused_for_state)
+{
+    struct pair p = tcp_pair();
+    struct latch over = LATCH(1);
+    char into[8];
+
+    CHECK_OK(stream_watch(p.a.stream, ignore_data, &over));
+    CHECK_STATUS(stream_recv_async(p.a.stream, into, 8, never, NULL, NULL), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_fill_async(p.a.stream, 8, never, NULL, NULL), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_recv(p.a.stream, into, 8, NULL), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_watch(p.a.stream, ignore_data, &over), IOURINGNET_BUSY);
+    sink_abort(p.b.sink);
+    latch_wait(&over);
+    settle(p.a.net);
+    pair_close(&p);
+}
+
+TEST(refused_beyond_the_limit)
+{
+    iouringnet_config config;
+    struct pair p;
+    struct result first = RESULT, second = RESULT;
+    struct result timers[4];
+    int accepted = 0;
+    char into[2];
+
+    config_of_mode(&config);
+    config.max_operations = 2;
+    p = tcp_pair_with(&config);
+    for (int i = 0; i < 4; i++) {
+        iouringnet_status status;
+        result_init(&timers[i]);
+        status = net_call(p.a.net, 3600000, result_store, &timers[i], NULL);
+        if (status == 0)
+            accepted++;
+        else
+            CHECK_STATUS(status, IOURINGNET_LIMIT);
+    }
+    CHECK_EQ(accepted, 2);
+    /* each direction of a connection brings room for one operation of its own */
+    CHECK_OK(stream_recv_async(p.a.stream, into, 1, result_store, &first, NULL));
+    CHECK_STATUS(stream_recv_async(p.a.stream, into + 1, 1, result_store, &second, NULL), IOURINGNET_LIMIT);
+    CHECK_OK(sink_send(p.b.sink, "x", 1, NULL));
+    CHECK_OK(result_wait(&first));
+    pair_close(&p);
+    CHECK_EQ(second.calls, 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(timers[i].calls, i < 2 ? 1 : 0);
+}
+
+TEST(outputs_are_written_only_on_success)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *const no_sink = (iouringnet_sink *)(uintptr_t)0x11;
+    iouringnet_stream *const no_stream = (iouringnet_stream *)(uintptr_t)0x22;
+    iouringnet_listener *const no_listener = (iouringnet_listener *)(uintptr_t)0x33;
+    iouringnet_op *const no_op = (iouringnet_op *)(uintptr_t)0x44;
+    iouringnet_net *const no_net = (iouringnet_net *)(uintptr_t)0x55;
+    iouringnet_sink *sink = no_sink;
+    iouringnet_stream *stream = no_stream;
+    iouringnet_listener *listener = no_listener;
+    iouringnet_op *op = no_op;
+    iouringnet_net *other = no_net;
+    iouringnet_address address, text;
+    iouringnet_config config;
+    struct pair p = tcp_pair_in(net, net);
+    const void *data = &p;
+    size_t count = 77, shown = 99;
+
+    unused_address(&address);
+    CHECK_STATUS(net_dial(net, address.text, NULL, &sink, &stream), -ECONNREFUSED);
+    CHECK_STATUS(net_dial(net, "nonsense", NULL, &sink, &stream), IOURINGNET_INVALID);
+    CHECK(sink == no_sink && stream == no_stream);
+    CHECK_STATUS(net_bind(net, "nonsense", NULL, &listener), IOURINGNET_INVALID);
+    CHECK(listener == no_listener);
+    CHECK_STATUS(net_dial_async(net, "nonsense", NULL, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK(op == no_op);
+    memset(&text, 'x', sizeof text);
+    CHECK_STATUS(listener_address((iouringnet_listener *)p.a.sink, &text), IOURINGNET_BAD_HANDLE);
+    CHECK_EQ(text.text[0], 'x');
+    config_of_mode(&config);
+    config.ring_entries = 3;
+    CHECK_STATUS(net_start(&config, &other), IOURINGNET_INVALID);
+    CHECK(other == no_net);
+    sink_close(p.b.sink);
+    CHECK_STATUS(stream_recv(p.a.stream, &text, 4, &count), IOURINGNET_EOF);
+    CHECK_EQ(count, 0);
+    stream_close(p.a.stream);
+    CHECK_STATUS(stream_peek(p.a.stream, 10, &data, &shown), IOURINGNET_BAD_HANDLE);
+    CHECK(data == &p && shown == 99);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
+struct early {
+    iouringnet_op *op;
+    struct latch latch;
+};
+
+static void reads_its_op(void *user, const iouringnet_completion *done)
+{
+    struct early *early = user;
+    CHECK_OK(done->status);
+    /* were *op written after the callback could run, this would now and then see NULL */
+    CHECK(early->op != NULL);
+    CHECK_OK(op_wait(early->op, 0, NULL));
+    CHECK_OK(op_release(early->op));
+    latch_open(&early->latch);
+}
+
+TEST(op_is_set_before_its_callback)
+{
+    enum { ROUNDS = 2000 };
+    struct pair p = tcp_pair();
+    char into[1];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct early sent = {NULL, LATCH(1)}, received = {NULL, LATCH(1)}, called = {NULL, LATCH(1)};
+        CHECK_OK(sink_send_async(p.a.sink, "x", 1, reads_its_op, &sent, &sent.op));
+        CHECK_OK(stream_recv_async(p.b.stream, into, 1, reads_its_op, &received, &received.op));
+        CHECK_OK(net_call(p.a.net, 0, reads_its_op, &called, &called.op));
+        latch_wait(&sent.latch);
+        latch_wait(&received.latch);
+        latch_wait(&called.latch);
+    }
+    pair_close(&p);
+}
+
+TEST(op_keeps_its_result_until_released)
+{
+    struct pair p = tcp_pair();
+    iouringnet_completion done;
+    iouringnet_op *op;
+    char into[3];
+
+    CHECK_OK(stream_recv_async(p.b.stream, into, 3, NULL, NULL, &op));
+    CHECK_STATUS(op_wait(op, 0, NULL), IOURINGNET_PENDING);
+    CHECK_STATUS(op_wait(op, 20, NULL), IOURINGNET_PENDING);
+    CHECK_STATUS(op_release(op), IOURINGNET_BUSY);
+    CHECK_OK(sink_send(p.a.sink, "abc", 3, NULL));
+    for (int i = 0; i < 3; i++) {
+        iouringnet_completion_init(&done);
+        CHECK_OK(op_wait(op, WAIT_MS, &done));
+        CHECK_OK(done.status);
+        CHECK_EQ(done.bytes, 3);
+    }
+    CHECK_OK(op_cancel(op));
+    CHECK_OK(op_release(op));
+    CHECK_STATUS(op_release(op), IOURINGNET_BAD_HANDLE);
+    CHECK_STATUS(op_wait(op, 0, NULL), IOURINGNET_BAD_HANDLE);
+    CHECK_STATUS(op_cancel(op), IOURINGNET_BAD_HANDLE);
+    pair_close(&p);
+}
+
+static void *waits_on_op(void *user)
+{
+    CHECK_STATUS(op_wait(user, WAIT_MS, NULL), IOURINGNET_BAD_HANDLE);
+    return NULL;
+}
+
+TEST(release_detaches_and_overtakes_a_waiter)
+{
+    struct pair p = tcp_pair();
+    struct result received = RESULT;
+    iouringnet_op *op;
+    pthread_t waiter;
+    char into[3];
+
+    CHECK_OK(stream_recv_async(p.b.stream, into, 3, result_store, &received, &op));
+    waiter = spawn(waits_on_op, op);
+    settle(p.a.net);
+    CHECK_OK(op_release(op));
+    join(waiter);
+    /* detached, not cancelled */
+    CHECK_EQ(received.calls, 0);
+    CHECK_OK(sink_send(p.a.sink, "abc", 3, NULL));
+    CHECK_OK(result_wait(&received));
+    CHECK_MEM(into, "abc", 3);
+    pair_close(&p);
+}
+
+TEST(size_zero_completes_at_once)
+{
+    struct pair p = tcp_pair();
+    struct result sent = RESULT, received = RESULT;
+    size_t count = 7;
+
+    CHECK_OK(sink_send(p.a.sink, NULL, 0, &count));
+    CHECK_EQ(count, 0);
+    count = 7;
+    CHECK_OK(stream_recv(p.a.stream, NULL, 0, &count));
+    CHECK_EQ(count, 0);
+    CHECK_OK(sink_sendv(p.a.sink, NULL, 0, &count));
+    CHECK_OK(sink_post(p.a.sink, NULL, 0));
+    CHECK_OK(sink_flush(p.a.sink));
+    CHECK_OK(stream_fill(p.a.stream, 0));
+    CHECK_OK(sink_send_async(p.a.sink, NULL, 0, result_store, &sent, NULL));
+    CHECK_OK(stream_recv_async(p.a.stream, NULL, 0, result_store, &received, NULL));
+    CHECK_OK(result_wait(&sent));
+    CHECK_OK(result_wait(&received));
+    pair_close(&p);
+    CHECK_EQ(sent.calls, 1);
+    CHECK_EQ(received.calls, 1);
+}
+
+/* a dial by op alone: releasing it without having collected the connection closes the connection */
+TEST(an_uncollected_connection_is_closed)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_op *op;
+    int listener = raw_listen(&address), fd;
+
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    fd = raw_accept(listener);
+    CHECK_OK(op_wait(op, WAIT_MS, NULL));
+    CHECK_OK(op_release(op));
+    raw_expect_eof(fd);
+    raw_close(fd);
+    raw_close(listener);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(a_dial_collected_through_its_op)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_completion done;
+    iouringnet_op *op;
+    int listener = raw_listen(&address), fd;
+    char got[5];
+
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    fd = raw_accept(listener);
+    CHECK_OK(op_finish(op, &done));
+    CHECK(done.sink != NULL && done.stream != NULL);
+    CHECK_OK(sink_send(done.sink, "hello", 5, NULL));
+    raw_recv(fd, got, 5);
+    CHECK_MEM(got, "hello", 5);
+    sink_close(done.sink);
+    stream_close(done.stream);
+    raw_expect_eof(fd);
+    raw_close(fd);
+    raw_close(listener);
+    CHECK_OK(net_stop(net));
+}

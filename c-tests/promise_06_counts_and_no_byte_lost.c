@@ -1,0 +1,516 @@
+/* Promise 6. Every completion carries the number of bytes transferred, failed ones included, and no
+   byte received is lost: a receive smaller than the read buffer takes all or nothing, so that what had
+   arrived is still there for the next call; a larger one counts what it took. */
+
+#include "harness.h"
+
+#include <sys/socket.h>
+
+enum { LARGE = 1 << 20 };   /* larger than the read buffer */
+
+/* ---- receives cut short ---- */
+
+TEST(five_bytes_hundred_asked)
+{
+    struct pair p = tcp_pair();
+    char into[100];
+    size_t count = 77;
+    int64_t began;
+
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 100));
+    began = now_ms();
+    CHECK_STATUS(stream_recv(p.b.stream, into, 100, &count), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, 100, 300);
+    CHECK_EQ(count, 0);
+    CHECK_OK(stream_recv(p.b.stream, into, 5, &count));
+    CHECK_EQ(count, 5);
+    CHECK_MEM(into, "hello", 5);
+    pair_close(&p);
+}
+
+TEST(five_bytes_hundred_asked_async)
+{
+    struct pair p = tcp_pair();
+    struct result result = RESULT;
+    iouringnet_op *op;
+    char into[100];
+    int64_t began;
+
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 100));
+    began = now_ms();
+    CHECK_OK(stream_recv_async(p.b.stream, into, 100, result_store, &result, NULL));
+    CHECK_STATUS(result_wait(&result), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, 100, 300);
+    CHECK_EQ(result.done.bytes, 0);
+    CHECK_OK(stream_set_timeout(p.b.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(stream_recv_async(p.b.stream, into, 5, NULL, NULL, &op));
+    CHECK_OK(op_finish(op, NULL));
+    CHECK_MEM(into, "hello", 5);
+    pair_close(&p);
+}
+
+TEST(zero_timeout_is_one_try)
+{
+    struct pair p = tcp_pair();
+    char into[10];
+    size_t count = 77;
+
+    CHECK_OK(stream_set_timeout(p.b.stream, 0));
+    CHECK_STATUS(stream_recv(p.b.stream, into, 10, &count), IOURINGNET_TIMEOUT);
+    CHECK_EQ(count, 0);
+    CHECK_STATUS(stream_fill(p.b.stream, 1), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    /* fewer than asked: nothing is taken; what is there can be had, at once, time and again */
+    EVENTUALLY(stream_fill(p.b.stream, 5) == 0);
+    for (int i = 0; i < 200; i++) {
+        CHECK_STATUS(stream_recv(p.b.stream, into, 10, &count), IOURINGNET_TIMEOUT);
+        CHECK_EQ(count, 0);
+        CHECK_OK(stream_fill(p.b.stream, 5));
+    }
+    CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
+    CHECK_MEM(into, "hello", 5);
+    pair_close(&p);
+}
+
+/* bytes that come in two parts around a cancel or a timeout are both there afterwards */
+TEST(a_cancelled_small_receive_takes_nothing)
+{
+    struct pair p = tcp_pair();
+    iouringnet_completion done;
+    iouringnet_op *op;
+    char into[100];
+
+    CHECK_OK(stream_recv_async(p.b.stream, into, 100, NULL, NULL, &op));
+    CHECK_OK(sink_send(p.a.sink, "first,", 6, NULL));
+    settle(p.b.net);
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, &done), IOURINGNET_CANCELLED);
+    CHECK_EQ(done.bytes, 0);
+    CHECK_OK(sink_send(p.a.sink, "second", 6, NULL));
+    CHECK_OK(stream_recv(p.b.stream, into, 12, NULL));
+    CHECK_MEM(into, "first,second", 12);
+    pair_close(&p);
+}
+
+TEST(a_large_receive_counts_what_it_took)
+{
+    struct pair p = tcp_pair();
+    iouringnet_completion done;
+    iouringnet_op *op;
+    char *into = take(LARGE), *data = take(LARGE);
+    size_t count = 0;
+
+    pattern_fill(data, LARGE, 0, 1);
+    CHECK_OK(sink_send(p.a.sink, data, 100000, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 100));
+    CHECK_STATUS(stream_recv(p.b.stream, into, LARGE, &count), IOURINGNET_TIMEOUT);
+    CHECK_EQ(count, 100000);
+    pattern_check(into, count, 0, 1);
+    CHECK_OK(stream_set_timeout(p.b.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(stream_recv_async(p.b.stream, into, LARGE, NULL, NULL, &op));
+    CHECK_OK(sink_send(p.a.sink, data + 100000, 100000, NULL));
+    settle(p.b.net);
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, &done), IOURINGNET_CANCELLED);
+    pattern_check(into, done.bytes, 100000, 1);
+    count += done.bytes;
+    /* whatever the cancelled one had not taken comes next */
+    CHECK_OK(sink_send(p.a.sink, data + 200000, 50000, NULL));
+    CHECK_OK(stream_recv(p.b.stream, into, 250000 - count, NULL));
+    pattern_check(into, 250000 - count, count, 1);
+    pair_close(&p);
+    free(into);
+    free(data);
+}
+
+TEST(an_unbuffered_receive_counts_what_it_took)
+{
+    iouringnet_config config;
+    struct pair p;
+    char into[10];
+    size_t count = 0;
+
+    config_of_mode(&config);
+    config.read_buffer = IOURINGNET_UNBUFFERED;
+    p = tcp_pair_with(&config);
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 100));
+    CHECK_STATUS(stream_recv(p.b.stream, into, 10, &count), IOURINGNET_TIMEOUT);
+    CHECK_EQ(count, 5);
+    CHECK_MEM(into, "hello", 5);
+    pair_close(&p);
+}
+
+TEST(the_end_before_enough_bytes)
+{
+    struct pair p = tcp_pair();
+    char into[100], *large = take(LARGE);
+    size_t count = 77;
+
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    sink_close(p.a.sink);
+    CHECK_STATUS(stream_recv(p.b.stream, into, 100, &count), IOURINGNET_EOF);
+    CHECK_EQ(count, 0);
+    CHECK_STATUS(stream_fill(p.b.stream, 6), IOURINGNET_EOF);
+    CHECK_OK(stream_recv(p.b.stream, into, 2, &count));
+    CHECK_OK(stream_recv_some(p.b.stream, into + 2, 98, &count));
+    CHECK_EQ(count, 3);
+    CHECK_MEM(into, "hello", 5);
+    CHECK_STATUS(stream_recv(p.b.stream, into, 1, &count), IOURINGNET_EOF);
+    CHECK_STATUS(stream_recv_some(p.b.stream, into, 1, &count), IOURINGNET_EOF);
+    CHECK_EQ(count, 0);
+    /* the other direction, received large: it counts */
+    CHECK_OK(sink_send(p.b.sink, "goodbye", 7, NULL));
+    sink_close(p.b.sink);
+    CHECK_STATUS(stream_recv(p.a.stream, large, LARGE, &count), IOURINGNET_EOF);
+    CHECK_EQ(count, 7);
+    CHECK_MEM(large, "goodbye", 7);
+    pair_close(&p);
+    free(large);
+}
+
+TEST(bytes_before_a_reset_are_kept)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result result = RESULT;
+    int fd = raw_peer(net, &sink, &stream);
+    char into[100];
+    size_t count = 77;
+
+    CHECK_OK(stream_recv_async(stream, into, 100, result_store, &result, NULL));
+    raw_send(fd, "hello", 5);
+    settle(net);
+    raw_reset(fd);
+    CHECK_STATUS(result_wait(&result), -ECONNRESET);
+    CHECK_EQ(result.done.bytes, 0);
+    CHECK_OK(stream_recv(stream, into, 5, &count));
+    CHECK_MEM(into, "hello", 5);
+    CHECK_STATUS(stream_recv(stream, into, 1, &count), -ECONNRESET);
+    CHECK_EQ(count, 0);
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+}
+
+/* the same where the sending half meets the reset first */
+TEST(bytes_before_a_reset_outlive_a_failed_send)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 20; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        int fd = raw_peer(net, &sink, &stream);
+        int64_t end = now_ms() + WAIT_MS;
+        iouringnet_status status;
+        char into[8];
+
+        raw_send(fd, "hello", 5);
+        raw_reset(fd);
+        while ((status = sink_send(sink, "x", 1, NULL)) == 0)
+            CHECK(now_ms() < end);
+        CHECK_STATUS(status, -ECONNRESET);
+        CHECK_OK(stream_recv(stream, into, 5, NULL));
+        CHECK_MEM(into, "hello", 5);
+        CHECK_STATUS(stream_recv(stream, into, 1, NULL), -ECONNRESET);
+        sink_close(sink);
+        stream_close(stream);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+TEST(a_fill_that_fails_takes_nothing)
+{
+    struct pair p = tcp_pair();
+    const void *shown;
+    size_t size;
+
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 50));
+    CHECK_STATUS(stream_fill(p.b.stream, 10), IOURINGNET_TIMEOUT);
+    CHECK_OK(stream_peek(p.b.stream, 100, &shown, &size));
+    CHECK_EQ(size, 5);
+    CHECK_MEM(shown, "hello", 5);
+    CHECK_STATUS(stream_consume(p.b.stream, 6), IOURINGNET_INVALID);
+    CHECK_OK(stream_consume(p.b.stream, 5));
+    CHECK_OK(stream_peek(p.b.stream, 100, &shown, &size));
+    CHECK_EQ(size, 0);
+    pair_close(&p);
+}
+
+/* ---- sends cut short ---- */
+
+/* the peer reads to the end and must find exactly the bytes that the completions counted */
+static void cut_send(bool cancel)
+{
+    enum { SIZE = 24 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_op *op;
+    iouringnet_completion done;
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    char *data = take(SIZE), *into = take(65536);
+    size_t at = 0;
+
+    pattern_fill(data, SIZE, 0, 2);
+    if (!cancel)
+        CHECK_OK(sink_set_timeout(sink, 100));
+    CHECK_OK(sink_send_async(sink, data, SIZE, NULL, NULL, &op));
+    if (cancel) {
+        CHECK_STATUS(op_wait(op, 100, NULL), IOURINGNET_PENDING);
+        CHECK_OK(op_cancel(op));
+    }
+    CHECK_STATUS(op_finish(op, &done), cancel ? IOURINGNET_CANCELLED : IOURINGNET_TIMEOUT);
+    CHECK(done.bytes > 0 && done.bytes < SIZE);
+    while (at < done.bytes) {
+        size_t piece = done.bytes - at < 65536 ? done.bytes - at : 65536;
+        raw_recv(fd, into, piece);
+        pattern_check(into, piece, at, 2);
+        at += piece;
+    }
+    /* what is broken is closed by a reset, so the truncated stream does not look complete; nor does a
+       byte more than counted arrive */
+    sink_close(sink);
+    stream_close(stream);
+    CHECK(recv(fd, into, 1, 0) <= 0);
+    raw_close(fd);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(into);
+}
+
+TEST(a_timed_out_send_counts_what_went)
+{
+    cut_send(false);
+}
+
+TEST(a_cancelled_send_counts_what_went)
+{
+    cut_send(true);
+}
+
+TEST(a_zero_timeout_send_is_one_try)
+{
+    struct pair p = tcp_pair();
+    struct iovec parts[2] = {{"he", 2}, {"llo", 3}};
+    iouringnet_completion done;
+    iouringnet_op *op;
+    char into[5];
+    size_t count;
+
+    CHECK_OK(sink_set_timeout(p.a.sink, 0));
+    for (int i = 0; i < 100; i++) {
+        count = 0;
+        if (i % 3 == 0) {
+            CHECK_OK(sink_send(p.a.sink, "hello", 5, &count));
+        } else if (i % 3 == 1) {
+            CHECK_OK(sink_sendv(p.a.sink, parts, 2, &count));
+        } else {
+            CHECK_OK(sink_send_async(p.a.sink, "hello", 5, NULL, NULL, &op));
+            CHECK_OK(op_finish(op, &done));
+            count = done.bytes;
+        }
+        CHECK_EQ(count, 5);
+        /* nothing is queued behind which this would have to wait */
+        CHECK_OK(sink_flush(p.a.sink));
+        CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
+        CHECK_MEM(into, "hello", 5);
+    }
+    pair_close(&p);
+}
+
+TEST(a_send_that_could_not_begin_counts_nothing)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result first = RESULT;
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    char *data = take(SIZE), *into = take(SIZE);
+    size_t count = 77;
+
+    /* fills the pipe, without a deadline; what comes behind has one */
+    pattern_fill(data, SIZE, 0, 8);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &first, NULL));
+    CHECK_OK(sink_set_timeout(sink, 50));
+    CHECK_STATUS(sink_send(sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
+    CHECK_EQ(count, 0);
+    count = 77;
+    CHECK_OK(sink_set_timeout(sink, 0));
+    CHECK_STATUS(sink_send(sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
+    CHECK_EQ(count, 0);
+    /* with no byte out the sink stays good */
+    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
+    raw_recv(fd, into, SIZE);
+    CHECK_MEM(into, data, SIZE);
+    CHECK_OK(result_wait(&first));
+    CHECK_OK(sink_send(sink, "at last", 7, &count));
+    CHECK_EQ(count, 7);
+    raw_recv(fd, into, 7);
+    CHECK_MEM(into, "at last", 7);
+    sink_close(sink);
+    raw_expect_eof(fd);
+    stream_close(stream);
+    raw_close(fd);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(into);
+}
+
+TEST(a_send_into_a_reset_counts_what_went)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result sent = RESULT;
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    char *data = take(SIZE);
+
+    memset(data, 'x', SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &sent, NULL));
+    raw_recv(fd, data + SIZE / 2, 1000);
+    raw_reset(fd);
+    CHECK_STATUS(result_wait(&sent), -ECONNRESET);
+    CHECK(sent.done.bytes >= 1000 && sent.done.bytes < SIZE);
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* ---- watches ---- */
+
+struct partial {
+    size_t allowance;   /* how many bytes the watch consumes in all */
+    size_t consumed;
+    struct latch paused, over;
+    iouringnet_status status;
+};
+
+static size_t consumes_its_allowance(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct partial *self = user;
+    size_t left = self->allowance - self->consumed;
+
+    if (status != 0) {
+        self->status = status;
+        latch_open(&self->over);
+        return 0;
+    }
+    if (size > left)
+        size = left;
+    pattern_check(data, size, self->consumed, 3);
+    self->consumed += size;
+    if (self->consumed == self->allowance)
+        latch_open(&self->paused);
+    return size;
+}
+
+TEST(a_watch_that_ends_leaves_its_bytes)
+{
+    struct pair p = tcp_pair();
+    struct partial self = {30000, 0, LATCH(1), LATCH(1), 0};
+    char *data = take(100000), *into = take(100000);
+
+    pattern_fill(data, 100000, 0, 3);
+    CHECK_OK(stream_watch(p.b.stream, consumes_its_allowance, &self));
+    CHECK_OK(sink_send(p.a.sink, data, 60000, NULL));
+    latch_wait(&self.paused);
+    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    latch_wait(&self.over);
+    CHECK_STATUS(self.status, IOURINGNET_CANCELLED);
+    CHECK_OK(sink_send(p.a.sink, data + 60000, 40000, NULL));
+    CHECK_OK(stream_recv(p.b.stream, into, 70000, NULL));
+    pattern_check(into, 70000, 30000, 3);
+    pair_close(&p);
+    free(data);
+    free(into);
+}
+
+/* receives of all kinds and sizes, with tiny timeouts and cancels in between, against a sender that
+   dribbles: the bytes that they give, in order, are the bytes that were sent */
+struct dribble {
+    iouringnet_sink *sink;
+    size_t size;
+};
+
+static void *dribbles(void *user)
+{
+    struct dribble *self = user;
+    char *data = take(self->size);
+    uint32_t random = 12345;
+
+    pattern_fill(data, self->size, 0, 4);
+    for (size_t at = 0, piece; at < self->size; at += piece) {
+        random = random * 1664525u + 1013904223u;
+        piece = (random >> 8) % 40000 + 1;
+        if (piece > self->size - at)
+            piece = self->size - at;
+        CHECK_OK(sink_send(self->sink, data + at, piece, NULL));
+        if (random % 8 == 0)
+            nap();      /* lets the receiver run dry now and then; nothing depends on it */
+    }
+    sink_close(self->sink);
+    free(data);
+    return NULL;
+}
+
+TEST(random_receives_lose_nothing)
+{
+    enum { SIZE = 12 << 20, MOST = 150000 };
+    struct pair p = tcp_pair_apart();
+    struct dribble dribble = {p.a.sink, SIZE};
+    pthread_t thread = spawn(dribbles, &dribble);
+    char *into = take(MOST);
+    uint32_t random = 777;
+    size_t at = 0, cut = 0;
+
+    while (at < SIZE) {
+        iouringnet_status status;
+        iouringnet_op *op;
+        iouringnet_completion done;
+        size_t size, count = 0;
+
+        random = random * 1664525u + 1013904223u;
+        size = (random >> 8) % (random & 64 ? 3000 : MOST) + 1;
+        if (size > SIZE - at)
+            size = SIZE - at;
+        CHECK_OK(stream_set_timeout(p.b.stream, random % 4 == 0 ? 0 : random % 4 == 1 ? 1 : IOURINGNET_NO_TIMEOUT));
+        switch (random >> 28) {
+        case 0: case 1: case 2: case 3:
+            status = stream_recv(p.b.stream, into, size, &count);
+            break;
+        case 4: case 5: case 6: case 7:
+            status = stream_recv_some(p.b.stream, into, size, &count);
+            break;
+        case 8: case 9:
+            status = stream_fill(p.b.stream, size);
+            break;
+        default:
+            CHECK_OK((random & 32 ? stream_recv_async : stream_recv_some_async)(p.b.stream, into, size, NULL, NULL, &op));
+            if (random & 16)
+                CHECK_OK(op_cancel(op));
+            status = op_finish(op, &done);
+            count = done.bytes;
+        }
+        if (status != 0) {
+            CHECK(status == IOURINGNET_TIMEOUT || status == IOURINGNET_CANCELLED);
+            cut++;
+        }
+        pattern_check(into, count, at, 4);
+        at += count;
+    }
+    CHECK(cut > 0);
+    CHECK_OK(stream_set_timeout(p.b.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(stream_recv(p.b.stream, into, 1, NULL), IOURINGNET_EOF);
+    join(thread);
+    pair_close(&p);
+    free(into);
+}

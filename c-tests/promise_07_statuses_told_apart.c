@@ -1,0 +1,404 @@
+/* Promise 7. End of stream, reset by the peer, timeout, cancellation, a closed handle and a stopped net
+   are six different statuses; a reset is never reported as the end of stream. */
+
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+enum cause { END, RESET, LATE, CANCEL, CLOSE, STOP, CAUSES };
+
+static const iouringnet_status status_of[CAUSES] = {
+    IOURINGNET_EOF, -ECONNRESET, IOURINGNET_TIMEOUT, IOURINGNET_CANCELLED, IOURINGNET_CLOSED, IOURINGNET_STOPPED,
+};
+
+enum kind { RECV, RECV_LARGE, RECV_SOME, FILL, KINDS };
+
+static char memory[KINDS][1 << 20];
+
+/* one receive of this kind waits; the cause comes; the status must be the cause's own */
+static void ended_by(enum kind kind, enum cause cause)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result result = RESULT;
+    iouringnet_op *op = NULL;
+    int fd = raw_peer(net, &sink, &stream);
+
+    if (cause == LATE)
+        CHECK_OK(stream_set_timeout(stream, 30));
+    if (kind == RECV)
+        CHECK_OK(stream_recv_async(stream, memory[kind], 100, result_store, &result, &op));
+    else if (kind == RECV_LARGE)
+        CHECK_OK(stream_recv_async(stream, memory[kind], sizeof memory[kind], result_store, &result, &op));
+    else if (kind == RECV_SOME)
+        CHECK_OK(stream_recv_some_async(stream, memory[kind], 100, result_store, &result, &op));
+    else
+        CHECK_OK(stream_fill_async(stream, 100, result_store, &result, &op));
+    switch (cause) {
+    case END:
+        raw_half_close(fd);
+        break;
+    case RESET:
+        raw_reset(fd);
+        break;
+    case CANCEL:
+        CHECK_OK(op_cancel(op));
+        break;
+    case CLOSE:
+        stream_close(stream);
+        break;
+    case STOP:
+        CHECK_OK(net_stop(net));
+        break;
+    default:
+        break;
+    }
+    CHECK_STATUS(result_wait(&result), status_of[cause]);
+    CHECK_EQ(result.done.bytes, 0);
+    CHECK_OK(op_release(op));
+    if (cause != STOP) {
+        sink_abort(sink);
+        stream_close(stream);
+        CHECK_OK(net_stop(net));
+    }
+    if (cause != RESET)
+        raw_close(fd);
+}
+
+TEST(six_causes_of_a_small_receive)
+{
+    for (int cause = 0; cause < CAUSES; cause++)
+        ended_by(RECV, cause);
+}
+
+TEST(six_causes_of_a_large_receive)
+{
+    for (int cause = 0; cause < CAUSES; cause++)
+        ended_by(RECV_LARGE, cause);
+}
+
+TEST(six_causes_of_a_recv_some)
+{
+    for (int cause = 0; cause < CAUSES; cause++)
+        ended_by(RECV_SOME, cause);
+}
+
+TEST(six_causes_of_a_fill)
+{
+    for (int cause = 0; cause < CAUSES; cause++)
+        ended_by(FILL, cause);
+}
+
+struct watched {
+    iouringnet_status status;
+    struct latch latch;
+};
+
+static size_t stores_its_end(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct watched *watched = user;
+    (void)data;
+    if (status != 0) {
+        watched->status = status;
+        latch_open(&watched->latch);
+    }
+    return size;
+}
+
+TEST(six_causes_of_a_watch)
+{
+    for (int cause = 0; cause < CAUSES; cause++) {
+        iouringnet_net *net = net_of_mode();
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        struct watched watched = {0, LATCH(1)};
+        int fd = raw_peer(net, &sink, &stream);
+
+        if (cause == LATE)
+            CHECK_OK(stream_set_timeout(stream, 30));
+        CHECK_OK(stream_watch(stream, stores_its_end, &watched));
+        if (cause == END)
+            raw_half_close(fd);
+        else if (cause == RESET)
+            raw_reset(fd);
+        else if (cause == CANCEL)
+            CHECK_OK(stream_watch(stream, NULL, NULL));
+        else if (cause == CLOSE)
+            stream_close(stream);
+        else if (cause == STOP)
+            CHECK_OK(net_stop(net));
+        latch_wait(&watched.latch);
+        CHECK_STATUS(watched.status, status_of[cause]);
+        if (cause != STOP) {
+            sink_abort(sink);
+            stream_close(stream);
+            CHECK_OK(net_stop(net));
+        }
+        if (cause != RESET)
+            raw_close(fd);
+    }
+}
+
+TEST(causes_of_an_accept)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    iouringnet_op *op;
+
+    CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
+    listener_close(listener);
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CLOSED);
+    listener = bind_loopback(net, &address);
+    CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
+    CHECK_OK(net_stop(net));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
+}
+
+static int begin_plain_dial(const char *address)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    CHECK(fd >= 0);
+    at.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0)
+        CHECK_EQ(errno, EINPROGRESS);
+    return fd;
+}
+
+/* a listener that is full does not answer, so that a dial to it waits */
+TEST(causes_of_a_dial)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_dial_options options;
+    iouringnet_op *op;
+    int listener = raw_listen_sized(&address, 0, 0, 0);
+    int fillers[4];
+
+    for (int i = 0; i < 4; i++)
+        fillers[i] = begin_plain_dial(address.text);
+    iouringnet_dial_options_init(&options);
+    options.timeout_ms = 50;
+    CHECK_OK(net_dial_async(net, address.text, &options, NULL, NULL, &op));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_TIMEOUT);
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    CHECK_OK(net_stop(net));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
+    for (int i = 0; i < 4; i++)
+        raw_close(fillers[i]);
+    raw_close(listener);
+}
+
+TEST(causes_of_a_send)
+{
+    enum { SIZE = 16 << 20 };
+    static char data[SIZE];
+
+    for (int cause = RESET; cause < CAUSES; cause++) {
+        iouringnet_config config;
+        iouringnet_net *net;
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        struct result result = RESULT;
+        iouringnet_op *op;
+        int fd;
+
+        config_of_mode(&config);
+        config.shutdown_timeout_ms = 100;
+        net = net_with(&config);
+        fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+        if (cause == LATE)
+            CHECK_OK(sink_set_timeout(sink, 50));
+        CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &result, &op));
+        if (cause == RESET)
+            raw_reset(fd);
+        else if (cause == CANCEL)
+            CHECK_OK(op_cancel(op));
+        else if (cause == CLOSE)
+            sink_abort(sink);
+        else if (cause == STOP)
+            CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+        CHECK_STATUS(result_wait(&result), status_of[cause]);
+        CHECK_OK(op_release(op));
+        if (cause != STOP) {
+            sink_abort(sink);
+            stream_close(stream);
+            CHECK_OK(net_stop(net));
+        }
+        if (cause != RESET)
+            raw_close(fd);
+    }
+}
+
+/* ---- a reset, whichever half meets it first ---- */
+
+TEST(the_sink_meets_the_reset_first)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 50; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        char into[4];
+        int fd = raw_peer(net, &sink, &stream);
+        int64_t end = now_ms() + WAIT_MS;
+        iouringnet_status status;
+
+        raw_reset(fd);
+        while ((status = sink_send(sink, "x", 1, NULL)) == 0)
+            CHECK(now_ms() < end);
+        CHECK_STATUS(status, -ECONNRESET);
+        /* the socket's error is consumed by now, and the kernel itself would read 0 */
+        if (i % 3 == 0)
+            CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+        else if (i % 3 == 1)
+            CHECK_STATUS(stream_recv_some(stream, into, 4, NULL), -ECONNRESET);
+        else
+            CHECK_STATUS(stream_fill(stream, 4), -ECONNRESET);
+        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+        CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+        sink_close(sink);
+        stream_close(stream);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+TEST(the_stream_meets_the_reset_first)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 50; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        char into[4];
+        int fd = raw_peer(net, &sink, &stream);
+
+        raw_reset(fd);
+        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+        /* never EPIPE, and never a success */
+        CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+        CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
+        CHECK_STATUS(sink_flush(sink), -ECONNRESET);
+        CHECK_STATUS(stream_recv_some(stream, into, 4, NULL), -ECONNRESET);
+        sink_close(sink);
+        stream_close(stream);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+/* both halves at work while the reset comes: whoever is first, nobody reads an end of stream */
+static void *sends_until_reset(void *user)
+{
+    int64_t end = now_ms() + WAIT_MS;
+    iouringnet_status status;
+
+    while ((status = sink_send(user, "0123456789", 10, NULL)) == 0)
+        CHECK(now_ms() < end);
+    CHECK_STATUS(status, -ECONNRESET);
+    return NULL;
+}
+
+TEST(a_reset_is_never_an_end)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 300; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        struct watched watched = {0, LATCH(1)};
+        pthread_t sender;
+        char into[16];
+        int fd = raw_peer(net, &sink, &stream);
+
+        if (i % 2)
+            CHECK_OK(stream_watch(stream, stores_its_end, &watched));
+        sender = spawn(sends_until_reset, sink);
+        raw_recv(fd, into, 10);
+        raw_reset(fd);
+        if (i % 2) {
+            latch_wait(&watched.latch);
+            CHECK_STATUS(watched.status, -ECONNRESET);
+        } else {
+            CHECK_STATUS(stream_recv(stream, into, 16, NULL), -ECONNRESET);
+        }
+        join(sender);
+        sink_close(sink);
+        stream_close(stream);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+/* a peer that closes with input unread resets; after our own half-close too that is no clean end */
+TEST(a_reset_after_our_half_close)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 20; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        char into[4];
+        int fd = raw_peer(net, &sink, &stream);
+
+        CHECK_OK(sink_send(sink, "unread", 6, NULL));
+        sink_close(sink);
+        if (i % 2)
+            settle(net);    /* our FIN is out */
+        raw_reset(fd);
+        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+        stream_close(stream);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+TEST(an_end_is_not_a_reset)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 50; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        char into[16];
+        int fd = raw_peer(net, &sink, &stream);
+
+        raw_send(fd, "bye", 3);
+        raw_half_close(fd);
+        CHECK_OK(stream_recv(stream, into, 3, NULL));
+        CHECK_STATUS(stream_recv(stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_recv_some(stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_fill(stream, 1), IOURINGNET_EOF);
+        /* the end of one half leaves the other working */
+        CHECK_OK(sink_send(sink, "still here", 10, NULL));
+        raw_recv(fd, into, 10);
+        sink_close(sink);
+        raw_expect_eof(fd);
+        stream_close(stream);
+        raw_close(fd);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+/* one mode */ TEST(statuses_have_names_and_texts)
+{
+    for (int i = 0; i < CAUSES; i++) {
+        for (int j = 0; j < i; j++) {
+            CHECK(status_of[i] != status_of[j]);
+            CHECK(strcmp(iouringnet_strerror(status_of[i]), iouringnet_strerror(status_of[j])) != 0);
+            CHECK(strcmp(iouringnet_errname(status_of[i]), iouringnet_errname(status_of[j])) != 0);
+        }
+    }
+    CHECK_EQ(strcmp(iouringnet_errname(IOURINGNET_EOF), "IOURINGNET_EOF"), 0);
+    CHECK(iouringnet_strerror(0)[0] != 0);
+    CHECK(iouringnet_strerror(12345)[0] != 0);
+    CHECK(iouringnet_strerror(INT32_MIN)[0] != 0);
+}

@@ -1,0 +1,856 @@
+/* Promise 9: closing loses nothing that was accepted, and a truncated stream never looks complete. */
+
+#include "support.h"
+
+#include <poll.h>
+
+#define BEFORE_CLOSE 200000
+
+/* ---- nothing sent before a close is lost ---- */
+
+TEST(close_sends_what_was_accepted_then_fin)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    struct reader reader = {peer, BEFORE_CLOSE, 1};
+    char *data = take(BEFORE_CLOSE);
+
+    pattern_fill(data, BEFORE_CLOSE, 0, 1);
+    for (size_t at = 0; at < BEFORE_CLOSE; at += 1000)
+        CHECK_OK(sink_post(sink, data + at, 1000));
+    sink_close(sink);
+    stream_close(stream);
+    /* only now does the peer begin to read */
+    reader_run(&reader);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(close_with_unread_input_loses_nothing)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct reader reader = {peer, BEFORE_CLOSE, 2};
+    char *data = take(BEFORE_CLOSE), got[10];
+
+    /* some of it in the read buffer, the rest in the kernel: a plain close(2) would reset here */
+    pattern_fill(data, BEFORE_CLOSE, 0, 7);
+    raw_send(peer, data, 150000);
+    CHECK_OK(stream_recv(stream, got, sizeof got, NULL));
+    pattern_fill(data, BEFORE_CLOSE, 0, 2);
+    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
+    sink_close(sink);
+    stream_close(stream);
+    reader_run(&reader);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* writes until told to stop; the connection may end under it */
+struct writer {
+    int fd;
+    atomic_bool stop;
+    struct latch started;
+};
+
+static void *writer_run(void *user)
+{
+    static const char waste[4096];
+    struct writer *writer = user;
+    bool said = false;
+
+    while (!atomic_load(&writer->stop)) {
+        ssize_t went = send(writer->fd, waste, sizeof waste, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (went < 0 && errno != EAGAIN)
+            break;
+        if (!said)
+            latch_open(&writer->started);
+        said = true;
+        if (went < 0)
+            nap();
+    }
+    return NULL;
+}
+
+static void close_with_input_arriving(int peer_rcvbuf)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer_sized(net, peer_rcvbuf, 0, &sink, &stream);
+    struct writer writer = {peer, false, LATCH(1)};
+    struct reader reader = {peer, BEFORE_CLOSE, 3};
+    char *data = take(BEFORE_CLOSE);
+    pthread_t thread = spawn(writer_run, &writer);
+
+    pattern_fill(data, BEFORE_CLOSE, 0, 3);
+    latch_wait(&writer.started);
+    for (size_t at = 0; at < BEFORE_CLOSE; at += 50000)
+        CHECK_OK(sink_post(sink, data + at, 50000));
+    sink_close(sink);
+    stream_close(stream);
+    reader_run(&reader);
+    atomic_store(&writer.stop, true);
+    join(thread);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(close_with_input_still_arriving_loses_nothing)
+{
+    close_with_input_arriving(0);
+}
+
+TEST(close_with_input_still_arriving_and_a_slow_reader)
+{
+    close_with_input_arriving(4096);
+}
+
+TEST(close_does_not_cut_a_reader_slower_than_the_linger)
+{
+    /* the 2 s of discarding input count from the moment the peer has acknowledged everything, so a peer
+       that takes longer than that over the data still gets all of it */
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    char *data = take(2000000), *got = take(2000000);
+    size_t at = 0;
+
+    pattern_fill(data, 2000000, 0, 4);
+    CHECK_OK(sink_post(sink, data, 2000000));
+    sink_close(sink);
+    stream_close(stream);
+    for (int64_t began = now_ms(); now_ms() < began + 3500 && at < 1000000; at += 10000) {
+        int64_t next = began + (int64_t)(at / 10000) * 35;
+
+        raw_recv(peer, got + at, 10000);
+        while (now_ms() < next)
+            nap();
+    }
+    at += raw_recv_to_end(peer, got + at, 2000000 - at);
+    CHECK_EQ(at, 2000000);
+    pattern_check(got, at, 0, 4);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+TEST(accepted_sends_complete_after_the_close)
+{
+    enum { SENDS = 8, EACH = 1000000 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct reader reader = {peer, (size_t)SENDS * EACH, 5};
+    struct result results[SENDS];
+    char *data = take((size_t)SENDS * EACH);
+    pthread_t thread;
+
+    pattern_fill(data, (size_t)SENDS * EACH, 0, 5);
+    for (int i = 0; i < SENDS; i++) {
+        result_init(&results[i]);
+        CHECK_OK(sink_send_async(sink, data + (size_t)i * EACH, EACH, result_store, &results[i], NULL));
+    }
+    sink_close(sink);
+    /* the close takes the handle at once, whatever still goes out */
+    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_BAD_HANDLE);
+    thread = spawn(reader_run, &reader);
+    for (int i = 0; i < SENDS; i++) {
+        CHECK_OK(result_wait(&results[i]));
+        CHECK_EQ(results[i].done.bytes, EACH);
+    }
+    join(thread);
+    raw_close(peer);
+    CHECK_STATUS(stream_recv(stream, data, 1, NULL), IOURINGNET_EOF);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    for (int i = 0; i < SENDS; i++)
+        CHECK_EQ(results[i].calls, 1);
+    free(data);
+}
+
+/* ---- half-close ---- */
+
+TEST(half_close_by_us_leaves_the_stream)
+{
+    struct pair p = tcp_pair();
+    char *data = take(BEFORE_CLOSE), *got = take(BEFORE_CLOSE), byte;
+
+    pattern_fill(data, BEFORE_CLOSE, 0, 6);
+    CHECK_OK(sink_send(p.a.sink, "last words", 10, NULL));
+    sink_close(p.a.sink);
+    CHECK_OK(stream_recv(p.b.stream, got, 10, NULL));
+    CHECK_MEM(got, "last words", 10);
+    CHECK_STATUS(stream_recv(p.b.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    /* the other direction goes on, in its own time */
+    for (size_t at = 0; at < BEFORE_CLOSE; at += 20000) {
+        CHECK_OK(sink_send(p.b.sink, data + at, 20000, NULL));
+        CHECK_OK(stream_recv(p.a.stream, got + at, 20000, NULL));
+    }
+    pattern_check(got, BEFORE_CLOSE, 0, 6);
+    sink_close(p.b.sink);
+    CHECK_STATUS(stream_recv(p.a.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    pair_close(&p);
+    free(data);
+    free(got);
+}
+
+TEST(half_close_by_the_peer_leaves_the_sink)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct reader reader = {peer, BEFORE_CLOSE, 7};
+    char *data = take(BEFORE_CLOSE), byte;
+    pthread_t thread;
+
+    pattern_fill(data, BEFORE_CLOSE, 0, 7);
+    raw_half_close(peer);
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    thread = spawn(reader_run, &reader);
+    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
+    sink_close(sink);
+    join(thread);
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(closing_the_stream_leaves_the_sink)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct reader reader = {peer, BEFORE_CLOSE, 8};
+    char *data = take(BEFORE_CLOSE);
+    pthread_t thread;
+
+    pattern_fill(data, BEFORE_CLOSE, 0, 8);
+    raw_send(peer, data, 5000);
+    stream_close(stream);
+    thread = spawn(reader_run, &reader);
+    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
+    sink_close(sink);
+    join(thread);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(closing_the_stream_ends_its_receives)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct result first = RESULT, second = RESULT;
+    char into[2][100];
+
+    CHECK_OK(stream_recv_async(stream, into[0], 100, result_store, &first, NULL));
+    CHECK_OK(stream_fill_async(stream, 100, result_store, &second, NULL));
+    raw_send(peer, "part", 4);
+    stream_close(stream);
+    CHECK_STATUS(result_wait(&first), IOURINGNET_CLOSED);
+    CHECK_STATUS(result_wait(&second), IOURINGNET_CLOSED);
+    sink_close(sink);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(first.calls, 1);
+    CHECK_EQ(second.calls, 1);
+}
+
+/* ---- both halves closed ---- */
+
+TEST(a_closed_connection_waits_for_the_peers_fin)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *waste = take(1000000);
+
+    memset(waste, 0, 1000000);
+    sink_close(sink);
+    stream_close(stream);
+    /* more than any receive buffer at its start holds: it must be discarded, not answered by a reset */
+    raw_send(peer, waste, 1000000);
+    raw_expect_eof(peer);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    free(waste);
+}
+
+TEST(a_peer_that_never_closes_does_not_keep_the_connection)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+
+    CHECK_EQ(stats_of(net).connections, 1);
+    CHECK_OK(sink_send(sink, "bye", 3, NULL));
+    sink_close(sink);
+    stream_close(stream);
+    EVENTUALLY(stats_of(net).connections == 0);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- the close timeout ---- */
+
+TEST(a_close_without_progress_resets)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT, flush = RESULT;
+    struct ending watch = ENDING;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = 200;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_STATUS(result_wait(&send), IOURINGNET_TIMEOUT);
+    CHECK(send.done.bytes < SIZE);
+    CHECK_STATUS(result_wait(&flush), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(send.calls, 1);
+    CHECK_EQ(flush.calls, 1);
+    CHECK_EQ(watch.ends, 1);
+    free(data);
+}
+
+TEST(a_close_with_progress_outlives_the_close_timeout)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct ending watch = ENDING;
+    char *data = take(SIZE), *got = take(SIZE);
+    size_t at = 0;
+    int peer;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = 1000;
+    config.send_buffer = 65536;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 65536, 0, &sink, &stream);
+    pattern_fill(data, SIZE, 0, 9);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_post(sink, data, SIZE));
+    sink_close(sink);
+    stream_close(stream);
+    /* more than two close timeouts, never one without progress */
+    for (int64_t began = now_ms(); now_ms() < began + 2500 && at < SIZE / 2; nap()) {
+        raw_recv(peer, got + at, 4096);
+        at += 4096;
+    }
+    at += raw_recv_to_end(peer, got + at, SIZE - at);
+    CHECK_EQ(at, SIZE);
+    pattern_check(got, SIZE, 0, 9);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(watch.ends, 1);
+    free(data);
+    free(got);
+}
+
+TEST(the_sink_watch_tells_the_end_of_the_drain)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct ending watch = ENDING;
+    struct reader reader;
+    char *data = take(32 << 20);
+    pthread_t thread;
+
+    pattern_fill(data, 32 << 20, 0, 10);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_post(sink, data, 32 << 20));
+    sink_close(sink);
+    CHECK(!latch_wait_ms(&watch.latch, 0));
+    reader = (struct reader){peer, 32 << 20, 10};
+    thread = spawn(reader_run, &reader);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    join(thread);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(watch.ends, 1);
+    free(data);
+}
+
+TEST(the_sink_watch_tells_of_a_drain_cut_by_the_peer)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct ending watch = ENDING;
+
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    jam_sink(sink);
+    CHECK_EQ(watch.ends, 0);
+    sink_close(sink);
+    raw_reset(peer);
+    CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(watch.ends, 1);
+}
+
+/* ---- abort ---- */
+
+TEST(abort_is_a_reset_and_ends_both_halves)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct result recv = RESULT, send = RESULT, flush = RESULT;
+    struct ending watch = ENDING;
+    char into[8], *data = take(1 << 20);
+
+    memset(data, 1, 1 << 20);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(stream_recv_async(stream, into, sizeof into, result_store, &recv, NULL));
+    jam_sink(sink);
+    CHECK_OK(sink_send_async(sink, data, 1 << 20, result_store, &send, NULL));
+    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    sink_abort(sink);
+    CHECK_STATUS(result_wait(&send), IOURINGNET_CLOSED);
+    CHECK_STATUS(result_wait(&flush), IOURINGNET_CLOSED);
+    CHECK_STATUS(result_wait(&recv), IOURINGNET_CLOSED);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    raw_expect_reset(peer);
+    CHECK_STATUS(stream_recv(stream, into, 1, NULL), IOURINGNET_CLOSED);
+    stream_close(stream);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(send.calls + flush.calls + recv.calls + watch.ends, 4);
+    free(data);
+}
+
+TEST(abort_of_an_idle_connection_is_a_reset)
+{
+    struct pair p = tcp_pair_apart();
+    char byte;
+
+    sink_abort(p.a.sink);
+    CHECK_STATUS(stream_recv(p.b.stream, &byte, 1, NULL), -ECONNRESET);
+    CHECK_STATUS(stream_recv(p.a.stream, &byte, 1, NULL), IOURINGNET_CLOSED);
+    pair_close(&p);
+}
+
+TEST(abort_after_the_stream_is_closed_is_a_reset)
+{
+    struct pair p = tcp_pair_apart();
+    char byte;
+
+    stream_close(p.a.stream);
+    sink_abort(p.a.sink);
+    CHECK_STATUS(stream_recv(p.b.stream, &byte, 1, NULL), -ECONNRESET);
+    EVENTUALLY(stats_of(p.a.net).connections == 0);
+    pair_close(&p);
+}
+
+/* ---- broken sinks ---- */
+
+/* a sink of which a send was cut in the middle by `cut`; gives the bytes that went out */
+static size_t cut_in_the_middle(iouringnet_sink *sink, bool by_timeout)
+{
+    enum { SIZE = 64 << 20 };
+    char *data = take(SIZE);
+    size_t sent = 0;
+
+    memset(data, 1, SIZE);
+    if (by_timeout) {
+        CHECK_OK(sink_set_timeout(sink, 100));
+        CHECK_STATUS(sink_send(sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
+    } else {
+        iouringnet_completion done;
+        iouringnet_op *op;
+        size_t unsent = SIZE + 1;
+
+        CHECK_OK(sink_send_async(sink, data, SIZE, NULL, NULL, &op));
+        EVENTUALLY(unsent_of(sink) < SIZE);
+        /* and until the peer's buffers are full, so that the cancel cannot come too late */
+        for (int64_t moved = now_ms(); now_ms() < moved + 100; nap()) {
+            size_t now = unsent_of(sink);
+
+            if (now != unsent)
+                moved = now_ms();
+            unsent = now;
+        }
+        CHECK_OK(op_cancel(op));
+        CHECK_STATUS(op_finish(op, &done), IOURINGNET_CANCELLED);
+        sent = done.bytes;
+    }
+    CHECK(sent > 0 && sent < SIZE);
+    free(data);
+    return sent;
+}
+
+static void torn(bool by_timeout)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    struct result send = RESULT;
+    struct ending watch = ENDING;
+    char byte;
+    size_t sent = cut_in_the_middle(sink, by_timeout), left = 99;
+    char *got = take(sent + 1);
+
+    CHECK_STATUS(sink_send(sink, "more", 4, &left), IOURINGNET_TORN);
+    CHECK_EQ(left, 0);
+    CHECK_STATUS(sink_sendv(sink, &part, 1, NULL), IOURINGNET_TORN);
+    CHECK_STATUS(sink_post(sink, "more", 4), IOURINGNET_TORN);
+    CHECK_STATUS(sink_flush(sink), IOURINGNET_TORN);
+    /* the error that an async operation's first try meets arrives in its completion */
+    CHECK_OK(sink_send_async(sink, "more", 4, result_store, &send, NULL));
+    CHECK_STATUS(result_wait(&send), IOURINGNET_TORN);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_TORN);
+    /* the count is what the peer gets, and the stream goes on */
+    raw_recv(peer, got, sent);
+    CHECK_EQ(recv(peer, got, 1, MSG_DONTWAIT), -1);
+    CHECK_EQ(errno, EAGAIN);
+    raw_send(peer, "y", 1);
+    CHECK_OK(stream_recv(stream, &byte, 1, NULL));
+    /* closing a broken sink resets: a cut message must not look like a whole one */
+    sink_close(sink);
+    raw_expect_reset(peer);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(send.calls, 1);
+    CHECK_EQ(watch.ends, 1);
+    free(got);
+}
+
+TEST(a_send_cut_by_its_timeout_leaves_torn)
+{
+    torn(true);
+}
+
+TEST(a_send_cut_by_a_cancel_leaves_torn)
+{
+    torn(false);
+}
+
+TEST(sends_queued_behind_a_cut_one_get_torn)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct result first = RESULT, second = RESULT, flush = RESULT;
+    iouringnet_op *op;
+    char *data = take(SIZE);
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &first, &op));
+    EVENTUALLY(unsent_of(sink) > 0 && unsent_of(sink) < SIZE);
+    CHECK_OK(sink_send_async(sink, "behind", 6, result_store, &second, NULL));
+    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(result_wait(&first), IOURINGNET_CANCELLED);
+    CHECK(first.done.bytes > 0);
+    CHECK_STATUS(result_wait(&second), IOURINGNET_TORN);
+    CHECK_EQ(second.done.bytes, 0);
+    CHECK_STATUS(result_wait(&flush), IOURINGNET_TORN);
+    CHECK_OK(op_release(op));
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_send_cut_before_its_first_byte_leaves_the_sink_good)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer_sized(net, 65536, 0, &sink, &stream);
+    struct result first = RESULT;
+    char *data = take(SIZE), *got = take(SIZE + 4);
+    size_t sent = 99;
+    iouringnet_completion done;
+    iouringnet_op *op;
+
+    /* waits without a limit, and the sends below behind it; a limit of posts would count for queued ones too */
+    pattern_fill(data, SIZE, 0, 11);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &first, NULL));
+    EVENTUALLY(unsent_of(sink) > 0);
+    CHECK_OK(sink_set_timeout(sink, 50));
+    CHECK_STATUS(sink_send(sink, "late", 4, &sent), IOURINGNET_TIMEOUT);
+    CHECK_EQ(sent, 0);
+    /* one try, and none behind queued work */
+    CHECK_OK(sink_set_timeout(sink, 0));
+    CHECK_STATUS(sink_send(sink, "late", 4, &sent), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(sink_send_async(sink, "late", 4, NULL, NULL, &op));
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, &done), IOURINGNET_CANCELLED);
+    CHECK_EQ(done.bytes, 0);
+    CHECK_OK(sink_send_async(sink, "good", 4, NULL, NULL, &op));
+    raw_recv(peer, got, SIZE + 4);
+    pattern_check(got, SIZE, 0, 11);
+    CHECK_MEM(got + SIZE, "good", 4);
+    CHECK_OK(result_wait(&first));
+    CHECK_OK(op_finish(op, NULL));
+    sink_close(sink);
+    raw_expect_eof(peer);
+    raw_close(peer);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+/* ---- failed posts ---- */
+
+TEST(a_post_that_fails_later_is_told)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct result flush = RESULT;
+    struct ending watch = ENDING;
+
+    jam_sink(sink);
+    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    /* armed after a FULL, it owes one call with 0 once there is room; the reset comes first */
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    raw_reset(peer);
+    CHECK_STATUS(result_wait(&flush), -ECONNRESET);
+    CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
+    /* the first cause stays, in every later call */
+    CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
+    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_flush(sink), -ECONNRESET);
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(watch.ends, 1);
+    CHECK_EQ(flush.calls, 1);
+}
+
+TEST(a_post_to_a_dead_peer_fails_at_the_call)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    iouringnet_status status = 0;
+    char byte;
+
+    raw_reset(peer);
+    EVENTUALLY((status = sink_post(sink, "x", 1)) != 0);
+    CHECK_STATUS(status, -ECONNRESET);
+    CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
+    /* promise 7: the other half does not see an end of stream, though the sink consumed the error */
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), -ECONNRESET);
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- close inside callbacks and from other threads, with everything in flight ---- */
+
+struct crowd {
+    struct pair p;
+    struct result recv, send, flush;
+    struct ending watch;
+    char into[16];
+    char *data;
+};
+
+/* a connection with each kind of operation pending on the end that the test will close */
+static void crowd_start(struct crowd *crowd, iouringnet_net *net)
+{
+    crowd->p = tcp_pair_in(net, net);
+    crowd->data = take(1 << 20);
+    memset(crowd->data, 1, 1 << 20);
+    result_init(&crowd->recv);
+    result_init(&crowd->send);
+    result_init(&crowd->flush);
+    ending_init(&crowd->watch);
+    CHECK_OK(sink_watch(crowd->p.a.sink, ending_store, &crowd->watch));
+    CHECK_OK(stream_recv_async(crowd->p.a.stream, crowd->into, sizeof crowd->into, result_store, &crowd->recv, NULL));
+    jam(&crowd->p.a);
+    CHECK_OK(sink_send_async(crowd->p.a.sink, crowd->data, 1 << 20, result_store, &crowd->send, NULL));
+    CHECK_OK(sink_flush_async(crowd->p.a.sink, result_store, &crowd->flush, NULL));
+}
+
+static void crowd_close(void *user)
+{
+    struct crowd *crowd = user;
+
+    stream_close(crowd->p.a.stream);
+    sink_close(crowd->p.a.sink);
+}
+
+static void crowd_abort(void *user)
+{
+    struct crowd *crowd = user;
+
+    sink_abort(crowd->p.a.sink);
+    stream_close(crowd->p.a.stream);
+}
+
+static void *crowd_close_thread(void *user)
+{
+    crowd_close(user);
+    return NULL;
+}
+
+/* the other end reads, so everything accepted goes out and completes as if the sink were open */
+static void crowd_drained(struct crowd *crowd)
+{
+    size_t taken = 0, got = 0;
+    iouringnet_status status;
+    char *waste = take(1 << 20);
+
+    CHECK_STATUS(result_wait(&crowd->recv), IOURINGNET_CLOSED);
+    while ((status = stream_recv_some(crowd->p.b.stream, waste, 1 << 20, &got)) == 0)
+        taken += got;
+    CHECK_STATUS(status, IOURINGNET_EOF);
+    CHECK(taken > 1 << 20);
+    CHECK_OK(result_wait(&crowd->send));
+    CHECK_EQ(crowd->send.done.bytes, 1 << 20);
+    CHECK_OK(result_wait(&crowd->flush));
+    CHECK_STATUS(ending_wait(&crowd->watch), IOURINGNET_CLOSED);
+    free(waste);
+}
+
+static void crowd_end(struct crowd *crowd)
+{
+    pair_close(&crowd->p);
+    free(crowd->data);
+    CHECK_EQ(crowd->recv.calls, 1);
+    CHECK_EQ(crowd->send.calls, 1);
+    CHECK_EQ(crowd->flush.calls, 1);
+    CHECK_EQ(crowd->watch.ends, 1);
+}
+
+TEST(close_inside_a_callback_with_operations_in_flight)
+{
+    iouringnet_net *net = net_of_mode();
+    struct crowd crowd;
+
+    crowd_start(&crowd, net);
+    on_callback_thread(net, crowd_close, &crowd);
+    crowd_drained(&crowd);
+    crowd_end(&crowd);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(close_from_another_thread_with_operations_in_flight)
+{
+    iouringnet_net *net = net_of_mode();
+    struct crowd crowd;
+
+    crowd_start(&crowd, net);
+    join(spawn(crowd_close_thread, &crowd));
+    crowd_drained(&crowd);
+    crowd_end(&crowd);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(abort_inside_a_callback_with_operations_in_flight)
+{
+    iouringnet_net *net = net_of_mode();
+    struct crowd crowd;
+
+    crowd_start(&crowd, net);
+    on_callback_thread(net, crowd_abort, &crowd);
+    CHECK_STATUS(result_wait(&crowd.recv), IOURINGNET_CLOSED);
+    CHECK_STATUS(result_wait(&crowd.send), IOURINGNET_CLOSED);
+    CHECK_STATUS(result_wait(&crowd.flush), IOURINGNET_CLOSED);
+    CHECK_STATUS(ending_wait(&crowd.watch), IOURINGNET_CLOSED);
+    crowd_end(&crowd);
+    CHECK_OK(net_stop(net));
+}
+
+/* a blocking call that another thread's close must end */
+struct blocked {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct latch begun;
+    iouringnet_status status;
+};
+
+static void *blocked_recv(void *user)
+{
+    struct blocked *blocked = user;
+    char byte;
+
+    latch_open(&blocked->begun);
+    blocked->status = stream_recv(blocked->stream, &byte, 1, NULL);
+    return NULL;
+}
+
+TEST(close_ends_a_blocking_receive_of_another_thread)
+{
+    for (int round = 0; round < 20; round++) {
+        struct pair p = tcp_pair();
+        struct blocked blocked = {p.a.sink, p.a.stream, LATCH(1), 0};
+        pthread_t thread = spawn(blocked_recv, &blocked);
+
+        latch_wait(&blocked.begun);
+        /* early rounds close while the call spins, later ones while it sleeps */
+        for (int i = 0; i < round; i++)
+            nap();
+        stream_close(p.a.stream);
+        join(thread);
+        if (blocked.status != IOURINGNET_BAD_HANDLE || round > 5)
+            CHECK_STATUS(blocked.status, IOURINGNET_CLOSED);
+        pair_close(&p);
+    }
+}

@@ -1,0 +1,466 @@
+/* Promise 13: an idle, slow or flooding peer delays no other connection; a callback that takes long delays
+   callbacks and nothing else. */
+
+#include "support.h"
+
+#include <dirent.h>
+#include <poll.h>
+
+/* Blocking round trips of one connection. A loop that sleeps while there is work for it costs each of them
+   the length of its sleep, 100 ms where this was seen, so the bound is far above what any machine needs
+   and far below that. */
+enum { TRIPS = 300, TRIPS_MS = 12000 };
+
+static void round_trips(struct pair *p)
+{
+    int64_t began = now_ms();
+    char got[64], word[64];
+
+    for (int i = 0; i < TRIPS; i++) {
+        memset(word, i, sizeof word);
+        CHECK_OK(sink_send(p->a.sink, word, sizeof word, NULL));
+        CHECK_OK(stream_recv(p->b.stream, got, sizeof got, NULL));
+        CHECK_MEM(got, word, sizeof word);
+        CHECK_OK(sink_send(p->b.sink, got, sizeof got, NULL));
+        CHECK_OK(stream_recv(p->a.stream, got, sizeof got, NULL));
+        CHECK_MEM(got, word, sizeof word);
+    }
+    CHECK_BETWEEN(now_ms() - began, 0, TRIPS_MS);
+}
+
+/* what an idle connection may be doing */
+enum idle { IDLE_UNTOUCHED, IDLE_WATCHED, IDLE_RECEIVING, IDLE_KINDS };
+
+struct idler {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+    char into[8];
+    struct result recv;
+    struct ending watch;
+};
+
+static void idler_start(struct idler *idler, iouringnet_listener *listener, const char *address, enum idle how)
+{
+    idler->peer = raw_dial(address);
+    CHECK_OK(listener_accept(listener, &idler->sink, &idler->stream));
+    result_init(&idler->recv);
+    ending_init(&idler->watch);
+    if (how == IDLE_WATCHED)
+        CHECK_OK(stream_watch(idler->stream, ending_store_data, &idler->watch));
+    if (how == IDLE_RECEIVING)
+        CHECK_OK(stream_recv_async(idler->stream, idler->into, 8, result_store, &idler->recv, NULL));
+}
+
+static void idle_connections(enum idle how)
+{
+    enum { ENTRIES = 64, MORE = 2000, IDLERS = ENTRIES + MORE };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_listener *listener;
+    iouringnet_address address;
+    struct idler *idlers;
+    struct pair p;
+
+    need_descriptors(2 * IDLERS);
+    watchdog(120);
+    config_of_mode(&config);
+    config.ring_entries = ENTRIES;
+    net = net_with(&config);
+    listener = bind_loopback(net, &address);
+    idlers = take(IDLERS * sizeof *idlers);
+    p = tcp_pair_in(net, net);
+    round_trips(&p);
+    idler_start(&idlers[0], listener, address.text, how);
+    round_trips(&p);
+    for (int i = 1; i < IDLERS; i++)
+        idler_start(&idlers[i], listener, address.text, how);
+    round_trips(&p);
+    CHECK_EQ(stats_of(net).connections, IDLERS + 2);
+    /* each of them is served when it wakes, the first and the last alike */
+    for (int i = 0; i < IDLERS; i++)
+        raw_send(idlers[i].peer, "awake...", 8);
+    for (int i = 0; i < IDLERS; i++) {
+        struct idler *idler = &idlers[i];
+
+        if (how == IDLE_UNTOUCHED)
+            CHECK_OK(stream_recv(idler->stream, idler->into, 8, NULL));
+        if (how == IDLE_RECEIVING)
+            CHECK_OK(result_wait(&idler->recv));
+        if (how == IDLE_WATCHED)
+            EVENTUALLY(atomic_load(&idler->watch.events) > 0);
+        else
+            CHECK_MEM(idler->into, "awake...", 8);
+    }
+    for (int i = 0; i < IDLERS; i++) {
+        sink_close(idlers[i].sink);
+        stream_close(idlers[i].stream);
+        raw_close(idlers[i].peer);
+    }
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+    if (how == IDLE_WATCHED)
+        for (int i = 0; i < IDLERS; i++)
+            CHECK_EQ(idlers[i].watch.ends, 1);
+    free(idlers);
+}
+
+TEST(idle_connections_beyond_the_ring_delay_nothing)
+{
+    idle_connections(IDLE_UNTOUCHED);
+}
+
+TEST(idle_watched_connections_beyond_the_ring_delay_nothing)
+{
+    idle_connections(IDLE_WATCHED);
+}
+
+TEST(idle_receiving_connections_beyond_the_ring_delay_nothing)
+{
+    idle_connections(IDLE_RECEIVING);
+}
+
+/* ---- flooding peers ---- */
+
+struct flood {
+    int fd;
+    atomic_bool stop;
+    atomic_size_t sent;
+};
+
+static void *flood_run(void *user)
+{
+    static const char waste[65536];
+    struct flood *flood = user;
+
+    while (!atomic_load(&flood->stop)) {
+        struct pollfd ready = {flood->fd, POLLOUT, 0};
+        ssize_t went;
+
+        if (poll(&ready, 1, 100) == 0)
+            continue;
+        went = send(flood->fd, waste, sizeof waste, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (went > 0)
+            atomic_fetch_add(&flood->sent, (size_t)went);
+        else if (errno != EAGAIN)
+            break;
+    }
+    return NULL;
+}
+
+static size_t swallow(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)data;
+    if (status == 0)
+        atomic_fetch_add((atomic_size_t *)user, size);
+    return size;
+}
+
+static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    if (status == 0)
+        CHECK_OK(sink_post(user, data, size));
+    return size;
+}
+
+TEST(a_flooding_peer_delays_no_echo)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink, *echo_sink;
+    iouringnet_stream *stream, *echo_stream;
+    struct flood flood = {raw_peer(net, &sink, &stream), false, 0};
+    int client = raw_peer(net, &echo_sink, &echo_stream);
+    atomic_size_t taken = 0;
+    pthread_t thread;
+    int64_t began;
+
+    CHECK_OK(stream_watch(stream, swallow, &taken));
+    CHECK_OK(stream_watch(echo_stream, echo, echo_sink));
+    thread = spawn(flood_run, &flood);
+    EVENTUALLY(atomic_load(&taken) > 1 << 20);
+    began = now_ms();
+    for (int i = 0; i < TRIPS; i++) {
+        char got[64], word[64];
+
+        memset(word, i, sizeof word);
+        raw_send(client, word, sizeof word);
+        raw_recv(client, got, sizeof got);
+        CHECK_MEM(got, word, sizeof word);
+    }
+    CHECK_BETWEEN(now_ms() - began, 0, TRIPS_MS);
+    atomic_store(&flood.stop, true);
+    join(thread);
+    /* the flood was served as well */
+    EVENTUALLY(atomic_load(&taken) == atomic_load(&flood.sent));
+    sink_close(sink);
+    stream_close(stream);
+    sink_close(echo_sink);
+    stream_close(echo_stream);
+    raw_close(flood.fd);
+    raw_close(client);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(a_flood_that_nobody_reads_delays_no_echo)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct flood flood = {raw_peer(net, &sink, &stream), false, 0};
+    atomic_size_t taken = 0;
+    pthread_t thread;
+
+    CHECK_OK(stream_watch(stream, swallow, &taken));
+    CHECK_OK(stream_pause(stream));
+    thread = spawn(flood_run, &flood);
+    EVENTUALLY(atomic_load(&flood.sent) > 0);
+    round_trips(&p);
+    CHECK_OK(stream_resume(stream));
+    round_trips(&p);
+    atomic_store(&flood.stop, true);
+    join(thread);
+    EVENTUALLY(atomic_load(&taken) == atomic_load(&flood.sent));
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(flood.fd);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- slow peers ---- */
+
+TEST(a_slow_peer_delays_no_other_send)
+{
+    enum { SLOW = 20 };
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    iouringnet_sink *sinks[SLOW];
+    iouringnet_stream *streams[SLOW];
+    int peers[SLOW];
+    char *data = take(4 << 20), *got = take(4 << 20);
+    struct result send = RESULT;
+
+    for (int i = 0; i < SLOW; i++) {
+        peers[i] = raw_peer_sized(net, 4096, 0, &sinks[i], &streams[i]);
+        jam_sink(sinks[i]);
+    }
+    round_trips(&p);
+    /* also a send that has to go through the send loop, among those that wait there */
+    pattern_fill(data, 4 << 20, 0, 1);
+    CHECK_OK(sink_send_async(p.a.sink, data, 4 << 20, result_store, &send, NULL));
+    CHECK_OK(stream_recv(p.b.stream, got, 4 << 20, NULL));
+    CHECK_OK(result_wait(&send));
+    pattern_check(got, 4 << 20, 0, 1);
+    for (int i = 0; i < SLOW; i++) {
+        sink_abort(sinks[i]);
+        stream_close(streams[i]);
+        raw_close(peers[i]);
+    }
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+/* kernel workers of io_uring show as threads of the process, named iou-wrk-* */
+static size_t kernel_workers(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    size_t found = 0;
+
+    CHECK(tasks != NULL);
+    while ((entry = readdir(tasks))) {
+        char path[300], name[32] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
+        file = fopen(path, "re");
+        if (!file)
+            continue;
+        if (fgets(name, sizeof name, file) && strncmp(name, "iou-wrk", 7) == 0)
+            found++;
+        fclose(file);
+    }
+    closedir(tasks);
+    return found;
+}
+
+TEST(fifty_blocked_sends_make_no_kernel_threads)
+{
+    enum { PEERS = 50, SIZE = 16 << 20, WAKES = 300 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sinks[PEERS];
+    iouringnet_stream *streams[PEERS];
+    struct result sends[PEERS];
+    iouringnet_op *ops[PEERS];
+    int peers[PEERS];
+    size_t threads;
+    char *data = take(SIZE), *waste = take(65536);
+    struct pair p;
+
+    watchdog(120);
+    config_of_mode(&config);
+    config.send_buffer = 16384;
+    net = net_with(&config);
+    p = tcp_pair_in(net, net);
+    memset(data, 1, SIZE);
+    round_trips(&p);
+    threads = count_entries("/proc/self/task");
+    for (int i = 0; i < PEERS; i++) {
+        peers[i] = raw_peer_sized(net, 16384, 0, &sinks[i], &streams[i]);
+        result_init(&sends[i]);
+        CHECK_OK(sink_send_async(sinks[i], data, SIZE, result_store, &sends[i], &ops[i]));
+    }
+    /* each peer takes a little at a time, so that each waiting send wakes far more often than the kernel
+       lets a request wake before it hands it to a worker */
+    for (int wake = 0; wake < WAKES; wake++)
+        for (int i = 0; i < PEERS; i++)
+            raw_recv(peers[i], waste, 16384);
+    CHECK_EQ(kernel_workers(), 0);
+    CHECK_EQ(count_entries("/proc/self/task"), threads);
+    for (int i = 0; i < PEERS; i++)
+        CHECK_EQ(sends[i].calls, 0);
+    /* and each of them can still be ended, one way or the other */
+    for (int i = 0; i < PEERS; i++) {
+        if (i % 3 == 0) {
+            CHECK_OK(op_cancel(ops[i]));
+            CHECK_STATUS(result_wait(&sends[i]), IOURINGNET_CANCELLED);
+            CHECK(sends[i].done.bytes >= (size_t)WAKES * 16384 && sends[i].done.bytes < SIZE);
+            sink_close(sinks[i]);
+        } else if (i % 3 == 1) {
+            sink_abort(sinks[i]);
+            CHECK_STATUS(result_wait(&sends[i]), IOURINGNET_CLOSED);
+        } else {
+            size_t left = SIZE - (size_t)WAKES * 16384;
+
+            sink_close(sinks[i]);
+            while (left > 0) {
+                size_t piece = left < 65536 ? left : 65536;
+
+                raw_recv(peers[i], waste, piece);
+                left -= piece;
+            }
+            raw_expect_eof(peers[i]);
+            CHECK_OK(result_wait(&sends[i]));
+            CHECK_EQ(sends[i].done.bytes, SIZE);
+        }
+        CHECK_OK(op_release(ops[i]));
+        stream_close(streams[i]);
+        raw_close(peers[i]);
+    }
+    CHECK_EQ(kernel_workers(), 0);
+    round_trips(&p);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(waste);
+}
+
+/* ---- callbacks that take long ---- */
+
+struct held {
+    struct latch running, go;
+    iouringnet_sink *sink;
+};
+
+static void hold(void *user, const iouringnet_completion *done)
+{
+    struct held *held = user;
+
+    CHECK_OK(done->status);
+    if (held->sink)
+        CHECK_OK(sink_post(held->sink, "first ", 6));
+    latch_open(&held->running);
+    latch_wait(&held->go);
+}
+
+TEST(a_long_callback_does_not_hold_up_the_send_loop)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct held held = {LATCH(1), LATCH(1), NULL};
+    struct reader reader = {peer, SIZE, 2};
+    char *data = take(SIZE);
+    pthread_t thread;
+
+    pattern_fill(data, SIZE, 0, 2);
+    CHECK_OK(net_call(net, 0, hold, &held, NULL));
+    latch_wait(&held.running);
+    thread = spawn(reader_run, &reader);
+    /* a blocked send, woken by the send loop itself */
+    CHECK_OK(sink_send(sink, data, SIZE, NULL));
+    sink_close(sink);
+    join(thread);
+    latch_open(&held.go);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(another_threads_send_takes_a_batched_sink_over)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct held held = {LATCH(1), LATCH(1), sink};
+    char got[12];
+
+    CHECK_OK(net_call(net, 0, hold, &held, NULL));
+    latch_wait(&held.running);
+    /* the callback's post is collected for its round, which goes on: this send must not wait for it, nor pass it */
+    CHECK_OK(sink_send(sink, "second", 6, NULL));
+    raw_recv(peer, got, 12);
+    CHECK_MEM(got, "first second", 12);
+    latch_open(&held.go);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(a_long_callback_of_one_net_delays_no_other_net)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair();
+    struct held held = {LATCH(1), LATCH(1), NULL};
+
+    CHECK_OK(net_call(net, 0, hold, &held, NULL));
+    latch_wait(&held.running);
+    round_trips(&p);
+    latch_open(&held.go);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- a sleeping loop sees new work at once ---- */
+
+TEST(a_sleeping_loop_is_woken_for_every_kind_of_work)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    int64_t began = now_ms();
+
+    for (int i = 0; i < TRIPS; i++) {
+        struct result call = RESULT, recv = RESULT;
+        iouringnet_op *op;
+        char into[4];
+
+        CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+        CHECK_OK(result_wait(&call));
+        CHECK_OK(stream_recv_async(p.b.stream, into, 4, result_store, &recv, &op));
+        CHECK_OK(op_cancel(op));
+        CHECK_STATUS(result_wait(&recv), IOURINGNET_CANCELLED);
+        CHECK_OK(op_release(op));
+    }
+    CHECK_BETWEEN(now_ms() - began, 0, TRIPS_MS);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}

@@ -1,0 +1,353 @@
+/* What the tests about handles, endings and faults share: every function in one call, children that
+   are reaped in bounded time, and parts of a test that need a process of their own.
+   Everything is static inline, so that a test file that includes this needs no further source. */
+
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include "harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* ---- every function with one set of handles ---- */
+
+enum kind { KIND_NET = 1, KIND_LISTENER = 2, KIND_SINK = 4, KIND_STREAM = 8, KIND_OP = 16, KIND_ALL = 31 };
+
+struct handles {
+    iouringnet_net *net;
+    iouringnet_listener *listener;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_op *op;
+};
+
+/* the same bits in the place of each kind of handle */
+static inline struct handles handles_of(const void *bits)
+{
+    struct handles h;
+    uintptr_t value = (uintptr_t)bits;
+
+    h.net = (iouringnet_net *)value;
+    h.listener = (iouringnet_listener *)value;
+    h.sink = (iouringnet_sink *)value;
+    h.stream = (iouringnet_stream *)value;
+    h.op = (iouringnet_op *)value;
+    return h;
+}
+
+static inline size_t never_data(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)user;
+    (void)data;
+    fprintf(stderr, "a data callback ran that must not, with %s and %zu bytes\n", iouringnet_errname(status), size);
+    CHECK(!"the callback of a refused watch never runs");
+    return size;
+}
+
+/* Calls every function of the kinds asked for with these handles and otherwise valid arguments; each must
+   give `want` and leave its outputs as they were. Void functions are called last: they must do no harm. */
+static inline void every_call_gives(iouringnet_status want, int kinds, struct handles h, const char *whose)
+{
+    char into[16] = "untouched";
+    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    iouringnet_address address = {"untouched"};
+    iouringnet_sink *sink = (iouringnet_sink *)&part;
+    iouringnet_stream *stream = (iouringnet_stream *)&part;
+    iouringnet_listener *listener = (iouringnet_listener *)&part;
+    iouringnet_op *op = (iouringnet_op *)&part;
+    const void *data = &part;
+    size_t size = 77;
+    iouringnet_completion completion;
+    iouringnet_sink_info info;
+    iouringnet_stats stats;
+
+    iouringnet_completion_init(&completion);
+    iouringnet_sink_info_init(&info);
+    iouringnet_stats_init(&stats);
+    completion.bytes = 77;
+    info.unsent = 77;
+    stats.callbacks = 77;
+
+#define GIVES(call) \
+    do { \
+        iouringnet_status gives_status = (call); \
+        if (gives_status != want) \
+            fprintf(stderr, "with %s:\n", whose); \
+        check_status(gives_status, want, #call, __FILE__, __LINE__); \
+    } while (0)
+
+    if (kinds & KIND_NET) {
+        GIVES(net_stats(h.net, &stats));
+        GIVES(net_call(h.net, 0, never, NULL, NULL));
+        GIVES(net_call(h.net, 0, NULL, NULL, &op));
+        GIVES(net_dial(h.net, "127.0.0.1:9", NULL, &sink, &stream));
+        GIVES(net_dial_async(h.net, "127.0.0.1:9", NULL, never, NULL, &op));
+        GIVES(net_bind(h.net, "127.0.0.1:0", NULL, &listener));
+    }
+    if (kinds & KIND_LISTENER) {
+        GIVES(listener_accept(h.listener, &sink, &stream));
+        GIVES(listener_accept_async(h.listener, never, NULL, &op));
+        GIVES(listener_watch(h.listener, never, NULL));
+        GIVES(listener_watch(h.listener, NULL, NULL));
+        GIVES(listener_address(h.listener, &address));
+    }
+    if (kinds & KIND_SINK) {
+        GIVES(sink_send(h.sink, "data", 4, NULL));
+        GIVES(sink_send_async(h.sink, "data", 4, never, NULL, &op));
+        GIVES(sink_sendv(h.sink, &part, 1, NULL));
+        GIVES(sink_sendv_async(h.sink, &part, 1, never, NULL, &op));
+        GIVES(sink_post(h.sink, "data", 4));
+        GIVES(sink_flush(h.sink));
+        GIVES(sink_flush_async(h.sink, never, NULL, &op));
+        GIVES(sink_info(h.sink, &info));
+        GIVES(sink_watch(h.sink, never, NULL));
+        GIVES(sink_watch(h.sink, NULL, NULL));
+        GIVES(sink_set_timeout(h.sink, 100));
+    }
+    if (kinds & KIND_STREAM) {
+        GIVES(stream_recv(h.stream, into, 4, NULL));
+        GIVES(stream_recv_async(h.stream, into, 4, never, NULL, &op));
+        GIVES(stream_recv_some(h.stream, into, 4, NULL));
+        GIVES(stream_recv_some_async(h.stream, into, 4, never, NULL, &op));
+        GIVES(stream_fill(h.stream, 4));
+        GIVES(stream_fill_async(h.stream, 4, never, NULL, &op));
+        GIVES(stream_peek(h.stream, 4, &data, &size));
+        GIVES(stream_consume(h.stream, 0));
+        GIVES(stream_watch(h.stream, never_data, NULL));
+        GIVES(stream_watch(h.stream, NULL, NULL));
+        GIVES(stream_pause(h.stream));
+        GIVES(stream_resume(h.stream));
+        GIVES(stream_set_timeout(h.stream, 100));
+    }
+    if (kinds & KIND_OP) {
+        GIVES(op_wait(h.op, 0, &completion));
+        GIVES(op_wait(h.op, 1000, NULL));
+        GIVES(op_cancel(h.op));
+        GIVES(op_release(h.op));
+    }
+    if (kinds & KIND_NET)
+        GIVES(net_stop(h.net));
+#undef GIVES
+
+    if (kinds & KIND_LISTENER)
+        listener_close(h.listener);
+    if (kinds & KIND_SINK) {
+        sink_abort(h.sink);
+        sink_close(h.sink);
+    }
+    if (kinds & KIND_STREAM)
+        stream_close(h.stream);
+
+    CHECK(memcmp(into, "untouched", 10) == 0);
+    CHECK(strcmp(address.text, "untouched") == 0);
+    CHECK(sink == (iouringnet_sink *)&part && stream == (iouringnet_stream *)&part);
+    CHECK(listener == (iouringnet_listener *)&part && op == (iouringnet_op *)&part);
+    CHECK(data == &part);
+    CHECK_EQ(size, 77);
+    CHECK_EQ(completion.bytes, 77);
+    CHECK_EQ(info.unsent, 77);
+    CHECK_EQ(stats.callbacks, 77);
+}
+
+static inline void ignore_completion(void *user, const iouringnet_completion *done)
+{
+    (void)user;
+    (void)done;
+}
+
+/* ---- the last call of a watch ---- */
+
+/* A watch may be told of events before it is told that it is over: those are counted apart. Pass
+   ending_store (sinks, listeners) or ending_store_data (streams) and the ending as its user pointer. */
+struct ending {
+    struct latch latch;
+    atomic_int events;
+    atomic_int ends;
+    iouringnet_status status;   /* valid once the latch is open */
+};
+#define ENDING {LATCH(1), 0, 0, 0}
+
+static inline void ending_init(struct ending *ending)
+{
+    memset(ending, 0, sizeof *ending);
+    latch_init(&ending->latch, 1);
+}
+
+static inline void ending_note(struct ending *ending, iouringnet_status status)
+{
+    CHECK_EQ(ending->ends, 0);
+    if (status == 0) {
+        atomic_fetch_add(&ending->events, 1);
+        return;
+    }
+    ending->status = status;
+    atomic_fetch_add(&ending->ends, 1);
+    latch_open(&ending->latch);
+}
+
+static inline void ending_store(void *user, const iouringnet_completion *done)
+{
+    ending_note(user, done->status);
+}
+
+static inline size_t ending_store_data(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)data;
+    ending_note(user, status);
+    return size;
+}
+
+static inline iouringnet_status ending_wait(struct ending *ending)
+{
+    latch_wait(&ending->latch);
+    return ending->status;
+}
+
+/* ---- counts ---- */
+
+static inline iouringnet_stats stats_of(iouringnet_net *net)
+{
+    iouringnet_stats stats;
+
+    iouringnet_stats_init(&stats);
+    CHECK_OK(net_stats(net, &stats));
+    return stats;
+}
+
+static inline size_t unsent_of(iouringnet_sink *sink)
+{
+    iouringnet_sink_info info;
+
+    iouringnet_sink_info_init(&info);
+    CHECK_OK(sink_info(sink, &info));
+    return info.unsent;
+}
+
+/* a test that needs so many descriptors, with room for its own */
+static inline void need_descriptors(rlim_t count)
+{
+    struct rlimit limit;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    count += 64;
+    if (limit.rlim_cur >= count)
+        return;
+    if (limit.rlim_max < count)
+        SKIP("the hard limit of descriptors is too low");
+    limit.rlim_cur = count;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* ---- threads ---- */
+
+static inline pid_t thread_id(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+/* waits in the kernel, and does not run */
+static inline bool thread_sleeps(pid_t thread)
+{
+    char path[64], text[512] = "";
+    const char *state;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    file = fopen(path, "re");
+    CHECK(file != NULL);
+    CHECK(fgets(text, sizeof text, file) != NULL);
+    fclose(file);
+    state = strrchr(text, ')');
+    CHECK(state != NULL);
+    return state[1] == ' ' && state[2] == 'S';
+}
+
+/* ---- a plain peer in a thread of its own ---- */
+
+/* sends nothing, reads until the end, and checks that it got `size` bytes of the pattern `seed` */
+struct reader {
+    int fd;
+    size_t size;
+    uint32_t seed;
+};
+
+static inline void *reader_run(void *user)
+{
+    const struct reader *reader = user;
+    char *got = take(reader->size);
+
+    CHECK_EQ(raw_recv_to_end(reader->fd, got, reader->size), reader->size);
+    pattern_check(got, reader->size, 0, reader->seed);
+    free(got);
+    return NULL;
+}
+
+/* ---- children ---- */
+
+/* In the child of a fork: it dies with its parent, and in bounded time. */
+static inline void child_begin(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    watchdog(30);
+}
+
+/* waits in bounded time; gives the exit status, or 128 and the signal */
+static inline int child_wait(pid_t pid)
+{
+    int64_t end = now_ms() + WAIT_MS + 5000;
+    int status;
+
+    for (;;) {
+        pid_t got = waitpid(pid, &status, WNOHANG);
+
+        if (got == pid)
+            break;
+        CHECK_EQ(got, 0);
+        if (now_ms() > end) {
+            kill(pid, SIGKILL);
+            CHECK(!"the child ends in time");
+        }
+        nap();
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* A part of a test that needs a process in which the library was never used, because it changes what
+   cannot be changed back: limits, the user, a seccomp filter. The part is the same test in a fresh
+   process, with the part's name in its environment. */
+#define PART_VARIABLE "IOURINGNET_TEST_PART"
+
+static inline bool part_is(const char *name)
+{
+    const char *part = getenv(PART_VARIABLE);
+    return part && strcmp(part, name) == 0;
+}
+
+/* gives the part's exit status: 0, or 77 where it was skipped; a failed one fails this test */
+static inline int part_run(const char *test, const char *name)
+{
+    pid_t pid = fork();
+    int status;
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (setenv(PART_VARIABLE, name, 1) == 0)
+            execl("/proc/self/exe", "test", test, (char *)NULL);
+        _exit(126);
+    }
+    status = child_wait(pid);
+    if (status != 0 && status != 77) {
+        fprintf(stderr, "part %s of %s ended with %d\n", name, test, status);
+        CHECK(!"the part holds");
+    }
+    return status;
+}
+
+#endif
