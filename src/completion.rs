@@ -56,7 +56,9 @@ pub trait Target: Send + Sync {
 }
 
 /// A place among the operations in flight, given back when it drops.
-pub enum Permit {
+pub struct Permit(Option<Occupied>);
+
+enum Occupied {
     /// One of the net's counted places.
     Counted(Arc<AtomicUsize>),
     /// The one place that each direction of a connection has of its own.
@@ -68,20 +70,35 @@ impl Permit {
     pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
         let take = |used: usize| (used < limit).then_some(used + 1);
         match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok(Permit::Counted(Arc::clone(count))),
+            Ok(_) => Ok(Permit(Some(Occupied::Counted(Arc::clone(count))))),
             Err(_) => Err(Error::LIMIT),
+        }
+    }
+
+    /// The place that one direction of `socket` has of its own, unless it is occupied.
+    pub fn embedded(socket: &Arc<Socket>, half: Half) -> Option<Permit> {
+        let occupied = || Permit(Some(Occupied::Embedded(Arc::clone(socket), half)));
+        socket.take_embedded(half).then(occupied)
+    }
+
+    /// Gives the place back now. What is returned keeps the socket, whose last owner must not hold a lock.
+    fn give_back(&mut self) -> Option<Arc<Socket>> {
+        match self.0.take()? {
+            Occupied::Counted(count) => {
+                count.fetch_sub(1, Ordering::Relaxed);
+                None
+            }
+            Occupied::Embedded(socket, half) => {
+                socket.give_embedded(half);
+                Some(socket)
+            }
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        match self {
-            Permit::Counted(count) => {
-                count.fetch_sub(1, Ordering::Relaxed);
-            }
-            Permit::Embedded(socket, half) => socket.give_embedded(*half),
-        }
+        self.give_back();
     }
 }
 
@@ -91,7 +108,6 @@ pub struct Operation {
     pub listed: AtomicBool,
     outbox: Arc<dyn Outbox>,
     cancelled: AtomicBool,
-    done: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -142,7 +158,6 @@ impl Operation {
             listed: AtomicBool::new(false),
             outbox,
             cancelled: AtomicBool::new(false),
-            done: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::Pending,
                 outcome,
@@ -207,18 +222,14 @@ impl Operation {
 
     fn over(&self, mut state: MutexGuard<'_, State>) {
         state.phase = Phase::Done;
-        let (permit, target) = (state.permit.take(), state.target.take());
-        self.done.store(true, Ordering::Release); // pairs with is_done
+        // Before the waiters wake: there is room for their next operation.
+        let socket = state.permit.as_mut().and_then(Permit::give_back);
+        let target = state.target.take();
         if state.waiters > 0 {
             self.changed.notify_all();
         }
         drop(state);
-        drop((permit, target));
-    }
-
-    /// Whether it is over, for those who spin before they wait.
-    pub fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire) // pairs with over
+        drop((socket, target));
     }
 
     /// Waits until the operation is over, at most for `timeout`; `None` is for ever.

@@ -652,3 +652,83 @@ impl Drop for SignalsBlocked {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{Receiver, Sender};
+
+    /// Reports each call, and panics where it is told to.
+    struct Probe {
+        listed: AtomicBool,
+        calls: Sender<&'static str>,
+        panics: bool,
+    }
+
+    impl Probe {
+        fn new(panics: bool) -> (Arc<Probe>, Receiver<&'static str>) {
+            let (calls, receiver) = crossbeam_channel::unbounded();
+            (Arc::new(Probe { listed: AtomicBool::new(false), calls, panics }), receiver)
+        }
+    }
+
+    impl Listed for Probe {
+        fn listed(&self) -> &AtomicBool {
+            &self.listed
+        }
+    }
+
+    impl Service for Probe {
+        fn serve(self: Arc<Self>, _: &mut EventLoop) {
+            self.calls.send("serve").unwrap();
+            assert!(!self.panics, "as it was told");
+        }
+
+        fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+            unreachable!("no requests");
+        }
+
+        fn expire(self: Arc<Self>, _: &mut EventLoop) {
+            unreachable!("no timers");
+        }
+
+        fn end_round(self: Arc<Self>) {
+            unreachable!("no rounds");
+        }
+
+        fn fail(self: Arc<Self>) {
+            self.calls.send("fail").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_the_handle_that_it_came_from_and_not_the_loop() {
+        let handle = LoopHandle::new().unwrap();
+        let setup = Setup {
+            name: "loop-under-test",
+            entries: 8,
+            features: Features::wanted(),
+            receives: true,
+            cpu: None,
+            dispatch: None,
+            died: Box::new(|| unreachable!("the loop lives")),
+        };
+        let Ok((thread, _)) = EventLoop::start(&handle, setup) else {
+            eprintln!("skipped: no io_uring here");
+            return;
+        };
+        let (bad, of_bad) = Probe::new(true);
+        let (good, of_good) = Probe::new(false);
+        let second = Duration::from_secs(10);
+        handle.post(bad);
+        assert_eq!(of_bad.recv_timeout(second), Ok("serve"));
+        assert_eq!(of_bad.recv_timeout(second), Ok("fail"));
+        for _ in 0..3 {
+            handle.post(Arc::clone(&good) as _);
+            assert_eq!(of_good.recv_timeout(second), Ok("serve"));
+        }
+        assert!(!handle.is_dead());
+        handle.quit();
+        thread.join().unwrap();
+    }
+}

@@ -139,8 +139,17 @@ impl Listener {
     }
 
     fn end(self: &Arc<Self>, cause: Error) {
-        self.state.lock().cause.get_or_insert(cause);
-        self.post_to_loop();
+        let first = {
+            let mut state = self.state.lock();
+            let first = state.cause.is_none();
+            state.cause.get_or_insert(cause);
+            first
+        };
+        if first {
+            // Here and not on the loop, so that the address can be bound again as soon as this returns.
+            self.socket.shutdown_listener();
+            self.post_to_loop();
+        }
     }
 
     fn post_to_loop(self: &Arc<Self>) {
@@ -247,7 +256,6 @@ impl Listener {
         event_loop.disarm(&mut state.timer);
         drop(state);
         drop(ready); // without the lock: a closing socket may tell this listener that a descriptor is free
-        self.socket.shutdown_listener();
         self.net.listeners.fetch_sub(1, Ordering::Relaxed);
         self.net.leave(&**self);
     }
@@ -320,6 +328,7 @@ impl Service for Listener {
             }
             result => match -result {
                 libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                _ if state.cause.is_some() => {} // the accept met the end of the listener
                 // A connection that was gone before it was taken; the next one may be fine.
                 libc::ECONNABORTED => {
                     self.net.accept_errors.fetch_add(1, Ordering::Relaxed);

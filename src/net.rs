@@ -263,10 +263,7 @@ impl Net {
 
     /// The same for one direction of a connection, which has one place of its own.
     pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
-        if socket.take_embedded(half) {
-            return Ok(Permit::Embedded(Arc::clone(socket), half));
-        }
-        self.permit()
+        Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
     }
 
     /// How long a blocking receive may spin; zero where only one CPU is allowed.

@@ -19,7 +19,7 @@ pub enum Parts {
     Many(Box<[libc::iovec]>),
 }
 
-// SAFETY: the pointers are only names here. Those who lend the memory vouch (Sink::send_async's contract) that any
+// SAFETY: the pointers are only names here. Those who lend the memory vouch (Sink::send_parts_async's contract) that any
 // thread may read it until the operation completes.
 unsafe impl Send for Parts {}
 // SAFETY: as above; nothing is changed through a shared reference.

@@ -101,12 +101,19 @@ impl Sink {
         &self.net
     }
 
-    /// Sends all of `parts`, waiting as long as it takes, and returns how many bytes went out whatever the result.
+    /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
+    #[allow(unsafe_code)]
+    pub fn send(self: &Arc<Self>, data: &[u8]) -> Outcome {
+        // SAFETY: `data` is borrowed until this returns.
+        unsafe { self.send_parts(Parts::One(data.as_ptr(), data.len())) }
+    }
+
+    /// The same for memory that C names, in one piece or several.
     ///
     /// # Safety
     /// The memory that `parts` names is readable and unchanged until this returns.
     #[allow(unsafe_code)]
-    pub unsafe fn send(self: &Arc<Self>, parts: Parts) -> Outcome {
+    pub unsafe fn send_parts(self: &Arc<Self>, parts: Parts) -> Outcome {
         // SAFETY: this waits for the operation, so the memory outlives it.
         match unsafe { self.begin_send(parts, None) } {
             Ok(Begun::Finished(outcome)) => outcome,
@@ -120,13 +127,13 @@ impl Sink {
     /// # Safety
     /// The memory that `parts` names is readable and unchanged until `op` completes.
     #[allow(unsafe_code)]
-    pub unsafe fn send_async(self: &Arc<Self>, parts: Parts, op: &Arc<Operation>) -> Result {
+    pub unsafe fn send_parts_async(self: &Arc<Self>, parts: Parts, op: &Arc<Operation>) -> Result {
         // SAFETY: the caller vouches until `op` completes.
         unsafe { self.begin_send(parts, Some(op)) }.map(drop)
     }
 
     /// # Safety
-    /// As `send_async`; without `op`, until the operation returned in `Queued` completes.
+    /// As `send_parts_async`; without `op`, until the operation returned in `Queued` completes.
     #[allow(unsafe_code)]
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, op: Option<&Arc<Operation>>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
@@ -464,8 +471,12 @@ impl Sink {
         if state.watch.as_ref().is_some_and(|watch| !watch.is_over()) {
             return Err(Error::BUSY);
         }
-        state.check_sound(&self.net)?;
-        state.watch = Some(Watch::new(callback));
+        state.check_open(&self.net)?;
+        let watch = Watch::new(callback);
+        if let Some(cause) = state.cause {
+            watch.end(&self.net, cause); // broken already: that is all there is to tell
+        }
+        state.watch = Some(watch);
         state.tell_room(&self.net);
         Ok(())
     }

@@ -113,13 +113,27 @@ impl Stream {
         &self.net
     }
 
-    /// Receives exactly `size` bytes. One that is smaller than the read buffer takes all or nothing; a larger one
-    /// counts what it took, whatever the result.
+    /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
+    /// what it took, whatever the result.
+    #[allow(unsafe_code)]
+    pub fn recv(self: &Arc<Self>, into: &mut [u8]) -> Outcome {
+        // SAFETY: `into` is borrowed until this returns.
+        unsafe { self.recv_raw(into.as_mut_ptr(), into.len()) }
+    }
+
+    /// Receives what there is, at least one byte.
+    #[allow(unsafe_code)]
+    pub fn recv_some(self: &Arc<Self>, into: &mut [u8]) -> Outcome {
+        // SAFETY: `into` is borrowed until this returns.
+        unsafe { self.recv_some_raw(into.as_mut_ptr(), into.len()) }
+    }
+
+    /// [`Stream::recv`] for memory that C names.
     ///
     /// # Safety
     /// `size` bytes at `into` are writable, and nobody else uses them until this returns.
     #[allow(unsafe_code)]
-    pub unsafe fn recv(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+    pub unsafe fn recv_raw(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
         self.wait_for(Want::Exactly(Lent { start: into, size }))
     }
 
@@ -128,25 +142,30 @@ impl Stream {
     /// # Safety
     /// `size` bytes at `into` are writable, and nobody else uses them until `op` completes.
     #[allow(unsafe_code)]
-    pub unsafe fn recv_async(self: &Arc<Self>, into: *mut u8, size: usize, op: &Arc<Operation>) -> Result {
+    pub unsafe fn recv_raw_async(
+        self: &Arc<Self>,
+        into: *mut u8,
+        size: usize,
+        op: &Arc<Operation>,
+    ) -> Result {
         self.begin(Want::Exactly(Lent { start: into, size }), Some(op)).map(drop)
     }
 
-    /// Receives what there is, at least one byte and at most `size`.
+    /// [`Stream::recv_some`] for memory that C names.
     ///
     /// # Safety
-    /// As for [`Stream::recv`].
+    /// As for [`Stream::recv_raw`].
     #[allow(unsafe_code)]
-    pub unsafe fn recv_some(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+    pub unsafe fn recv_some_raw(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
         self.wait_for(Want::Some(Lent { start: into, size }))
     }
 
     /// The same, with the result delivered by `op`.
     ///
     /// # Safety
-    /// As for [`Stream::recv_async`].
+    /// As for [`Stream::recv_raw_async`].
     #[allow(unsafe_code)]
-    pub unsafe fn recv_some_async(
+    pub unsafe fn recv_some_raw_async(
         self: &Arc<Self>,
         into: *mut u8,
         size: usize,
@@ -289,7 +308,7 @@ impl Stream {
     fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, ask: bool) -> Step {
         let capacity = self.net.config.read_buffer;
         loop {
-            if let Some(outcome) = want.from_buffer(got, taken, capacity) {
+            if let Some(outcome) = want.satisfy(got, taken, capacity) {
                 return Step::Done(outcome);
             }
             if !ask {

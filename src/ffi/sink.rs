@@ -37,7 +37,7 @@ pub unsafe extern "C" fn sink_send(
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
-        Ok(unsafe { sink.core.send(Parts::One(data.cast(), size)) })
+        Ok(unsafe { sink.core.send_parts(Parts::One(data.cast(), size)) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(sent, send) }
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn sink_sendv(
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
-        Ok(unsafe { sink.core.send(parts) })
+        Ok(unsafe { sink.core.send_parts(parts) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(sent, send) }
@@ -100,7 +100,8 @@ pub unsafe extern "C" fn sink_send_async(
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
-        let start = |operation: &_| unsafe { sink.core.send_async(Parts::One(data.cast(), size), operation) };
+        let start =
+            |operation: &_| unsafe { sink.core.send_parts_async(Parts::One(data.cast(), size), operation) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
     })
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn sink_sendv_async(
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
-        let start = |operation: &_| unsafe { sink.core.send_async(parts, operation) };
+        let start = |operation: &_| unsafe { sink.core.send_parts_async(parts, operation) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
     })

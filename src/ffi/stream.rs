@@ -36,7 +36,7 @@ pub unsafe extern "C" fn stream_recv(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
-        Ok(unsafe { stream.core.recv(into.cast(), size) })
+        Ok(unsafe { stream.core.recv_raw(into.cast(), size) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(received, recv) }
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn stream_recv_some(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
-        Ok(unsafe { stream.core.recv_some(into.cast(), size) })
+        Ok(unsafe { stream.core.recv_some_raw(into.cast(), size) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(received, recv) }
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn stream_recv_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |operation: &_| unsafe { stream.core.recv_async(into.cast(), size, operation) };
+        let start = |operation: &_| unsafe { stream.core.recv_raw_async(into.cast(), size, operation) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
     })
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |operation: &_| unsafe { stream.core.recv_some_async(into.cast(), size, operation) };
+        let start = |operation: &_| unsafe { stream.core.recv_some_raw_async(into.cast(), size, operation) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
     })

@@ -55,7 +55,7 @@ impl Want {
 
     /// Ends the receive if what has come, or the end of the stream, is enough for that.
     #[allow(unsafe_code)]
-    pub fn from_buffer(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
+    pub fn satisfy(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
         let kept = taken.buffer.len();
         let enough = match self {
             Want::Buffered(size) => kept >= size,
@@ -102,11 +102,11 @@ mod tests {
         let mut memory = [0; 8];
         let (want, mut got) = (Want::Exactly(lent(&mut memory)), 0);
         let mut short = taken(b"hello", Some(Error::EOF));
-        let outcome = want.from_buffer(&mut got, &mut short, CAPACITY).unwrap();
+        let outcome = want.satisfy(&mut got, &mut short, CAPACITY).unwrap();
         assert_eq!((outcome.result, outcome.bytes), (Err(Error::EOF), 0));
         assert_eq!(short.buffer.as_slice(), b"hello");
         let mut enough = taken(b"hello world", None);
-        let outcome = want.from_buffer(&mut got, &mut enough, CAPACITY).unwrap();
+        let outcome = want.satisfy(&mut got, &mut enough, CAPACITY).unwrap();
         assert_eq!((outcome.result, outcome.bytes), (Ok(()), 8));
         assert_eq!((&memory, enough.buffer.as_slice()), (b"hello wo", &b"rld"[..]));
     }
@@ -116,11 +116,11 @@ mod tests {
         let mut memory = [0; CAPACITY + 1];
         let (want, mut got) = (Want::Exactly(lent(&mut memory)), 0);
         let mut some = taken(b"hello", None);
-        assert!(want.from_buffer(&mut got, &mut some, CAPACITY).is_none());
+        assert!(want.satisfy(&mut got, &mut some, CAPACITY).is_none());
         assert_eq!((got, some.buffer.len()), (5, 0));
         assert_eq!(want.direct(got, CAPACITY).map(|rest| rest.size), Some(CAPACITY - 4));
         some.end = Some(Error::TIMEOUT);
-        let outcome = want.from_buffer(&mut got, &mut some, CAPACITY).unwrap();
+        let outcome = want.satisfy(&mut got, &mut some, CAPACITY).unwrap();
         assert_eq!((outcome.result, outcome.bytes), (Err(Error::TIMEOUT), 5));
     }
 
@@ -129,8 +129,8 @@ mod tests {
         let mut memory = [0; 8];
         let (want, mut got) = (Want::Some(lent(&mut memory)), 0);
         let mut nothing = taken(b"", None);
-        assert!(want.from_buffer(&mut got, &mut nothing, CAPACITY).is_none());
-        let outcome = want.from_buffer(&mut got, &mut taken(b"abc", Some(Error::EOF)), CAPACITY).unwrap();
+        assert!(want.satisfy(&mut got, &mut nothing, CAPACITY).is_none());
+        let outcome = want.satisfy(&mut got, &mut taken(b"abc", Some(Error::EOF)), CAPACITY).unwrap();
         assert_eq!((outcome.result, outcome.bytes), (Ok(()), 3), "bytes come before the end");
     }
 
@@ -139,9 +139,9 @@ mod tests {
         let (want, mut got) = (Want::Buffered(100), 0);
         assert_eq!(want.room(30, CAPACITY), 70);
         let mut short = taken(&[1; 99], None);
-        assert!(want.from_buffer(&mut got, &mut short, CAPACITY).is_none());
+        assert!(want.satisfy(&mut got, &mut short, CAPACITY).is_none());
         short.buffer.append(&[2]);
-        assert!(want.from_buffer(&mut got, &mut short, CAPACITY).is_some());
+        assert!(want.satisfy(&mut got, &mut short, CAPACITY).is_some());
         assert_eq!(short.buffer.len(), 100);
     }
 }
