@@ -19,7 +19,7 @@ pub enum Request {
     Send {
         /// The connection.
         socket: Arc<Socket>,
-        /// The header that names the parts.
+        /// What to send.
         message: Message,
         /// Give up at once where the socket takes nothing.
         one_try: bool,
@@ -97,18 +97,36 @@ impl Lent {
     }
 }
 
-/// A message header and the parts that it names, at addresses that do not move.
-pub struct Message {
-    header: Box<libc::msghdr>,
-    parts: Box<[libc::iovec]>,
+/// What a send names: one part, or a message header and the parts that it names, at addresses that do not move.
+pub enum Message {
+    /// One part needs no header, which the kernel would copy and keep.
+    One(libc::iovec),
+    /// The header names the parts.
+    Many(Box<libc::msghdr>, Box<[libc::iovec]>),
 }
 
 impl Message {
     /// A message of what was gathered.
     pub fn new(gathered: &Gather<'_>) -> Message {
-        let parts: Box<[libc::iovec]> = gathered.parts().into();
-        let header = Box::new(message_of(&parts));
-        Message { header, parts }
+        match gathered.parts() {
+            [part] => Message::One(*part),
+            parts => {
+                let parts: Box<[libc::iovec]> = parts.into();
+                Message::Many(Box::new(message_of(&parts)), parts)
+            }
+        }
+    }
+
+    fn entry(&self, fd: types::Fd, flags: i32) -> Entry {
+        match self {
+            Message::One(part) => {
+                let start = part.iov_base.cast_const().cast();
+                opcode::Send::new(fd, start, part.iov_len as u32).flags(flags).build()
+            }
+            Message::Many(header, _) => {
+                opcode::SendMsg::new(fd, &raw const **header).flags(flags as u32).build()
+            }
+        }
     }
 }
 
@@ -133,16 +151,7 @@ impl Request {
     pub fn entry(&mut self) -> Entry {
         match self {
             Request::Send { socket, message, one_try } => {
-                let fd = types::Fd(socket.fd());
-                match &*message.parts {
-                    // One part needs no header, which the kernel would copy and keep.
-                    [part] => opcode::Send::new(fd, part.iov_base.cast_const().cast(), part.iov_len as u32)
-                        .flags(send_flags(*one_try))
-                        .build(),
-                    _ => opcode::SendMsg::new(fd, &raw const *message.header)
-                        .flags(send_flags(*one_try) as u32)
-                        .build(),
-                }
+                message.entry(types::Fd(socket.fd()), send_flags(*one_try))
             }
             Request::Recv { socket, into, one_try } => {
                 let size = into.size.min(ENTRY_MAX) as u32;

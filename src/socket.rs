@@ -184,8 +184,12 @@ impl Socket {
     /// # Safety
     /// The memory that `parts` names is readable during the call.
     pub unsafe fn try_send_gathered(&self, parts: &[libc::iovec]) -> Tried {
-        let message = message_of(parts);
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        if let [part] = parts {
+            // SAFETY: the caller vouches for the one part.
+            return self.sent(unsafe { libc::send(self.fd(), part.iov_base, part.iov_len, flags) });
+        }
+        let message = message_of(parts);
         // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
         self.sent(unsafe { libc::sendmsg(self.fd(), &message, flags) })
     }
