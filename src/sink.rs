@@ -344,8 +344,8 @@ impl Sink {
             let tried = if gather.bytes() == 0 {
                 Tried::Bytes(0) // flushes alone
             } else {
-                // SAFETY: the items stay queued until this thread, which has the turn, has the answer; posts own their memory, lenders
-                // vouch for theirs until their operations complete.
+                // SAFETY: the items stay queued until this thread, which has the turn, has the answer; posts own their
+                // memory, lenders vouch for theirs until their operations complete.
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
             state = self.state.lock();
