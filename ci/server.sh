@@ -24,17 +24,17 @@ server_start() {
     HOST=${address%:*} PORT=${address##*:}
 }
 
-# With an argument: the process to signal, where the server runs below another program.
+# With an argument: the server's process, where another program runs it.
 server_stop() {
     if [ -z "$SERVER" ]; then return 0; fi
-    local pid=$SERVER status=0
+    local pid=$SERVER server=${1:-$SERVER} status=0
     SERVER=
-    kill -TERM "${1:-$pid}" 2>/dev/null || true
+    kill -TERM "$server" || true
     for _ in $(seq 200); do
         if ! kill -0 "$pid" 2>/dev/null; then break; fi
         sleep 0.05
     done
-    if kill -KILL "$pid" 2>/dev/null; then echo "the server did not end in 10 s"; fi
+    if kill -KILL "$server" 2>/dev/null; then echo "the server did not end in 10 s"; fi
     wait "$pid" || status=$?
     if [ "$status" -ne 0 ]; then echo "the server ended with $status"; return 1; fi
 }

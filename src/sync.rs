@@ -113,16 +113,6 @@ mod modelled {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard(Some(self.0.lock().expect("a lock of a failed model")))
         }
-
-        /// Takes the lock if it is free.
-        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-            self.0.try_lock().ok().map(|guard| MutexGuard(Some(guard)))
-        }
-
-        /// The guarded value; needs no lock, as nobody else has a reference.
-        pub fn into_inner(self) -> T {
-            self.0.into_inner().expect("a lock of a failed model")
-        }
     }
 
     impl<T: Default> Default for Mutex<T> {
