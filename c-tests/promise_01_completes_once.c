@@ -369,3 +369,163 @@ TEST(a_dial_collected_through_its_op)
     raw_close(listener);
     CHECK_OK(net_stop(net));
 }
+
+/* many connections, on which three threads submit, cancel and close at random, while the net is stopped in
+   the midst of it: whatever was accepted completes once, whatever was refused never */
+enum { CROWD = 24, CROWD_THREADS = 3, CROWD_ROUNDS = 4000 };
+
+struct crowd {
+    iouringnet_net *net;
+    struct end ends[CROWD];
+    atomic_long accepted, completed;
+};
+
+struct crowd_op {
+    struct crowd *crowd;
+    atomic_int calls;
+    iouringnet_op *op;
+    struct crowd_op *next;
+    char bytes[3000];
+};
+
+static void crowd_done(void *user, const iouringnet_completion *done)
+{
+    struct crowd_op *self = user;
+    CHECK_EQ(atomic_fetch_add(&self->calls, 1), 0);
+    CHECK(done->bytes <= sizeof self->bytes);
+    atomic_fetch_add(&self->crowd->completed, 1);
+}
+
+static size_t crowd_data(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct crowd_op *self = user;
+    (void)data;
+    if (status != 0) {
+        CHECK_EQ(atomic_fetch_add(&self->calls, 1), 0);
+        atomic_fetch_add(&self->crowd->completed, 1);
+    }
+    return size / 2;
+}
+
+static void *crowd_member(void *user)
+{
+    struct crowd *crowd = user;
+    uint32_t random = (uint32_t)(uintptr_t)&crowd;
+    struct crowd_op *mine = NULL;
+
+    for (int i = 0; i < CROWD_ROUNDS; i++) {
+        struct end *end;
+        struct crowd_op *self = take(sizeof *self);
+        iouringnet_status status;
+        size_t size;
+
+        random = random * 1664525u + 1013904223u;
+        end = &crowd->ends[(random >> 8) % CROWD];
+        size = (random >> 16) % sizeof self->bytes + 1;
+        memset(self, 0, sizeof *self);
+        self->crowd = crowd;
+        /* counted before the call: the completion may come before it returns */
+        atomic_fetch_add(&crowd->accepted, 1);
+        switch (random >> 28) {
+        case 0: case 1: case 2: case 3:
+            status = stream_recv_async(end->stream, self->bytes, size, crowd_done, self, &self->op);
+            break;
+        case 4: case 5:
+            status = stream_recv_some_async(end->stream, self->bytes, size, crowd_done, self, &self->op);
+            break;
+        case 6:
+            status = stream_fill_async(end->stream, size, crowd_done, self, &self->op);
+            break;
+        case 7:
+            status = stream_watch(end->stream, crowd_data, self);
+            break;
+        case 8:
+            status = sink_flush_async(end->sink, crowd_done, self, &self->op);
+            break;
+        case 9:
+            status = net_call(crowd->net, (random >> 4) % 5, crowd_done, self, &self->op);
+            break;
+        default:
+            status = sink_send_async(end->sink, self->bytes, size, crowd_done, self, &self->op);
+        }
+        if (status != 0) {
+            atomic_fetch_sub(&crowd->accepted, 1);
+            CHECK_EQ(self->calls, 0);
+        }
+        self->next = mine;
+        mine = self;
+        if (self->op && random % 4 == 0)
+            CHECK_OK(op_cancel(self->op));
+        switch ((random >> 2) % 1024) {
+        case 0:
+            sink_close(end->sink);
+            break;
+        case 1:
+            stream_close(end->stream);
+            break;
+        case 2:
+            sink_abort(end->sink);
+            break;
+        case 3: case 4: case 5:
+            /* BUSY or not, watched or not: it must only be harmless */
+            status = stream_watch(end->stream, NULL, NULL);
+            CHECK(status == 0 || status == IOURINGNET_BAD_HANDLE || status == IOURINGNET_CLOSED || status == IOURINGNET_STOPPED);
+            break;
+        default:
+            break;
+        }
+    }
+    return mine;
+}
+
+static void crowd_run(bool stop_amid)
+{
+    static struct crowd crowd;
+    pthread_t threads[CROWD_THREADS];
+    void *lists[CROWD_THREADS];
+    iouringnet_config config;
+    iouringnet_status status;
+
+    memset(&crowd, 0, sizeof crowd);
+    config_of_mode(&config);
+    config.shutdown_timeout_ms = 1000;
+    crowd.net = net_with(&config);
+    for (int i = 0; i < CROWD; i += 2) {
+        struct pair p = tcp_pair_in(crowd.net, crowd.net);
+        crowd.ends[i] = p.a;
+        crowd.ends[i + 1] = p.b;
+    }
+    for (int i = 0; i < CROWD_THREADS; i++)
+        threads[i] = spawn(crowd_member, &crowd);
+    if (stop_amid) {
+        settle(crowd.net);
+        status = net_stop(crowd.net);
+        CHECK(status == 0 || status == IOURINGNET_TIMEOUT);
+    }
+    for (int i = 0; i < CROWD_THREADS; i++)
+        CHECK_EQ(pthread_join(threads[i], &lists[i]), 0);
+    if (!stop_amid) {
+        status = net_stop(crowd.net);
+        CHECK(status == 0 || status == IOURINGNET_TIMEOUT);
+    }
+    CHECK_EQ(crowd.completed, crowd.accepted);
+    for (int i = 0; i < CROWD_THREADS; i++) {
+        for (struct crowd_op *self = lists[i], *next; self; self = next) {
+            next = self->next;
+            CHECK(self->calls <= 1);
+            if (self->op)
+                CHECK_OK(op_release(self->op));
+            free(self);
+        }
+    }
+}
+
+TEST(a_crowd_completes_once)
+{
+    crowd_run(false);
+}
+
+TEST(a_crowd_stopped_amid_completes_once)
+{
+    crowd_run(true);
+}

@@ -10,7 +10,7 @@ enum { LARGE = 1 << 20 };   /* larger than the read buffer */
 
 /* ---- receives cut short ---- */
 
-TEST(five_bytes_hundred_asked)
+/* alone */ TEST(five_bytes_hundred_asked)
 {
     struct pair p = tcp_pair();
     char into[100];
@@ -29,7 +29,7 @@ TEST(five_bytes_hundred_asked)
     pair_close(&p);
 }
 
-TEST(five_bytes_hundred_asked_async)
+/* alone */ TEST(five_bytes_hundred_asked_async)
 {
     struct pair p = tcp_pair();
     struct result result = RESULT;
@@ -240,6 +240,60 @@ TEST(a_fill_that_fails_takes_nothing)
     CHECK_OK(stream_peek(p.b.stream, 100, &shown, &size));
     CHECK_EQ(size, 0);
     pair_close(&p);
+}
+
+/* an operation keeps the timeout that was in force when it was accepted */
+TEST(a_timeout_belongs_to_its_operation)
+{
+    struct pair p = tcp_pair();
+    struct result lasting = RESULT, late = RESULT;
+    char into[2][10];
+
+    CHECK_OK(stream_recv_async(p.b.stream, into[0], 10, result_store, &lasting, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, 50));
+    /* behind one that waits for ever, its own deadline still counts */
+    CHECK_OK(stream_recv_async(p.b.stream, into[1], 10, result_store, &late, NULL));
+    CHECK_OK(stream_set_timeout(p.b.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(result_wait(&late), IOURINGNET_TIMEOUT);
+    CHECK_EQ(lasting.calls, 0);
+    CHECK_OK(sink_send(p.a.sink, "0123456789", 10, NULL));
+    CHECK_OK(result_wait(&lasting));
+    CHECK_MEM(into[0], "0123456789", 10);
+    pair_close(&p);
+}
+
+/* sizes around the read buffer's, where all-or-nothing ends and counting begins; sent in two parts, so that
+   the receive waits in the middle */
+TEST(sizes_around_the_read_buffer)
+{
+    enum { BUFFER = 4096 };
+    static const size_t sizes[] = {1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER - 1, 2 * BUFFER + 1, 65536, 70000};
+    iouringnet_config config;
+    struct pair p;
+    char *data = take(70000), *into = take(70000);
+    size_t at = 0;
+
+    config_of_mode(&config);
+    config.read_buffer = BUFFER;
+    p = tcp_pair_with(&config);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t first = 0; first <= sizes[i]; first += sizes[i] / 3 + 1) {
+            iouringnet_op *op;
+            iouringnet_completion done;
+
+            pattern_fill(data, sizes[i], at, 9);
+            CHECK_OK(sink_send(p.a.sink, data, first, NULL));
+            CHECK_OK(stream_recv_async(p.b.stream, into, sizes[i], NULL, NULL, &op));
+            CHECK_OK(sink_send(p.a.sink, data + first, sizes[i] - first, NULL));
+            CHECK_OK(op_finish(op, &done));
+            CHECK_EQ(done.bytes, sizes[i]);
+            pattern_check(into, sizes[i], at, 9);
+            at += sizes[i];
+        }
+    }
+    pair_close(&p);
+    free(data);
+    free(into);
 }
 
 /* ---- sends cut short ---- */
