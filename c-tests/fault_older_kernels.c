@@ -3,7 +3,7 @@
 
 #include "support.h"
 
-static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,skip_success,no_iowait,byte_budget";
+static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait";
 
 static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
 {
@@ -175,19 +175,9 @@ TEST(everything_works_without_buffer_rings)
     works_without("buffer_ring");
 }
 
-TEST(everything_works_without_skipped_completions)
-{
-    works_without("skip_success");
-}
-
 TEST(everything_works_without_no_iowait)
 {
     works_without("no_iowait");
-}
-
-TEST(everything_works_without_a_byte_budget)
-{
-    works_without("byte_budget");
 }
 
 TEST(words_that_name_no_feature_switch_nothing_off)
@@ -195,7 +185,7 @@ TEST(words_that_name_no_feature_switch_nothing_off)
     works_without("no_such_feature,,buffer_ring_or_so");
 }
 
-TEST(a_flood_delays_no_echo_without_a_byte_budget)
+TEST(a_flood_delays_no_echo_without_buffer_rings)
 {
     static const char waste[65536];
     iouringnet_net *net;
@@ -205,7 +195,7 @@ TEST(a_flood_delays_no_echo_without_a_byte_budget)
     int peer, client;
     char got[64], word[64];
 
-    CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", "byte_budget", 1), 0);
+    CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", "buffer_ring", 1), 0);
     net = net_of_mode();
     peer = raw_peer(net, &sink, &stream);
     client = raw_peer(net, &echo_sink, &echo_stream);

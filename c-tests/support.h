@@ -288,6 +288,22 @@ static inline void *reader_run(void *user)
     return NULL;
 }
 
+/* a blocking send of much, in a thread of its own */
+struct sender {
+    iouringnet_sink *sink;
+    const char *data;
+    size_t size, sent;
+    iouringnet_status status;
+};
+
+static inline void *sender_run(void *user)
+{
+    struct sender *sender = user;
+
+    sender->status = sink_send(sender->sink, sender->data, sender->size, &sender->sent);
+    return NULL;
+}
+
 /* ---- children ---- */
 
 /* In the child of a fork: it dies with its parent, and in bounded time. */
