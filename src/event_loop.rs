@@ -104,6 +104,7 @@ pub struct Setup {
 thread_local! {
     // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
     static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
+    static ROUND_NUMBER: Cell<u64> = const { Cell::new(0) };
     static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -145,14 +146,14 @@ impl LoopHandle {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// Whether this is the loop's own thread.
-    pub fn is_current(&self) -> bool {
-        CURRENT.get() == std::ptr::from_ref(self)
+    /// On the loop's own thread, the number of the round, counted from 1; `None` on any other.
+    pub fn current_round(&self) -> Option<u64> {
+        (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
     }
 
     /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
     pub fn at_round_end(&self, service: Arc<dyn Service>) {
-        debug_assert!(self.is_current(), "only callbacks have a round");
+        debug_assert!(self.current_round().is_some(), "only callbacks have a round");
         ROUND.with_borrow_mut(|round| round.push(service));
     }
 
@@ -397,6 +398,7 @@ impl EventLoop {
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.now = Instant::now();
+            ROUND_NUMBER.set(ROUND_NUMBER.get() + 1);
             self.reap();
             self.expire();
             self.take_mail();

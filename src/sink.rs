@@ -53,8 +53,21 @@ pub struct SinkInfo {
     pub unsent: usize,
 }
 
+/// Where a send comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Not from a callback of this net.
+    None,
+    /// From a callback, the first one on this sink in the loop's round: tried at once.
+    First,
+    /// A further one in the same round: collected, since with those that follow it costs one call of the kernel.
+    Again,
+}
+
 struct State {
     turn: Turn,
+    /// The last round in which a callback sent here.
+    last_round: u64,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
     closing: bool,
@@ -81,6 +94,7 @@ impl Sink {
             stream: Arc::downgrade(stream),
             state: Mutex::new(State {
                 turn: Turn::Idle,
+                last_round: 0,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -151,13 +165,13 @@ impl Sink {
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
-        let in_round = self.net.recv_loop.is_current();
+        let round = state.round(&self.net);
         let mut sent = 0;
-        let has_turn = self.net.config.first_try && !in_round && state.turn.take();
+        let has_turn = self.net.config.first_try && round != Round::Again && state.turn.take();
         if has_turn {
             drop(state);
             // SAFETY: the caller vouches for the memory.
-            let tried = unsafe { self.try_all(&parts, size, &mut sent) };
+            let tried = unsafe { self.try_all(&parts, size, &mut sent, round) };
             state = self.state.lock();
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
@@ -200,7 +214,7 @@ impl Sink {
         if has_turn {
             self.release(state);
         } else {
-            self.hand_on(state, in_round);
+            self.hand_on(state, round);
         }
         Ok(Begun::Queued(op))
     }
@@ -219,15 +233,16 @@ impl Sink {
     /// # Safety
     /// The memory that `parts` names is readable during the call.
     #[allow(unsafe_code)]
-    unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize) -> Tried {
+    unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize, round: Round) -> Tried {
         loop {
             // SAFETY: as the caller vouches.
             match unsafe { self.socket.try_send(parts, *sent) } {
                 Tried::Bytes(count) => *sent += count,
                 other => return other,
             }
-            if *sent == size {
-                return Tried::Bytes(size);
+            // A callback must not be long, however fast the peer reads: the rest is the send loop's.
+            if *sent == size || round != Round::None {
+                return Tried::Bytes(*sent);
             }
         }
     }
@@ -245,13 +260,13 @@ impl Sink {
         if data.is_empty() {
             return Ok(());
         }
-        let in_round = self.net.recv_loop.is_current();
-        if self.net.config.first_try && !in_round && state.turn.take() {
+        let round = state.round(&self.net);
+        if self.net.config.first_try && round != Round::Again && state.turn.take() {
             drop(state);
             let mut sent = 0;
             let parts = Parts::One(data.as_ptr(), data.len());
             // SAFETY: `data` is borrowed for the whole of this call.
-            let tried = unsafe { self.try_all(&parts, data.len(), &mut sent) };
+            let tried = unsafe { self.try_all(&parts, data.len(), &mut sent, round) };
             state = self.state.lock();
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
@@ -267,7 +282,7 @@ impl Sink {
             return Ok(());
         }
         state.queue.post_back(data);
-        self.hand_on(state, in_round);
+        self.hand_on(state, round);
         Ok(())
     }
 
@@ -299,14 +314,15 @@ impl Sink {
                 one_try: false,
             };
             state.queue.push(item, false);
-            self.hand_on(state, self.net.recv_loop.is_current());
+            let round = state.round(&self.net);
+            self.hand_on(state, round);
         }
         Ok(())
     }
 
     /// Something was queued: sees to it that somebody sends it.
-    fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, in_round: bool) {
-        match state.turn.queued(in_round && self.net.config.first_try) {
+    fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
+        match state.turn.queued(round != Round::None && self.net.config.first_try) {
             Queued::Fine => {}
             Queued::TellLoop => {
                 let has_timeout = state.timeout.is_some();
@@ -573,6 +589,14 @@ impl State {
     fn check_sound(&self, net: &Net) -> Result {
         self.check_open(net)?;
         self.cause.map_or(Ok(()), Err)
+    }
+
+    fn round(&mut self, net: &Net) -> Round {
+        match net.recv_loop.current_round() {
+            None => Round::None,
+            Some(round) if std::mem::replace(&mut self.last_round, round) == round => Round::Again,
+            Some(_) => Round::First,
+        }
     }
 
     fn break_with(&mut self, cause: Error) {

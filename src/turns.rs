@@ -12,7 +12,7 @@ pub enum Turn {
     Idle,
     /// A thread that asks the kernel now, without the lock, and looks at the queue when it locks again.
     Trying,
-    /// The receive loop's round: it collects what its callbacks send, and tries it at the round's end.
+    /// The receive loop's round: it collects what its callbacks send, and tries it together at the round's end.
     Batched,
     /// The loop: it has a request in flight, or mail that tells it to begin.
     Loop,
