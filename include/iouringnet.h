@@ -332,7 +332,7 @@ typedef struct {
    * straight to the caller's memory. 0: 64 KiB. IOURINGNET_UNBUFFERED: no buffer, so nothing to peek or fill.
    */
   size_t read_buffer;
-  /** Most bytes that a watch may leave unconsumed, or that stream_fill may ask for; 0: 1 MiB. */
+  /** Most bytes that a watch may leave unconsumed, or that stream_fill may ask for, at most 1 GiB; 0: 1 MiB. */
   size_t buffer_max;
   /** Bytes posted and unsent from which on sink_post answers IOURINGNET_FULL; 0: 1 MiB. */
   size_t post_mark;
@@ -1088,12 +1088,12 @@ iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callb
  *
  * Armed after a FULL whose room has come meanwhile, it calls at once. The last call tells how the sink
  * ended. After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the
- * cause. It may also be the cause that broke the sink, or IOURINGNET_STOPPED.
+ * cause. It may also be the cause that broke the sink, which a watch armed later is told at once, or
+ * IOURINGNET_STOPPED.
  *
  * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun. The
- *          cause that broke the sink, where one has. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a
- *          watch does nothing, and 0 is returned.
+ * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
+ *          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a watch does nothing, and 0 is returned.
  * Since:   0.1
  */
 iouringnet_status sink_watch(iouringnet_sink *sink, iouringnet_callback callback, void *user);

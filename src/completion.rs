@@ -10,6 +10,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// How an operation ended: its status, and the bytes transferred whatever the status.
@@ -19,6 +20,17 @@ pub struct Outcome {
     pub result: Result,
     /// Bytes transferred, also where `result` is an error.
     pub bytes: usize,
+}
+
+impl Outcome {
+    /// The same, but where it failed after `cause` had ended the handle, that is why: the error that the kernel gave is
+    /// only how it met the end.
+    pub fn ended_by(self, cause: Option<Error>) -> Outcome {
+        match (self.result, cause) {
+            (Err(_), Some(cause)) => Outcome { result: Err(cause), ..self },
+            _ => self,
+        }
+    }
 }
 
 /// What a callback gets.
@@ -133,6 +145,8 @@ struct State {
     permit: Option<Permit>,
     released: bool,
     waiters: u32,
+    /// Where its callback runs or ran.
+    callback_thread: Option<ThreadId>,
 }
 
 thread_local! {
@@ -167,6 +181,7 @@ impl Operation {
                 permit: None,
                 released: false,
                 waiters: 0,
+                callback_thread: None,
             }),
             changed: Condvar::new(),
         })
@@ -184,17 +199,18 @@ impl Operation {
         self.finish(Outcome { result, bytes }, None);
     }
 
-    /// The same for an operation that made a connection.
-    pub fn complete_connected(self: &Arc<Self>, socket: Arc<Socket>) {
+    /// The same for an operation that made a connection. True: there is no callback, and the connection waits for the
+    /// one who collects it.
+    pub fn complete_connected(self: &Arc<Self>, socket: Arc<Socket>) -> bool {
         let outcome = Outcome { result: Ok(()), bytes: 0 };
-        self.finish(outcome, Some(socket));
+        self.finish(outcome, Some(socket))
     }
 
-    fn finish(self: &Arc<Self>, outcome: Outcome, connection: Option<Arc<Socket>>) {
+    fn finish(self: &Arc<Self>, outcome: Outcome, connection: Option<Arc<Socket>>) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Pending {
             debug_assert!(false, "an operation completes once");
-            return;
+            return false;
         }
         state.outcome = outcome;
         state.connection = connection;
@@ -202,9 +218,11 @@ impl Operation {
             state.phase = Phase::Queued;
             drop(state);
             self.outbox.deliver(Arc::clone(self));
-        } else {
-            self.over(state);
+            return false;
         }
+        let waits = state.connection.is_some();
+        self.over(state);
+        waits
     }
 
     /// Runs the callback; on the callback thread, once, from the loop's mail.
@@ -214,8 +232,12 @@ impl Operation {
             return;
         };
         state.phase = Phase::Running;
+        state.callback_thread = Some(std::thread::current().id());
         let done = Done { outcome: state.outcome, connection: state.connection.take() };
+        // Before the callback: the operation that follows this one is usually begun in it.
+        let socket = state.permit.as_mut().and_then(Permit::give_back);
         drop(state);
+        drop(socket);
         callback(done);
         self.over(self.state.lock());
     }
@@ -241,7 +263,8 @@ impl Operation {
                 return Waited::Released;
             }
             // Its own callback is told the result already, and may ask again.
-            if state.phase == Phase::Done || (state.phase == Phase::Running && in_callback()) {
+            let own_callback = || state.callback_thread == Some(std::thread::current().id());
+            if state.phase == Phase::Done || (state.phase == Phase::Running && own_callback()) {
                 return Waited::Done(state.outcome);
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -271,6 +294,21 @@ impl Operation {
     /// The connection that the operation made, for its first collector; a callback has had it already.
     pub fn take_connection(&self) -> Option<Arc<Socket>> {
         self.state.lock().connection.take()
+    }
+
+    /// Whether a connection waits for its collector.
+    pub fn has_connection(&self) -> bool {
+        self.state.lock().connection.is_some()
+    }
+
+    /// The net has stopped: a connection that nobody has collected closes, and the operation ended with STOPPED after
+    /// all. Also for a collector who comes too late.
+    pub fn revoke_connection(&self) {
+        let mut state = self.state.lock();
+        state.outcome.result = Err(Error::STOPPED);
+        let connection = state.connection.take();
+        drop(state);
+        drop(connection);
     }
 
     /// Asks for the end of the operation; it may still succeed.

@@ -176,7 +176,11 @@ impl Dial {
     fn finish(self: &Arc<Self>, operation: Option<Arc<Operation>>, result: Result<Arc<Socket>>) {
         if let Some(operation) = operation {
             match result {
-                Ok(socket) => operation.complete_connected(socket),
+                Ok(socket) => {
+                    if operation.complete_connected(socket) {
+                        self.net.note_uncollected(&operation);
+                    }
+                }
                 Err(error) => operation.complete(Err(error), 0),
             }
         }

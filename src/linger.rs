@@ -38,6 +38,8 @@ struct State {
     request: Option<RequestId>,
     over: bool,
     reset: bool,
+    /// The net has no more time for it.
+    hurry: bool,
     unacknowledged: usize,
     progress: Instant,
     acknowledged: Option<Instant>,
@@ -67,6 +69,7 @@ impl Linger {
                 request: None,
                 over: false,
                 reset: false,
+                hurry: false,
                 unacknowledged: usize::MAX,
                 progress: now,
                 acknowledged: None,
@@ -76,7 +79,7 @@ impl Linger {
             }),
         });
         let past_orderly = net.join_closing(Arc::clone(&linger) as _);
-        linger.state.lock().reset = past_orderly;
+        linger.state.lock().hurry = past_orderly;
         net.recv_loop.post(linger);
     }
 
@@ -87,7 +90,16 @@ impl Linger {
         };
         let now = Instant::now();
         state.look(&socket, now, self.net.config.close_timeout);
+        if state.hurry && !state.over && !state.reset {
+            // A FIN counts as one. Bytes that the peer has not acknowledged are cut, and a truncated stream must not
+            // look complete; without any there is nothing that a reset would tell.
+            state.reset = socket.unacknowledged() > 1;
+            state.over = !state.reset;
+        }
         if state.reset && !socket.is_reset() {
+            if self.net.is_stopping() {
+                self.net.sends_were_cut();
+            }
             socket.reset();
         }
         if state.over || state.reset {
@@ -180,7 +192,7 @@ impl Member for Linger {
 
     fn stop(self: Arc<Self>, how: Stop) {
         if let Stop::Now(_) = how {
-            self.state.lock().reset = true;
+            self.state.lock().hurry = true;
             let net = Arc::clone(&self.net);
             net.recv_loop.post(self);
         }

@@ -214,7 +214,9 @@ impl Listener {
         socket: Arc<Socket>,
     ) -> MutexGuard<'a, State> {
         if let Some(operation) = state.queue.pop_front() {
-            operation.complete_connected(socket);
+            if operation.complete_connected(socket) {
+                self.net.note_uncollected(&operation);
+            }
             return state;
         }
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {

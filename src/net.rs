@@ -159,6 +159,7 @@ pub struct Net {
     may_spin: bool,
     operations: Arc<AtomicUsize>,
     members: Mutex<Members>,
+    uncollected: Mutex<Vec<Weak<Operation>>>,
     changed: Condvar,
     stopping: AtomicBool,
     dead: AtomicBool,
@@ -196,6 +197,7 @@ impl Net {
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
             members: Mutex::new(Members::default()),
+            uncollected: Mutex::new(Vec::new()),
             changed: Condvar::new(),
             stopping: AtomicBool::new(false),
             dead: AtomicBool::new(false),
@@ -310,6 +312,16 @@ impl Net {
         self.collect(&op)
     }
 
+    /// A connection waits for the one who collects it from `op`; a stop closes it.
+    pub fn note_uncollected(&self, op: &Arc<Operation>) {
+        let mut uncollected = self.uncollected.lock();
+        if uncollected.len() == uncollected.capacity() {
+            let waits = |op: &Weak<Operation>| op.upgrade().is_some_and(|op| op.has_connection());
+            uncollected.retain(waits);
+        }
+        uncollected.push(Arc::downgrade(op));
+    }
+
     /// Waits for an operation that makes a connection, and takes the connection.
     pub fn collect(self: &Arc<Self>, op: &Arc<Operation>) -> Result<(Arc<Sink>, Arc<Stream>)> {
         op.outcome().result?;
@@ -422,6 +434,10 @@ impl Net {
             self.wait_until_empty(Duration::MAX);
         }
         self.end_loops();
+        let uncollected = std::mem::take(&mut *self.uncollected.lock());
+        for op in uncollected.iter().filter_map(Weak::upgrade).filter(|op| op.has_connection()) {
+            op.revoke_connection();
+        }
 
         let result = if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
         self.members.lock().stopped = Some(result);

@@ -276,11 +276,13 @@ impl Sink {
                     self.release(state);
                     return Err(cause);
                 }
+                state.first_post();
                 state.queue.post_front(&data[sent..]);
             }
             self.release(state);
             return Ok(());
         }
+        state.first_post();
         state.queue.post_back(data);
         self.hand_on(state, round);
         Ok(())
@@ -501,6 +503,9 @@ impl Sink {
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.state.lock();
         state.timeout = timeout;
+        if !state.closing {
+            state.progress = Instant::now();
+        }
         let turn = state.turn;
         drop(state);
         if turn == Turn::Loop {
@@ -547,6 +552,9 @@ impl Sink {
         };
         if state.cause.is_none() && limit <= now {
             state.break_with(Error::TIMEOUT);
+            if self.net.is_stopping() {
+                self.net.sends_were_cut();
+            }
         }
     }
 
@@ -601,6 +609,13 @@ impl State {
 
     fn break_with(&mut self, cause: Error) {
         self.cause.get_or_insert(cause);
+    }
+
+    /// A post is about to be queued. The time without progress that ends posts counts from the first one.
+    fn first_post(&mut self) {
+        if self.queue.posted() == 0 && self.timeout.is_some() {
+            self.progress = Instant::now();
+        }
     }
 
     /// The kernel took `count` bytes.

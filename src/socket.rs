@@ -245,9 +245,15 @@ impl Socket {
         result == 0 && info.tcpi_state == TCP_CLOSE
     }
 
-    /// Stores the error for the half that did not see it; the first one stays. Returns the one that counts.
+    /// What `errno` means here. An end of the connection is stored for the half that did not see it, and the first one
+    /// stays; what is the fault of one call (memory that cannot be read, say) is that call's alone.
     pub fn fail(&self, errno: i32) -> Error {
         let error = Error::from_errno(errno);
+        let of_one_call =
+            [libc::EFAULT, libc::EINVAL, libc::ENOMEM, libc::ENOBUFS, libc::EMSGSIZE, libc::EIO];
+        if of_one_call.contains(&errno) {
+            return error;
+        }
         match self.error.compare_exchange(0, error.code(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => error,
             Err(first) => Error::from_errno(-first),

@@ -246,7 +246,7 @@ impl Stream {
                 state.learn(hit);
             }
             let end = match (step, state.cause) {
-                (Step::Done(outcome), _) => Some(outcome),
+                (Step::Done(outcome), cause) => Some(outcome.ended_by(cause)),
                 (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
                 // With the first try off, the one try is the ring's.
                 (Step::Blocked, None) if one_try && ask => {
@@ -427,7 +427,13 @@ impl Stream {
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.state.lock();
         state.timeout = timeout;
-        let watched = state.watch.is_some();
+        let watched = match &mut state.watch {
+            Some(watch) => {
+                watch.progress = Instant::now();
+                true
+            }
+            None => false,
+        };
         drop(state);
         if watched {
             self.post_to_loop();
@@ -502,7 +508,10 @@ impl Stream {
             state = self.state.lock();
             state.give_back(taken);
             match (step, item.cut(now)) {
-                (Step::Done(outcome), _) => item.operation.complete(outcome.result, outcome.bytes),
+                (Step::Done(outcome), _) => {
+                    let outcome = outcome.ended_by(state.cause);
+                    item.operation.complete(outcome.result, outcome.bytes);
+                }
                 (Step::Blocked, Some(cut)) if !item.one_try => item.operation.complete(Err(cut), item.got),
                 (Step::Blocked, _) => {
                     let request = self.request(event_loop, &mut state, item.want, item.got, item.one_try);

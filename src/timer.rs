@@ -61,7 +61,7 @@ impl Timer {
             Err(Error::CANCELLED)
         } else if let Some(cause) = state.cause {
             Err(cause)
-        } else if state.when.is_some_and(|when| when <= Instant::now()) {
+        } else if state.when.is_some_and(|when| when <= event_loop.now()) {
             Ok(())
         } else {
             // Without a moment (beyond what the clock can tell) only a cancellation ends it.

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// Least and most entries of a ring.
 const RING_ENTRIES: std::ops::RangeInclusive<u32> = 8..=32768;
-/// Largest read buffer, 1 GiB.
-const LARGEST_READ_BUFFER: usize = 1 << 30;
+/// Largest buffer for received bytes, 1 GiB.
+const LARGEST_BUFFER: usize = 1 << 30;
 /// Longest spin in microseconds.
 const LONGEST_SPIN_US: i64 = 1000;
 
@@ -323,10 +323,10 @@ fn sizes(config: &iouringnet_config, core: &mut Config) -> Result {
     match config.read_buffer {
         0 => {}
         IOURINGNET_UNBUFFERED => core.read_buffer = 0,
-        size => core.read_buffer = at_most(size, LARGEST_READ_BUFFER)?,
+        size => core.read_buffer = at_most(size, LARGEST_BUFFER)?,
     }
     if let Some(size) = nonzero(config.buffer_max) {
-        core.buffer_max = at_most(size, isize::MAX as usize)?;
+        core.buffer_max = at_most(size, LARGEST_BUFFER)?;
     }
     if let Some(size) = nonzero(config.post_mark) {
         core.post_mark = at_most(size, isize::MAX as usize)?;

@@ -89,6 +89,9 @@ fn collect(op: &handles::Held<iouringnet_op>, outcome: Outcome) -> iouringnet_co
     let mut done = completion(outcome);
     if let Some(socket) = op.core.take_connection() {
         let pair = op.home.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &op.home));
+        if pair.is_err() {
+            op.core.revoke_connection(); // the net stops: whoever asks again is told the same
+        }
         attach(&mut done, pair);
     }
     done

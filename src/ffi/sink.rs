@@ -235,12 +235,12 @@ pub unsafe extern "C" fn sink_info(
 ///
 /// Armed after a FULL whose room has come meanwhile, it calls at once. The last call tells how the sink
 /// ended. After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the
-/// cause. It may also be the cause that broke the sink, or IOURINGNET_STOPPED.
+/// cause. It may also be the cause that broke the sink, which a watch armed later is told at once, or
+/// IOURINGNET_STOPPED.
 ///
 /// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun. The
-///          cause that broke the sink, where one has. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a
-///          watch does nothing, and 0 is returned.
+/// Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
+///          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a watch does nothing, and 0 is returned.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_watch(

@@ -140,7 +140,7 @@ pub struct iouringnet_config {
     /// Receives smaller than this are served from a buffer of this many bytes, at most 1 GiB; larger ones go
     /// straight to the caller's memory. 0: 64 KiB. IOURINGNET_UNBUFFERED: no buffer, so nothing to peek or fill.
     pub read_buffer: usize,
-    /// Most bytes that a watch may leave unconsumed, or that stream_fill may ask for; 0: 1 MiB.
+    /// Most bytes that a watch may leave unconsumed, or that stream_fill may ask for, at most 1 GiB; 0: 1 MiB.
     pub buffer_max: usize,
     /// Bytes posted and unsent from which on sink_post answers IOURINGNET_FULL; 0: 1 MiB.
     pub post_mark: usize,

@@ -27,6 +27,9 @@ pub struct Taken {
     pub end: Option<Error>,
 }
 
+/// The most room that is offered at once, where the read buffer is no larger.
+const ROOM_MAX: usize = 1 << 20;
+
 impl Want {
     /// Whether there is nothing to wait for.
     pub fn is_empty(self) -> bool {
@@ -50,7 +53,8 @@ impl Want {
             Want::Buffered(size) => size.max(capacity),
             Want::Exactly(_) | Want::Some(_) => capacity,
         };
-        whole.saturating_sub(kept).max(1)
+        // In steps: memory for a large fill is taken as its bytes arrive.
+        whole.saturating_sub(kept).clamp(1, capacity.max(ROOM_MAX))
     }
 
     /// Ends the receive if what has come, or the end of the stream, is enough for that.

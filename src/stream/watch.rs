@@ -22,7 +22,8 @@ pub struct Watch {
     /// A resume, or the arming, owes a call with the kept bytes.
     owed: bool,
     ending: Option<Error>,
-    progress: Instant,
+    /// When bytes came last, or the watch had no cause to expect any.
+    pub(super) progress: Instant,
 }
 
 impl Stream {
@@ -157,8 +158,12 @@ impl Stream {
         }
         let mut state = self.state.lock();
         state.buffer = buffer;
+        let timed = state.timeout.is_some();
         if let Some(watch) = &mut state.watch {
             watch.callback = Some(callback);
+            if timed {
+                watch.progress = Instant::now(); // the callback's own time does not count
+            }
             if consumed > size {
                 watch.ending.get_or_insert(Error::INVALID);
             }
@@ -200,7 +205,6 @@ impl Stream {
             state.buffer.append(bytes);
             return state;
         };
-        watch.progress = Instant::now();
         if watch.paused || watch.ending.is_some() || ending {
             state.buffer.append(bytes); // shown after the resume, or receivable after the watch
         } else {
