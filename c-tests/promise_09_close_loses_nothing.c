@@ -931,3 +931,29 @@ TEST(abort_ends_a_blocking_send_of_another_thread)
     CHECK_OK(net_stop(net));
     free(data);
 }
+
+TEST(close_while_the_peer_sends_before_it_reads)
+{
+    /* with nobody to take the peer's bytes both sides would wait for each other until the close timeout */
+    enum { MUCH = 20 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result sent = RESULT;
+    char *data = take(MUCH), *got = take(MUCH);
+    int peer = raw_peer(net, &sink, &stream);
+
+    pattern_fill(data, MUCH, 0, 13);
+    CHECK_OK(sink_send_async(sink, data, MUCH, result_store, &sent, NULL));
+    stream_close(stream);
+    sink_close(sink);
+    raw_send(peer, data, MUCH);
+    raw_recv(peer, got, MUCH);
+    CHECK_MEM(got, data, MUCH);
+    raw_expect_eof(peer);
+    CHECK_OK(result_wait(&sent));
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}

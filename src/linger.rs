@@ -1,9 +1,10 @@
-//! What is left of a connection when both its halves have closed in order.
+//! What is left of a connection when both its halves have been closed in order.
 //!
 //! close(2) with unread input resets the connection, and a reset destroys what the peer has not read yet. So input is
-//! received and discarded until the peer's FIN, or for [`GRACE`] after the peer has acknowledged everything; without
-//! any progress for the close timeout the connection is reset. Lives on the receive loop. Invariant: the descriptor
-//! stays open exactly as long as this needs it.
+//! received and discarded, from the second close on, beside a sink that still drains: a peer that sends before it
+//! reads would otherwise wait for us as we wait for it. After the own FIN that goes on until the peer's FIN, or for
+//! [`GRACE`] after the peer has acknowledged everything; without any progress for the close timeout the connection is
+//! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
 
 use crate::deadlines;
 use crate::error::Error;
@@ -36,6 +37,10 @@ struct State {
     /// Gone once it is over.
     socket: Option<Arc<Socket>>,
     request: Option<RequestId>,
+    /// The peer has ended its stream, or the connection is broken.
+    input_ended: bool,
+    /// The own FIN was seen to be out, and the time for the rest counts.
+    counting: bool,
     over: bool,
     reset: bool,
     /// The net has no more time for it.
@@ -49,7 +54,7 @@ struct State {
 }
 
 impl Linger {
-    /// One half of `socket`'s connection is done; after the second one the connection lingers, or is over at once if
+    /// One half of `socket`'s connection was closed; with the second one the connection lingers, or is over at once if
     /// it was reset.
     pub fn half_closed(net: &Arc<Net>, socket: &Arc<Socket>) {
         if !socket.half_closed() {
@@ -67,6 +72,8 @@ impl Linger {
             state: Mutex::new(State {
                 socket: Some(Arc::clone(socket)),
                 request: None,
+                input_ended: false,
+                counting: false,
                 over: false,
                 reset: false,
                 hurry: false,
@@ -80,6 +87,13 @@ impl Linger {
         });
         let past_orderly = net.join_closing(Arc::clone(&linger) as _);
         linger.state.lock().hurry = past_orderly;
+        let this = Arc::downgrade(&linger);
+        socket.when_ended(Box::new(move || {
+            if let Some(linger) = this.upgrade() {
+                let net = Arc::clone(&linger.net);
+                net.recv_loop.post(linger);
+            }
+        }));
         net.recv_loop.post(linger);
     }
 
@@ -88,19 +102,16 @@ impl Linger {
         let Some(socket) = state.socket.clone() else {
             return;
         };
-        let now = Instant::now();
-        state.look(&socket, now, self.net.config.close_timeout);
-        if state.hurry && !state.over && !state.reset {
-            // A FIN counts as one. Bytes that the peer has not acknowledged are cut, and a truncated stream must not
-            // look complete; without any there is nothing that a reset would tell.
-            state.reset = socket.unacknowledged() > 1;
-            state.over = !state.reset;
-        }
-        if state.reset && !socket.is_reset() {
-            if self.net.is_stopping() {
-                self.net.sends_were_cut();
+        if socket.is_reset() {
+            state.over = true;
+        } else if socket.has_sent_fin() {
+            state.look(&socket, self.net.config.close_timeout);
+            if state.reset {
+                if self.net.is_stopping() {
+                    self.net.sends_were_cut();
+                }
+                socket.reset();
             }
-            socket.reset();
         }
         if state.over || state.reset {
             if let Some(request) = state.request {
@@ -115,26 +126,42 @@ impl Linger {
             self.net.leave(&*self);
             return;
         }
-        if state.request.is_none() {
+        if state.request.is_none() && !state.input_ended {
             let scratch = event_loop.scratch();
             let request = Request::Discard { socket, scratch };
             state.request = Some(event_loop.submit(Arc::clone(&self) as _, request));
         }
-        let when = state.next_poll;
-        event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
+        if state.counting {
+            let when = state.next_poll;
+            event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
+        }
     }
 }
 
 impl State {
-    /// Asks the kernel how far the peer is, and decides.
-    fn look(&mut self, socket: &Socket, now: Instant, close_timeout: Duration) {
-        if now < self.next_poll {
+    /// The own FIN is out: asks the kernel how far the peer is, and decides.
+    fn look(&mut self, socket: &Socket, close_timeout: Duration) {
+        let now = Instant::now();
+        if !self.counting {
+            self.counting = true;
+            self.progress = now;
+            self.next_poll = now;
+        }
+        self.over |= self.input_ended;
+        if self.over || (now < self.next_poll && !self.hurry) {
             return;
         }
         let unacknowledged = socket.unacknowledged();
         if unacknowledged != self.unacknowledged {
             self.unacknowledged = unacknowledged;
             self.progress = now;
+        }
+        if self.hurry {
+            // A FIN counts as one. Bytes that the peer has not acknowledged are cut, and a truncated stream must not
+            // look complete; without any there is nothing that a reset would tell.
+            self.reset = unacknowledged > 1;
+            self.over = !self.reset;
+            return;
         }
         if unacknowledged == 0 {
             let since = *self.acknowledged.get_or_insert(now);
@@ -163,9 +190,16 @@ impl Service for Linger {
         state.request = None;
         match reaped.result {
             1.. => state.progress = Instant::now(),
-            // The peer's FIN, or a fault: nothing that we could still do matters to the peer.
-            0 => state.over = true,
-            result => state.over |= !matches!(-result, libc::EINTR | libc::EAGAIN),
+            0 => state.input_ended = true,
+            // A fault is kept for the sink, if it still drains.
+            result => {
+                if let (Some(socket), errno) = (&state.socket, -result)
+                    && !matches!(errno, libc::EINTR | libc::EAGAIN | libc::ECANCELED)
+                {
+                    socket.fail(errno);
+                    state.input_ended = true;
+                }
+            }
         }
         drop(state);
         self.drive(event_loop);

@@ -421,7 +421,6 @@ impl Sink {
             Some(_) => self.socket.reset(),
             None => self.socket.shutdown_send(),
         }
-        Linger::half_closed(&self.net, &self.socket);
         self.net.leave(&**self);
     }
 
@@ -431,8 +430,12 @@ impl Sink {
         if state.closing {
             return;
         }
-        state.closing = true;
-        state.progress = Instant::now();
+        state.begin_closing();
+        drop(state);
+        // Before the sink can finish: with both halves closed input is discarded beside the drain, since a peer that
+        // sends before it reads would otherwise never come to read.
+        Linger::half_closed(&self.net, &self.socket);
+        state = self.state.lock();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -454,26 +457,28 @@ impl Sink {
 
     fn end_now(self: &Arc<Self>, cause: Error) {
         let mut state = self.state.lock();
-        if state.closed {
-            drop(state);
-            // The half is over, but the connection may linger, or its other half be open.
-            self.socket.reset();
-            return;
+        let first = !state.closing;
+        if !state.closed {
+            state.begin_closing();
+            if cause == Error::STOPPED && !state.queue.is_empty() {
+                self.net.sends_were_cut();
+            }
+            state.cause.get_or_insert(cause);
         }
-        state.closing = true;
-        if cause == Error::STOPPED && !state.queue.is_empty() {
-            self.net.sends_were_cut();
+        drop(state);
+        // Also where the half is over: the connection may linger, or its other half be open.
+        self.socket.reset();
+        if first {
+            Linger::half_closed(&self.net, &self.socket);
         }
-        state.cause.get_or_insert(cause);
+        state = self.state.lock();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
-            noticed => {
+            Queued::TellLoop => {
                 drop(state);
-                self.socket.reset();
-                if noticed == Queued::TellLoop {
-                    self.post_to_loop();
-                }
+                self.post_to_loop();
             }
+            _ => {} // seen by the one who has the turn
         }
     }
 
@@ -604,6 +609,13 @@ impl State {
             None => Round::None,
             Some(round) if std::mem::replace(&mut self.last_round, round) == round => Round::Again,
             Some(_) => Round::First,
+        }
+    }
+
+    fn begin_closing(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            self.progress = Instant::now();
         }
     }
 

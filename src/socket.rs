@@ -13,6 +13,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// What is set on every socket of a net.
@@ -58,6 +59,7 @@ pub struct Socket {
     reset: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
+    ended: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Called when a descriptor may have become free; see [`when_descriptor_closes`].
@@ -120,6 +122,7 @@ impl Socket {
             reset: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
+            ended: OnceLock::new(),
         }
     }
 
@@ -272,6 +275,25 @@ impl Socket {
     pub fn shutdown_send(&self) {
         self.fin_sent.store(true, Ordering::Release);
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        self.tell_ended();
+    }
+
+    /// Whether the own direction has ended in order.
+    pub fn has_sent_fin(&self) -> bool {
+        self.fin_sent.load(Ordering::Acquire)
+    }
+
+    /// Calls `hook` whenever the own direction ends, by a FIN or a reset. For the one who takes over from the two halves;
+    /// what had ended before is not told.
+    pub fn when_ended(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        let first = self.ended.set(hook);
+        debug_assert!(first.is_ok(), "one takes over");
+    }
+
+    fn tell_ended(&self) {
+        if let Some(hook) = self.ended.get() {
+            hook();
+        }
     }
 
     /// Ends a listener, also for forked children that hold the descriptor.
@@ -290,6 +312,7 @@ impl Socket {
         let size = mem::size_of_val(&unspecified) as libc::socklen_t;
         // SAFETY: the address is the local above.
         unsafe { libc::connect(self.fd(), &unspecified, size) };
+        self.tell_ended();
     }
 
     /// Whether [`Socket::reset`] was called.
