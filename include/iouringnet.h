@@ -224,7 +224,7 @@
 /** Also every connection. */
 #define IOURINGNET_LOG_DEBUG 4
 
-/** Also every operation. */
+/** Also every operation that reaches a loop. */
 #define IOURINGNET_LOG_TRACE 5
 
 /** Bits of `features` in iouringnet_probe_result. Completions run when a loop asks for them (Linux 6.1). */
@@ -298,8 +298,9 @@ typedef void (*iouringnet_callback)(void *user, const iouringnet_completion *don
 typedef size_t (*iouringnet_data_callback)(void *user, iouringnet_status status, const void *data, size_t size);
 
 /**
- * Is given one line of log without a line end, which lives until it returns. Runs on any thread of the
- * library's and on threads that call it, several at a time. It must not call the library.
+ * Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
+ * also on both at a time. It must not call the library: calls with a handle are refused there with
+ * IOURINGNET_IN_CALLBACK.
  */
 typedef void (*iouringnet_log_callback)(void *user, int32_t level, const char *text);
 

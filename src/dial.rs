@@ -218,14 +218,19 @@ impl Service for Dial {
         let Some(attempt) = state.attempt.take() else {
             return;
         };
+        let fd = attempt.socket.fd();
         match -reaped.result {
             ..=0 => {
+                tracing::debug!(fd, "dialled a connection");
                 let operation = state.take_end(event_loop);
                 drop(state);
                 return self.finish(operation, Ok(attempt.socket));
             }
             libc::ECANCELED | libc::EINTR if attempt.interrupting => state.last_error = Error::TIMEOUT,
-            errno => state.last_error = Error::from_errno(errno),
+            errno => {
+                state.last_error = Error::from_errno(errno);
+                tracing::debug!(fd, error = %state.last_error, "an address could not be dialled");
+            }
         }
         drop(state);
         self.drive(event_loop);

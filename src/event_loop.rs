@@ -246,12 +246,13 @@ impl EventLoop {
                     return;
                 }
             };
-            if setup.receives {
-                crate::completion::enter_callback_thread();
-            }
+            // The send loop runs no callbacks but that of the log, in which nothing may block either.
+            crate::completion::enter_callback_thread();
             let _ = report.send(Ok(event_loop.features));
             let _logging = setup.dispatch.as_ref().map(tracing::dispatcher::set_default);
+            tracing::info!(name = setup.name, features = event_loop.features.names(), "a loop has started");
             event_loop.run_to_the_end(setup.died);
+            tracing::info!(name = setup.name, "a loop has ended");
         })?;
         match started.recv() {
             Ok(Ok(features)) => Ok((thread, features)),
@@ -346,6 +347,7 @@ impl EventLoop {
     /// Gives a request to the kernel. [`Service::finished`] of `owner` brings it back, exactly once.
     pub fn submit(&mut self, owner: Arc<dyn Service>, request: Request) -> RequestId {
         let (id, request) = self.requests.insert(owner, request);
+        tracing::trace!(id = id.0, kind = request.kind(), "submitted");
         match &mut self.ring {
             Some(ring) => {
                 let entry = request.entry().user_data(id.0);
@@ -440,6 +442,7 @@ impl EventLoop {
             debug_assert!(false, "a completion without a request");
             return;
         };
+        tracing::trace!(id = id.0, kind = request.kind(), result = completion.result, "completed");
         let buffer = match (completion.buffer(), &self.pool) {
             (Some(buffer), Some(pool)) => {
                 let size = completion.result.max(0) as usize;

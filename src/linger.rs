@@ -107,6 +107,7 @@ impl Linger {
         } else if socket.has_sent_fin() {
             state.look(&socket, self.net.config.close_timeout);
             if state.reset {
+                tracing::warn!(fd = socket.fd(), "a closed connection made no progress and is reset");
                 if self.net.is_stopping() {
                     self.net.sends_were_cut();
                 }
@@ -118,6 +119,7 @@ impl Linger {
                 event_loop.cancel(request);
                 return;
             }
+            tracing::debug!(fd = socket.fd(), "a connection is over");
             state.socket = None;
             event_loop.disarm(&mut state.timer);
             drop(state);

@@ -326,6 +326,7 @@ impl Service for Listener {
             fd @ 0.. => {
                 // SAFETY: the kernel has just made this descriptor for this accept.
                 let socket = unsafe { Socket::from_completion(fd) };
+                tracing::debug!(fd, listener = self.address, "accepted a connection");
                 state.ready.push_back(Arc::new(socket));
             }
             result => match -result {
@@ -333,9 +334,11 @@ impl Service for Listener {
                 _ if state.cause.is_some() => {} // the accept met the end of the listener
                 // A connection that was gone before it was taken; the next one may be fine.
                 libc::ECONNABORTED => {
+                    tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
                     self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
                 }
                 errno => {
+                    tracing::warn!(listener = self.address, error = %Error::from_errno(errno), "cannot accept");
                     self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
                     self.back_off(&mut state, errno);
                 }

@@ -147,6 +147,20 @@ impl Scratch {
 }
 
 impl Request {
+    /// What it is, for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Request::Send { .. } => "send",
+            Request::Recv { .. } => "receive",
+            Request::RecvPooled { .. } => "receive into the pool",
+            Request::RecvBuffered { .. } => "receive into the buffer",
+            Request::Readable { .. } => "poll",
+            Request::Discard { .. } => "discard",
+            Request::Accept { .. } => "accept",
+            Request::Connect { .. } => "connect",
+        }
+    }
+
     /// The ring entry, valid while the request lives.
     pub fn entry(&mut self) -> Entry {
         match self {

@@ -557,6 +557,10 @@ impl Sink {
         };
         if state.cause.is_none() && limit <= now {
             state.break_with(Error::TIMEOUT);
+            tracing::warn!(
+                fd = self.socket.fd(),
+                "a peer has taken nothing for too long; what is unsent is lost"
+            );
             if self.net.is_stopping() {
                 self.net.sends_were_cut();
             }

@@ -7,6 +7,7 @@
 use super::User;
 use super::types::{IOURINGNET_LOG_TRACE, IOURINGNET_LOG_WARN, iouringnet_log_callback};
 use crate::error::{Error, Result};
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
 use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
@@ -28,6 +29,16 @@ pub(super) fn dispatch(
         _ => return Err(Error::INVALID),
     };
     Ok(callback.map(|function| Dispatch::new(Log { function, user: User(user), most: most as i32 })))
+}
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside a log callback. The core may hold a handle's lock there, so that every call of the
+/// library has to be refused.
+pub(super) fn is_running() -> bool {
+    RUNNING.try_with(Cell::get).unwrap_or(false)
 }
 
 struct Log {
@@ -67,8 +78,10 @@ impl Subscriber for Log {
         event.record(&mut line);
         // A zero byte would end the line for C.
         let text = CString::new(line.0.replace('\0', " ")).unwrap_or_default();
+        RUNNING.set(true);
         // SAFETY: the caller of net_start passed a function that any thread may call with its pointer until net_stop.
         unsafe { (self.function)(self.user.pointer(), number(event.metadata().level()), text.as_ptr()) };
+        RUNNING.set(false);
     }
 
     // The core logs events only; spans are not enabled.

@@ -42,10 +42,14 @@ const OK: iouringnet_status = 0;
 /// Longest time that a caller's number can mean, 100 years: far beyond use, and safe to add to any instant.
 const LONGEST_MS: i64 = 100 * 366 * 24 * 3600 * 1000;
 
-/// The guard of everything that touches a handle: refuses in a forked child, and turns a panic into a status.
+/// The guard of everything that touches a handle: refuses in a forked child and in a log callback, and turns a panic
+/// into a status.
 fn guard(body: impl FnOnce() -> Result) -> iouringnet_status {
     if fork::forked() {
         return Error::FORKED.code();
+    }
+    if log::is_running() {
+        return Error::IN_CALLBACK.code();
     }
     guard_anywhere(body)
 }

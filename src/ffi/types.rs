@@ -34,7 +34,7 @@ pub const IOURINGNET_LOG_WARN: u32 = 2;
 pub const IOURINGNET_LOG_INFO: u32 = 3;
 /// Also every connection.
 pub const IOURINGNET_LOG_DEBUG: u32 = 4;
-/// Also every operation.
+/// Also every operation that reaches a loop.
 pub const IOURINGNET_LOG_TRACE: u32 = 5;
 
 /// Bits of `features` in iouringnet_probe_result. Completions run when a loop asks for them (Linux 6.1).
@@ -110,8 +110,9 @@ pub type iouringnet_data_callback = Option<
     ) -> usize,
 >;
 
-/// Is given one line of log without a line end, which lives until it returns. Runs on any thread of the
-/// library's and on threads that call it, several at a time. It must not call the library.
+/// Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
+/// also on both at a time. It must not call the library: calls with a handle are refused there with
+/// IOURINGNET_IN_CALLBACK.
 pub type iouringnet_log_callback =
     Option<unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char)>;
 

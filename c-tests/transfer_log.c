@@ -1,0 +1,76 @@
+/* The log callback: what it is told at which level, and that it cannot call back into the library. */
+
+#include "support.h"
+
+#include <stdatomic.h>
+
+struct log {
+    atomic_int lines[6];
+    atomic_int refused, others;
+    iouringnet_net *_Atomic net;
+};
+
+static void count_lines(void *user, int32_t level, const char *text)
+{
+    struct log *log = user;
+    iouringnet_net *net = atomic_load(&log->net);
+    iouringnet_stats stats;
+
+    CHECK_BETWEEN(level, IOURINGNET_LOG_ERROR, IOURINGNET_LOG_TRACE);
+    CHECK(text[0] != 0 && strchr(text, '\n') == NULL);
+    atomic_fetch_add(&log->lines[level], 1);
+    if (net != NULL) {
+        iouringnet_stats_init(&stats);
+        atomic_fetch_add(net_stats(net, &stats) == IOURINGNET_IN_CALLBACK ? &log->refused : &log->others, 1);
+    }
+}
+
+static void echo_with_log(uint32_t level, struct log *log)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct pair p;
+    char got[5];
+
+    config_of_mode(&config);
+    config.log = count_lines;
+    config.log_user = log;
+    config.log_level = level;
+    CHECK_OK(net_start(&config, &net));
+    atomic_store(&log->net, net);
+    p = tcp_pair_in(net, net);
+    CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
+    CHECK_OK(stream_recv(p.b.stream, got, 5, NULL));
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(the_log_tells_what_its_level_says)
+{
+    struct log log = {0};
+
+    echo_with_log(IOURINGNET_LOG_TRACE, &log);
+    CHECK_EQ(log.lines[IOURINGNET_LOG_ERROR], 0);
+    CHECK(log.lines[IOURINGNET_LOG_INFO] >= 4);  /* two loops begin and end */
+    CHECK(log.lines[IOURINGNET_LOG_DEBUG] >= 2); /* a connection was accepted, and dialled */
+    CHECK(log.lines[IOURINGNET_LOG_TRACE] >= 4); /* at least an accept and a connect, submitted and completed */
+}
+
+TEST(the_log_tells_no_more_than_its_level)
+{
+    struct log log = {0};
+
+    echo_with_log(IOURINGNET_LOG_INFO, &log);
+    CHECK(log.lines[IOURINGNET_LOG_INFO] >= 4);
+    CHECK_EQ(log.lines[IOURINGNET_LOG_DEBUG], 0);
+    CHECK_EQ(log.lines[IOURINGNET_LOG_TRACE], 0);
+}
+
+TEST(a_log_callback_cannot_call_the_library)
+{
+    struct log log = {0};
+
+    echo_with_log(IOURINGNET_LOG_TRACE, &log);
+    CHECK(log.refused > 0);
+    CHECK_EQ(log.others, 0);
+}
