@@ -241,10 +241,6 @@ impl Service for Dial {
         self.drive(event_loop);
     }
 
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a dial collects nothing");
-    }
-
     fn fail(self: Arc<Self>) {
         self.stop(Stop::Now(Error::PANIC));
     }
@@ -256,10 +252,8 @@ impl Member for Dial {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        let cause = match how {
-            Stop::Work => Error::STOPPED,
-            Stop::Connections => return,
-            Stop::Now(cause) => cause,
+        let Some(cause) = how.ends_work() else {
+            return;
         };
         self.state.lock().cause = Some(cause);
         self.post_to_loop();

@@ -37,11 +37,17 @@ pub trait Service: Listed + Send + Sync {
     /// It was posted: somebody changed its state.
     fn serve(self: Arc<Self>, event_loop: &mut EventLoop);
     /// A request of its is over, and here is its memory again.
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped);
+    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+        unreachable!("it submits no requests");
+    }
     /// A moment that it armed its timer for has come.
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop);
+    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("it arms no timer");
+    }
     /// The round in which it asked for [`LoopHandle::at_round_end`] is over.
-    fn end_round(self: Arc<Self>);
+    fn end_round(self: Arc<Self>) {
+        unreachable!("it never asked for the end of a round");
+    }
     /// One of the calls above panicked: end whatever it serves.
     fn fail(self: Arc<Self>);
 }
@@ -183,18 +189,6 @@ impl Service for Operation {
     fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
         event_loop.count_callback();
         self.run_callback();
-    }
-
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
-        unreachable!("an operation submits no requests; its handle does");
-    }
-
-    fn expire(self: Arc<Self>, _: &mut EventLoop) {
-        unreachable!("an operation arms no timers; its handle does");
-    }
-
-    fn end_round(self: Arc<Self>) {
-        unreachable!("an operation collects nothing");
     }
 
     fn fail(self: Arc<Self>) {} // its callback has had its one call

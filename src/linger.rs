@@ -212,10 +212,6 @@ impl Service for Linger {
         self.drive(event_loop);
     }
 
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a lingering connection collects nothing");
-    }
-
     fn fail(self: Arc<Self>) {
         self.stop(Stop::Now(Error::PANIC));
     }

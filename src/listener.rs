@@ -353,10 +353,6 @@ impl Service for Listener {
         self.drive(event_loop);
     }
 
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a listener collects nothing");
-    }
-
     fn fail(self: Arc<Self>) {
         self.end(Error::PANIC);
     }
@@ -368,10 +364,8 @@ impl Member for Listener {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        self.end(match how {
-            Stop::Work => Error::STOPPED,
-            Stop::Connections => return,
-            Stop::Now(cause) => cause,
-        });
+        if let Some(cause) = how.ends_work() {
+            self.end(cause);
+        }
     }
 }

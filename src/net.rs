@@ -133,6 +133,17 @@ pub enum Stop {
     Now(Error),
 }
 
+impl Stop {
+    /// Why everything but a sink ends in this step; `None`: not in this one.
+    pub fn ends_work(self) -> Option<Error> {
+        match self {
+            Stop::Work => Some(Error::STOPPED),
+            Stop::Connections => None,
+            Stop::Now(cause) => Some(cause),
+        }
+    }
+}
+
 /// Something that a net must end before its loops can.
 pub trait Member: Send + Sync {
     /// Its place in the net's list, once it has one.

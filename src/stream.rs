@@ -732,10 +732,6 @@ impl Service for Stream {
         self.drive(state, event_loop);
     }
 
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a stream collects nothing");
-    }
-
     fn fail(self: Arc<Self>) {
         self.end(Error::PANIC);
     }
@@ -761,10 +757,8 @@ impl Member for Stream {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        let cause = match how {
-            Stop::Work => Error::STOPPED,
-            Stop::Connections => return,
-            Stop::Now(cause) => cause,
+        let Some(cause) = how.ends_work() else {
+            return;
         };
         let mut state = self.state.lock();
         if state.closed {

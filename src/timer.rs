@@ -6,10 +6,9 @@
 use crate::completion::{Operation, Target};
 use crate::deadlines;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, Service};
+use crate::event_loop::{EventLoop, Service};
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
-use crate::request::Request;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
@@ -98,17 +97,9 @@ impl Service for Timer {
         self.drive(event_loop);
     }
 
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
-        unreachable!("a timer submits no requests");
-    }
-
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.state.lock().timer.fired();
         self.drive(event_loop);
-    }
-
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a timer collects nothing");
     }
 
     fn fail(self: Arc<Self>) {
@@ -122,10 +113,8 @@ impl Member for Timer {
     }
 
     fn stop(self: Arc<Self>, how: Stop) {
-        let cause = match how {
-            Stop::Work => Error::STOPPED,
-            Stop::Connections => return,
-            Stop::Now(cause) => cause,
+        let Some(cause) = how.ends_work() else {
+            return;
         };
         self.state.lock().cause = Some(cause);
         let net = Arc::clone(&self.net);

@@ -4,10 +4,9 @@
 //! loop's thread alone, and after its last call never again.
 
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, Service};
+use crate::event_loop::{EventLoop, Service};
 use crate::mailbox::Listed;
 use crate::net::Net;
-use crate::request::Request;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -89,18 +88,6 @@ impl Service for Watch {
                 self.events.lock().callback = Some(callback);
             }
         }
-    }
-
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
-        unreachable!("a watch submits no requests; its sink does");
-    }
-
-    fn expire(self: Arc<Self>, _: &mut EventLoop) {
-        unreachable!("a watch arms no timers");
-    }
-
-    fn end_round(self: Arc<Self>) {
-        unreachable!("a watch collects nothing");
     }
 
     fn fail(self: Arc<Self>) {}
