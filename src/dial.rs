@@ -70,6 +70,8 @@ impl Dial {
             }),
         });
         let permit = net.permit()?;
+        let target: Weak<Dial> = Arc::downgrade(&dial);
+        op.accept(permit, target); // before anybody can complete it
         net.join(&[Arc::clone(&dial) as _])?;
         if let Some((host, port)) = name {
             let asker = Arc::downgrade(&dial);
@@ -84,8 +86,6 @@ impl Dial {
                 return Err(error);
             }
         }
-        let target: Weak<Dial> = Arc::downgrade(&dial);
-        op.accept(permit, target);
         net.recv_loop.post(dial);
         Ok(())
     }

@@ -548,6 +548,7 @@ impl EventLoop {
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
         // cannot be, but its operation must not hang.
+        self.requests.leak_memory();
         self.refused.extend(self.requests.ids());
         if let Some(pool) = self.pool.take() {
             let _ = ManuallyDrop::new(pool);
@@ -601,6 +602,13 @@ impl Requests {
             self.free.push(index);
         }
         Some(content)
+    }
+
+    fn leak_memory(&mut self) {
+        for (_, request) in self.slots.iter_mut().filter_map(|slot| slot.content.as_mut()) {
+            let empty = Request::Readable { socket: Arc::clone(request.socket()) };
+            mem::forget(mem::replace(request, empty));
+        }
     }
 
     fn ids(&self) -> Vec<RequestId> {

@@ -86,7 +86,7 @@ impl Linger {
             }),
         });
         let past_orderly = net.join_closing(Arc::clone(&linger) as _);
-        linger.state.lock().hurry = past_orderly;
+        linger.state.lock().hurry |= past_orderly;
         let this = Arc::downgrade(&linger);
         socket.when_ended(Box::new(move || {
             if let Some(linger) = this.upgrade() {
@@ -191,7 +191,8 @@ impl Service for Linger {
         let mut state = self.state.lock();
         state.request = None;
         match reaped.result {
-            1.. => state.progress = Instant::now(),
+            // Not progress: a peer that sends now and then and never reads must not hold the connection.
+            1.. => {}
             0 => state.input_ended = true,
             // A fault is kept for the sink, if it still drains.
             result => {

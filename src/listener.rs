@@ -33,6 +33,10 @@ pub struct Listener {
     net: Arc<Net>,
     socket: Arc<Socket>,
     address: String,
+    /// To be told when a descriptor is free.
+    starved: AtomicBool,
+    /// One was: try again at once. Set without the lock, since a socket may close under any.
+    retry_now: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -48,8 +52,6 @@ struct State {
     interrupting: bool,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
-    /// To be told when a descriptor is free.
-    starved: bool,
     timer: deadlines::Timer,
 }
 
@@ -69,6 +71,8 @@ impl Listener {
             net: Arc::clone(net),
             socket: Arc::new(socket),
             address: address::format(&local),
+            starved: AtomicBool::new(false),
+            retry_now: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         });
         net.join(&[Arc::clone(&listener) as _])?;
@@ -197,6 +201,9 @@ impl Listener {
     }
 
     fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
+        if self.retry_now.swap(false, Ordering::AcqRel) {
+            state.retry = None;
+        }
         if let Some(retry) = state.retry {
             if Instant::now() < retry {
                 return event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
@@ -265,14 +272,12 @@ impl Listener {
     /// An error must not come again at once: try later, or when a descriptor has been freed.
     fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
         state.retry = Some(Instant::now() + RETRY);
-        if matches!(errno, libc::EMFILE | libc::ENFILE) && !std::mem::replace(&mut state.starved, true) {
+        if matches!(errno, libc::EMFILE | libc::ENFILE) && !self.starved.swap(true, Ordering::AcqRel) {
             let listener = Arc::downgrade(self);
             when_descriptor_closes(Box::new(move || {
                 if let Some(listener) = listener.upgrade() {
-                    let mut state = listener.state.lock();
-                    state.retry = None;
-                    state.starved = false;
-                    drop(state);
+                    listener.starved.store(false, Ordering::Release);
+                    listener.retry_now.store(true, Ordering::Release); // pairs with accept_next
                     listener.post_to_loop();
                 }
             }));

@@ -256,12 +256,18 @@ impl Net {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Refuses work for a net that stops, or whose loop died.
-    pub fn check(&self) -> Result {
+    /// Why this net takes no more work, if so: it stops, or a loop of it died.
+    pub fn refusal(&self) -> Option<Error> {
         if self.dead.load(Ordering::Acquire) {
-            return Err(Error::PANIC);
+            Some(Error::PANIC)
+        } else {
+            self.is_stopping().then_some(Error::STOPPED)
         }
-        if self.is_stopping() { Err(Error::STOPPED) } else { Ok(()) }
+    }
+
+    /// Refuses work for a net that takes none.
+    pub fn check(&self) -> Result {
+        self.refusal().map_or(Ok(()), Err)
     }
 
     /// A new operation of this net.

@@ -161,6 +161,20 @@ impl Request {
         }
     }
 
+    /// The socket that it is about.
+    pub fn socket(&self) -> &Arc<Socket> {
+        match self {
+            Request::Send { socket, .. }
+            | Request::Recv { socket, .. }
+            | Request::RecvPooled { socket, .. }
+            | Request::RecvBuffered { socket, .. }
+            | Request::Readable { socket }
+            | Request::Discard { socket, .. }
+            | Request::Accept { socket }
+            | Request::Connect { socket, .. } => socket,
+        }
+    }
+
     /// The ring entry, valid while the request lives.
     pub fn entry(&mut self) -> Entry {
         match self {

@@ -596,8 +596,7 @@ impl Begun {
 impl State {
     fn check_open(&self, net: &Net) -> Result {
         match self.closing {
-            true if net.is_stopping() => Err(Error::STOPPED),
-            true => Err(Error::CLOSED),
+            true => Err(net.refusal().unwrap_or(Error::CLOSED)),
             false => Ok(()),
         }
     }

@@ -593,7 +593,11 @@ impl Item {
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        if net.is_stopping() { Err(Error::STOPPED) } else { Ok(()) }
+        match net.refusal() {
+            Some(refusal) => Err(refusal),
+            None if self.closing => Err(Error::CLOSED),
+            None => Ok(()),
+        }
     }
 
     /// For calls without a completion, which are told at once what has ended the stream.

@@ -45,8 +45,8 @@ impl Timer {
         });
         let permit = net.permit()?;
         let target: Weak<Timer> = Arc::downgrade(&timer);
+        op.accept(permit, target); // before anybody can complete it
         net.join(&[Arc::clone(&timer) as _])?;
-        op.accept(permit, target);
         net.recv_loop.post(timer);
         Ok(())
     }
