@@ -277,6 +277,45 @@ TEST(op_keeps_its_result_until_released)
     pair_close(&p);
 }
 
+/* a callback that runs until it is let go */
+struct lasting {
+    iouringnet_op *op;
+    struct latch running, go;
+};
+
+static void lasts(void *user, const iouringnet_completion *done)
+{
+    struct lasting *lasting = user;
+
+    CHECK_OK(done->status);
+    CHECK_OK(op_wait(lasting->op, 0, NULL));
+    latch_open(&lasting->running);
+    latch_wait(&lasting->go);
+}
+
+static void finds_it_pending(void *user)
+{
+    struct lasting *lasting = user;
+
+    CHECK_STATUS(op_wait(lasting->op, 0, NULL), IOURINGNET_PENDING);
+}
+
+TEST(an_op_is_done_early_inside_its_own_callback_alone)
+{
+    iouringnet_net *net = net_of_mode(), *other = net_of_mode();
+    struct lasting lasting = {NULL, LATCH(1), LATCH(1)};
+
+    CHECK_OK(net_call(net, 0, lasts, &lasting, &lasting.op));
+    latch_wait(&lasting.running);
+    /* the callback may still use what `user` points to: neither a thread nor another net's callback may free it */
+    finds_it_pending(&lasting);
+    on_callback_thread(other, finds_it_pending, &lasting);
+    latch_open(&lasting.go);
+    CHECK_OK(op_finish(lasting.op, NULL));
+    CHECK_OK(net_stop(other));
+    CHECK_OK(net_stop(net));
+}
+
 static void *waits_on_op(void *user)
 {
     CHECK_STATUS(op_wait(user, WAIT_MS, NULL), IOURINGNET_BAD_HANDLE);

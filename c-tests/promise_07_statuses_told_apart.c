@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 enum cause { END, RESET, LATE, CANCEL, CLOSE, STOP, CAUSES };
@@ -385,6 +386,105 @@ TEST(an_end_is_not_a_reset)
         stream_close(stream);
         raw_close(fd);
     }
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- a reset of our own, and errors that are not the connection's ---- */
+
+enum how { BLOCKING, BLOCKING_LARGE, ASYNC, ASYNC_LARGE, HOWS };
+
+struct receiving {
+    iouringnet_stream *stream;
+    enum how how;
+    struct latch begun;
+    struct result result;
+    iouringnet_status status;
+};
+
+static void *receives_until_the_abort(void *user)
+{
+    struct receiving *self = user;
+    size_t size = self->how == BLOCKING || self->how == ASYNC ? 1 : sizeof memory[0];
+
+    latch_open(&self->begun);
+    if (self->how == BLOCKING || self->how == BLOCKING_LARGE) {
+        self->status = stream_recv(self->stream, memory[0], size, NULL);
+    } else {
+        CHECK_OK(stream_recv_async(self->stream, memory[0], size, result_store, &self->result, NULL));
+        self->status = result_wait(&self->result);
+    }
+    return NULL;
+}
+
+static void an_abort_meets(int64_t spin_us)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+
+    config_of_mode(&config);
+    config.spin_us = spin_us;
+    net = net_with(&config);
+    for (int i = 0; i < 400; i++) {
+        iouringnet_sink *sink;
+        struct receiving self = {.how = i % HOWS, .begun = LATCH(1), .result = RESULT};
+        int fd = raw_peer(net, &sink, &self.stream);
+        pthread_t thread = spawn(receives_until_the_abort, &self);
+        volatile int idle = 0;
+
+        latch_wait(&self.begun);
+        /* each round at another moment of the receive: its first try, its spin, its wait */
+        while (idle < i / HOWS * 2000)
+            idle++;
+        sink_abort(sink);
+        join(thread);
+        CHECK_STATUS(self.status, IOURINGNET_CLOSED);
+        raw_expect_reset(fd);
+        stream_close(self.stream);
+        raw_close(fd);
+    }
+    CHECK_OK(net_stop(net));
+}
+
+TEST(an_abort_is_no_reset_by_the_peer_for_a_spinning_receive)
+{
+    an_abort_meets(1000);
+}
+
+TEST(an_abort_is_no_reset_by_the_peer_for_a_sleeping_receive)
+{
+    an_abort_meets(IOURINGNET_NO_SPIN);
+}
+
+TEST(an_error_of_one_send_is_not_the_end_of_the_stream)
+{
+    iouringnet_net *net = net_of_mode();
+    char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(none != MAP_FAILED);
+    for (int async = 0; async < 2; async++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        iouringnet_op *op;
+        char into[2];
+        int fd = raw_peer(net, &sink, &stream);
+
+        if (async) {
+            CHECK_OK(sink_send_async(sink, none, 4096, NULL, NULL, &op));
+            CHECK_STATUS(op_finish(op, NULL), -EFAULT);
+        } else {
+            CHECK_STATUS(sink_send(sink, none, 4096, NULL), -EFAULT);
+        }
+        raw_send(fd, "ab", 2);
+        raw_half_close(fd);
+        CHECK_OK(stream_recv(stream, into, 2, NULL));
+        CHECK_MEM(into, "ab", 2);
+        CHECK_STATUS(stream_recv(stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_recv_some(stream, into, 1, NULL), IOURINGNET_EOF);
+        sink_close(sink);
+        stream_close(stream);
+        raw_close(fd);
+    }
+    CHECK_EQ(munmap(none, 4096), 0);
     CHECK_OK(net_stop(net));
 }
 

@@ -172,6 +172,79 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
     CHECK_STATUS(net_stop(net), IOURINGNET_BAD_HANDLE);
 }
 
+/* the send is over, as the kernel has its bytes; that they reach the peer is the stop's business all the same */
+TEST(stop_tells_of_bytes_cut_in_the_kernel)
+{
+    enum { SIZE = 200000 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.shutdown_timeout_ms = 200;
+    config.send_buffer = 1 << 20;
+    net = net_with(&config);
+    /* it never reads before the stop, and has no room for all of it */
+    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send(sink, data, SIZE, NULL));
+    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    free(data);
+}
+
+TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char got[5];
+    int peer;
+
+    config_of_mode(&config);
+    config.shutdown_timeout_ms = 100;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    /* its kernel acknowledges them; that it neither reads them nor closes loses nothing */
+    CHECK_OK(sink_send(sink, "whole", 5, NULL));
+    CHECK_OK(net_stop(net));
+    raw_recv(peer, got, 5);
+    CHECK_MEM(got, "whole", 5);
+    raw_close(peer);
+}
+
+TEST(stop_tells_of_a_drain_cut_by_the_close_timeout)
+{
+    enum { SIZE = 32 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = 100;
+    config.shutdown_timeout_ms = WAIT_MS;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    CHECK_EQ(send.calls, 1);
+    CHECK_STATUS(send.done.status, IOURINGNET_TIMEOUT);
+    CHECK(send.done.bytes < SIZE);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    free(data);
+}
+
 /* ---- while a stop is under way ---- */
 
 /* keeps the callback thread, and with it the stop, until the latch opens */
@@ -460,6 +533,50 @@ TEST(ops_keep_their_results_after_the_stop)
     CHECK_OK(op_release(dialled));
     CHECK_STATUS(op_release(sent), IOURINGNET_BAD_HANDLE);
     CHECK_STATUS(op_wait(received, 0, NULL), IOURINGNET_BAD_HANDLE);
+}
+
+static void check_says_stopped(iouringnet_op *op)
+{
+    /* each time it is asked */
+    for (int i = 0; i < 3; i++) {
+        iouringnet_completion done;
+
+        iouringnet_completion_init(&done);
+        CHECK_OK(op_wait(op, 0, &done));
+        CHECK_STATUS(done.status, IOURINGNET_STOPPED);
+        CHECK(done.sink == NULL && done.stream == NULL);
+    }
+    CHECK_OK(op_release(op));
+}
+
+TEST(stop_closes_connections_that_nobody_collected)
+{
+    enum { EACH = 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address bound, dialled;
+    iouringnet_listener *listener = bind_loopback(net, &bound);
+    iouringnet_op *accepts[EACH], *dials[EACH];
+    int peers[2][EACH], plain = raw_listen(&dialled);
+
+    for (int i = 0; i < EACH; i++) {
+        CHECK_OK(listener_accept_async(listener, NULL, NULL, &accepts[i]));
+        peers[0][i] = raw_dial(bound.text);
+        CHECK_OK(net_dial_async(net, dialled.text, NULL, NULL, NULL, &dials[i]));
+        peers[1][i] = raw_accept(plain);
+        /* they are done, and without a completion to fill in nothing is collected */
+        CHECK_OK(op_wait(accepts[i], WAIT_MS, NULL));
+        CHECK_OK(op_wait(dials[i], WAIT_MS, NULL));
+    }
+    CHECK_OK(net_stop(net));
+    for (int i = 0; i < EACH; i++) {
+        raw_expect_eof(peers[0][i]);
+        raw_expect_eof(peers[1][i]);
+        check_says_stopped(accepts[i]);
+        check_says_stopped(dials[i]);
+        raw_close(peers[0][i]);
+        raw_close(peers[1][i]);
+    }
+    raw_close(plain);
 }
 
 TEST(no_callback_runs_after_the_stop)

@@ -179,6 +179,78 @@ TEST(receives_beyond_the_bound_are_refused)
     CHECK_OK(net_stop(net));
 }
 
+/* one connection whose callback begins the next operation of its half */
+struct relay {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct latch round;
+    int left;
+    char byte;
+};
+
+static void receives_on(void *user, const iouringnet_completion *done)
+{
+    struct relay *relay = user;
+
+    CHECK_OK(done->status);
+    if (--relay->left > 0)
+        CHECK_OK(stream_recv_async(relay->stream, &relay->byte, 1, receives_on, relay, NULL));
+    latch_open(&relay->round);
+}
+
+static void sends_on(void *user, const iouringnet_completion *done)
+{
+    struct relay *relay = user;
+
+    CHECK_OK(done->status);
+    if (--relay->left > 0)
+        CHECK_OK(sink_send_async(relay->sink, &relay->byte, 1, sends_on, relay, NULL));
+    latch_open(&relay->round);
+}
+
+TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
+{
+    enum { RELAYS = 5, ROUNDS = 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct relay relays[RELAYS];
+    int peers[RELAYS];
+    char got[ROUNDS];
+
+    /* one place for the whole net, beside the one that each half has */
+    config_of_mode(&config);
+    config.max_operations = 1;
+    net = net_with(&config);
+    for (int i = 0; i < RELAYS; i++) {
+        relays[i] = (struct relay){NULL, NULL, LATCH(1), ROUNDS, 'x'};
+        peers[i] = raw_peer(net, &relays[i].sink, &relays[i].stream);
+        CHECK_OK(stream_recv_async(relays[i].stream, &relays[i].byte, 1, receives_on, &relays[i], NULL));
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < RELAYS; i++)
+            raw_send(peers[i], "x", 1);
+        for (int i = 0; i < RELAYS; i++) {
+            latch_wait(&relays[i].round);
+            latch_reset(&relays[i].round, 1);
+        }
+    }
+    /* the other direction, with nothing to wait for */
+    for (int i = 0; i < RELAYS; i++) {
+        relays[i].left = ROUNDS;
+        latch_reset(&relays[i].round, ROUNDS);
+        CHECK_OK(sink_send_async(relays[i].sink, &relays[i].byte, 1, sends_on, &relays[i], NULL));
+    }
+    for (int i = 0; i < RELAYS; i++) {
+        latch_wait(&relays[i].round);
+        raw_recv(peers[i], got, ROUNDS);
+        sink_close(relays[i].sink);
+        stream_close(relays[i].stream);
+        raw_expect_eof(peers[i]);
+        raw_close(peers[i]);
+    }
+    CHECK_OK(net_stop(net));
+}
+
 /* ---- posts ---- */
 
 TEST(a_full_post_takes_nothing)
@@ -376,6 +448,71 @@ static size_t heap_in_use(void)
 #else
     return 0;
 #endif
+}
+
+/* what a fill asks for is not taken before the peer has sent it */
+TEST(a_large_fill_takes_memory_as_its_bytes_come)
+{
+    enum { SIZE = 5 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result fill = RESULT;
+    iouringnet_op *op;
+    const void *shown;
+    size_t before, grown, size;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.buffer_max = 1 << 30;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    pattern_fill(data, SIZE, 0, 4);
+    before = heap_in_use();
+    raw_send(peer, data, 1000);
+    CHECK_OK(stream_set_timeout(stream, 50));
+    CHECK_STATUS(stream_fill(stream, 1 << 30), IOURINGNET_TIMEOUT);
+    grown = heap_in_use() > before ? heap_in_use() - before : 0;
+    CHECK_BETWEEN(grown, 0, 16 << 20);
+    CHECK_OK(stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(stream_fill_async(stream, 1 << 30, result_store, &fill, &op));
+    settle(net);
+    CHECK_EQ(fill.calls, 0);
+    grown = heap_in_use() > before ? heap_in_use() - before : 0;
+    CHECK_BETWEEN(grown, 0, 16 << 20);
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(result_wait(&fill), IOURINGNET_CANCELLED);
+    CHECK_OK(op_release(op));
+    /* one that takes several steps is whole all the same */
+    result_init(&fill);
+    CHECK_OK(stream_fill_async(stream, SIZE, result_store, &fill, NULL));
+    raw_send(peer, data + 1000, SIZE - 1000);
+    CHECK_OK(result_wait(&fill));
+    CHECK_OK(stream_peek(stream, SIZE, &shown, &size));
+    CHECK_EQ(size, SIZE);
+    pattern_check(shown, SIZE, 0, 4);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* one mode */ TEST(a_buffer_beyond_1_gib_is_invalid)
+{
+    static const size_t sizes[] = {((size_t)1 << 30) + 1, SIZE_MAX / 2, SIZE_MAX - 1, SIZE_MAX};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        iouringnet_net *net = NULL;
+        iouringnet_config config;
+
+        config_of_mode(&config);
+        config.buffer_max = sizes[i];
+        CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
+        CHECK(net == NULL);
+    }
 }
 
 TEST(a_waiting_small_receive_holds_no_buffer)

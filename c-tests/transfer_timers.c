@@ -116,6 +116,80 @@ TEST(calls_of_one_delay_run_in_order)
     calls_in_order(30);
 }
 
+/* what keeps the callback thread while two timers of one delay come due */
+struct busy {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    struct result first, second;
+    int64_t due;
+    int order;
+    int place[2];
+};
+
+enum { DELAY_MS = 10 };
+
+static void first_store(void *user, const iouringnet_completion *done)
+{
+    struct busy *busy = user;
+
+    busy->place[0] = busy->order++;
+    result_store(&busy->first, done);
+}
+
+static void second_store(void *user, const iouringnet_completion *done)
+{
+    struct busy *busy = user;
+
+    busy->place[1] = busy->order++;
+    result_store(&busy->second, done);
+}
+
+static void takes_until_both_are_due(void *user, const iouringnet_completion *done)
+{
+    struct busy *busy = user;
+
+    CHECK_OK(done->status);
+    while (now_ms() <= busy->due + 5)
+        ;
+}
+
+/* the second timer comes to the loop in the same round as a callback that outlasts both times */
+static void begins_the_second(void *user, const iouringnet_completion *done)
+{
+    struct busy *busy = user;
+
+    CHECK_OK(done->status);
+    CHECK_OK(sink_send_async(busy->sink, NULL, 0, takes_until_both_are_due, busy, NULL));
+    CHECK_OK(net_call(busy->net, DELAY_MS, second_store, busy, NULL));
+    while (now_ms() < busy->due - 1)
+        ;
+}
+
+static void begins_the_first(void *user)
+{
+    struct busy *busy = user;
+
+    busy->due = now_ms() + DELAY_MS;
+    CHECK_OK(net_call(busy->net, DELAY_MS, first_store, busy, NULL));
+    CHECK_OK(net_call(busy->net, 1, begins_the_second, busy, NULL));
+}
+
+TEST(calls_of_one_delay_run_in_order_behind_a_long_callback)
+{
+    struct pair p = tcp_pair();
+
+    for (int i = 0; i < 25; i++) {
+        struct busy busy = {p.a.net, p.a.sink, RESULT, RESULT, 0, 0, {0, 0}};
+
+        on_callback_thread(p.a.net, begins_the_first, &busy);
+        CHECK_OK(result_wait(&busy.first));
+        CHECK_OK(result_wait(&busy.second));
+        CHECK_EQ(busy.place[0], 0);
+        CHECK_EQ(busy.place[1], 1);
+    }
+    pair_close(&p);
+}
+
 TEST(a_cancelled_timer_is_told_at_once)
 {
     iouringnet_net *net = net_of_mode();

@@ -488,6 +488,55 @@ TEST(a_watch_and_receives_exclude_each_other)
     pair_close(&p);
 }
 
+/* a callback longer than the limit, at whose return there are bytes again */
+struct dawdler {
+    struct watcher watcher;
+    iouringnet_stream *stream;
+    int fd;
+};
+
+static size_t takes_longer_than_the_limit(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct dawdler *self = user;
+    char next;
+
+    if (!watcher_call(&self->watcher, status, data, size))
+        return 0;
+    for (int64_t end = now_ms() + 150; now_ms() < end;)
+        nap();
+    watcher_consume(&self->watcher, size);
+    if (self->watcher.calls == 4) {
+        stream_close(self->stream);
+    } else {
+        pattern_fill(&next, 1, self->watcher.consumed, 18);
+        raw_send(self->fd, &next, 1);
+    }
+    return size;
+}
+
+/* alone */ TEST(a_callbacks_own_time_does_not_count)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    struct dawdler self;
+    char first;
+
+    self.fd = raw_peer(net, &sink, &self.stream);
+    watcher_init(&self.watcher, NULL, 4, 18);
+    CHECK_OK(stream_set_timeout(self.stream, 100));
+    CHECK_OK(stream_watch(self.stream, takes_longer_than_the_limit, &self));
+    pattern_fill(&first, 1, 0, 18);
+    raw_send(self.fd, &first, 1);
+    latch_wait(&self.watcher.over);
+    /* the close in the fourth call, and not the limit */
+    CHECK_STATUS(self.watcher.status, IOURINGNET_CLOSED);
+    CHECK_EQ(self.watcher.calls, 5);
+    sink_close(sink);
+    raw_close(self.fd);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(self.watcher.ends, 1);
+}
+
 /* ---- sink_post and sink_watch ---- */
 
 struct room {
@@ -718,6 +767,64 @@ TEST(posts_without_progress_time_out)
     CHECK_STATUS(sink_post(p.a.sink, "x", 1), IOURINGNET_TIMEOUT);
     pair_close(&p);
     CHECK_EQ(room.ends, 1);
+}
+
+/* a send without a limit of its own has waited for long; the time of a post behind it begins with the post */
+TEST(a_post_behind_a_stuck_send_has_its_own_time)
+{
+    enum { SIZE = 32 << 20, LIMIT_MS = 200 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result stuck = RESULT;
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    char *data = take(SIZE);
+    int64_t posted;
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &stuck, NULL));
+    CHECK_OK(sink_set_timeout(sink, LIMIT_MS));
+    CHECK_OK(sink_watch(sink, tells_room, &room));
+    CHECK(!latch_wait_ms(&stuck.latch, 3 * LIMIT_MS / 2));
+    posted = now_ms();
+    CHECK_OK(sink_post(sink, "x", 1));
+    latch_wait(&room.over);
+    /* a clock that counts whole milliseconds may show one less than has passed */
+    CHECK_BETWEEN(now_ms() - posted, LIMIT_MS - 1, WAIT_MS);
+    CHECK_STATUS(room.status, IOURINGNET_TIMEOUT);
+    CHECK_STATUS(result_wait(&stuck), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TIMEOUT);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(fd);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* arming is accepted also then, and so there is a last call */
+TEST(a_watch_of_a_broken_sink_is_told_the_cause)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char byte;
+    int fd = raw_peer(net, &sink, &stream);
+
+    raw_reset(fd);
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+    for (int i = 0; i < 3; i++) {
+        struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+
+        CHECK_OK(sink_watch(sink, tells_room, &room));
+        latch_wait(&room.over);
+        CHECK_STATUS(room.status, -ECONNRESET);
+        CHECK_EQ(room.told, 0);
+    }
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
 }
 
 /* ---- listener_watch ---- */
