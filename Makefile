@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := build
-.PHONY: build configure demo test install clean help
+.PHONY: build configure demo test bench bench-quick install clean help
 
 build: configure ## the library (build/libiouringnet.so), the examples and the C tests
 	cmake --build --preset release --parallel $(JOBS)
@@ -25,6 +25,16 @@ test: build ## every test: the Rust tests, then the C tests (one of them: make t
 	cargo test --locked --target-dir build/cargo
 	ctest --preset release $(ARGS)
 
+bench: build ## every measurement against floors and peers, about an hour: bench/README.md
+	@bash bench/build.sh >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+	@grep 'skipped: ' build/bench.log || true
+	python3 bench/run.py $(ARGS)
+
+bench-quick: build ## the same in under two minutes
+	@bash bench/build.sh >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+	@grep 'skipped: ' build/bench.log || true
+	python3 bench/run.py --quick $(ARGS)
+
 install: build ## into PREFIX (/usr/local), below DESTDIR where that is set
 	cmake --install build --prefix $(PREFIX)
 
@@ -32,4 +42,4 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done

@@ -1,0 +1,52 @@
+/* floor_blocking: the echo server without any readiness. One thread for each connection, recv(2) and send(2) that wait. */
+#define _GNU_SOURCE
+
+#include "server.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+#define BUFFER (64 * 1024)
+
+static void *echo(void *user) {
+    int fd = (int)(intptr_t)user;
+    unsigned char buffer[BUFFER];
+    for (;;) {
+        ssize_t size = recv(fd, buffer, sizeof buffer, 0);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size <= 0)
+            break;
+        ssize_t out = 0;
+        while (out < size) {
+            ssize_t sent = send(fd, buffer + out, (size_t)(size - out), MSG_NOSIGNAL);
+            if (sent < 0)
+                break;
+            out += sent;
+        }
+        if (out < size)
+            break;
+    }
+    close(fd);
+    return NULL;
+}
+
+int main(void) {
+    int listener = listen_here(0);
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, BUFFER + 64 * 1024);
+    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
+    for (;;) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0)
+            die("accept");
+        set_nodelay(fd);
+        pthread_t thread;
+        errno = pthread_create(&thread, &small, echo, (void *)(intptr_t)fd);
+        if (errno != 0)
+            die("pthread_create");
+    }
+}

@@ -1,0 +1,99 @@
+/* ours_blocking: the echo server with the library's blocking calls, one thread for each connection.
+ *
+ *   --no-first-try  by the two rings alone
+ *   --async         each call begun by an async one, and its op waited for */
+#define _GNU_SOURCE
+
+#include "ours.h"
+
+#include <pthread.h>
+
+#define BUFFER (64 * 1024)
+
+static bool with_ops;
+
+struct connection {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+};
+
+/* Waits for an op and gives it back. Returns the operation's own status. */
+static iouringnet_status wait_for(iouringnet_op *op, size_t *bytes) {
+    iouringnet_completion done;
+    iouringnet_completion_init(&done);
+    iouringnet_status status = op_wait(op, IOURINGNET_NO_TIMEOUT, &done);
+    if (status == IOURINGNET_OK)
+        status = done.status;
+    *bytes = done.bytes;
+    op_release(op);
+    return status;
+}
+
+static iouringnet_status receive(iouringnet_stream *stream, char *into, size_t *size) {
+    if (!with_ops)
+        return stream_recv_some(stream, into, BUFFER, size);
+    iouringnet_op *op;
+    iouringnet_status status = stream_recv_some_async(stream, into, BUFFER, NULL, NULL, &op);
+    return status == IOURINGNET_OK ? wait_for(op, size) : status;
+}
+
+static iouringnet_status send_all(iouringnet_sink *sink, const char *data, size_t size) {
+    if (!with_ops)
+        return sink_send(sink, data, size, NULL);
+    iouringnet_op *op;
+    iouringnet_status status = sink_send_async(sink, data, size, NULL, NULL, &op);
+    return status == IOURINGNET_OK ? wait_for(op, &size) : status;
+}
+
+static void *echo(void *user) {
+    struct connection c = *(struct connection *)user;
+    free(user);
+    char buffer[BUFFER];
+    for (;;) {
+        size_t size;
+        if (receive(c.stream, buffer, &size) != IOURINGNET_OK || send_all(c.sink, buffer, size) != IOURINGNET_OK)
+            break;
+    }
+    sink_close(c.sink);
+    stream_close(c.stream);
+    return NULL;
+}
+
+/* Ends when the net stops, and with it every wait of the other threads. */
+static void *accept_all(void *user) {
+    struct ours *ours = user;
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, BUFFER + 64 * 1024);
+    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
+    struct connection c;
+    while (listener_accept(ours->listener, &c.sink, &c.stream) == IOURINGNET_OK) {
+        struct connection *own = malloc(sizeof *own);
+        if (!own)
+            die("malloc");
+        *own = c;
+        pthread_t thread;
+        errno = pthread_create(&thread, &small, echo, own);
+        if (errno != 0)
+            die("pthread_create");
+    }
+    pthread_attr_destroy(&small);
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[argc - 1], "--async") == 0) {
+        with_ops = true;
+        argc--;
+    }
+    struct ours ours = start_ours(argc, argv);
+    pthread_t acceptor;
+    errno = pthread_create(&acceptor, NULL, accept_all, &ours);
+    if (errno != 0)
+        die("pthread_create");
+    announce_ours(&ours);
+    wait_for_sigterm();
+    int code = stop_ours(&ours);
+    pthread_join(acceptor, NULL);
+    return code;
+}

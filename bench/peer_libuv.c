@@ -1,0 +1,85 @@
+/* peer_libuv: the TCP echo server of libuv's guide, with TCP_NODELAY: a buffer from malloc for each read, which the write
+ * sends and frees. */
+#define _GNU_SOURCE
+
+#include "server.h"
+
+#include <signal.h>
+#include <uv.h>
+
+struct write {
+    uv_write_t request;
+    uv_buf_t buffer;
+};
+
+static void on_closed(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    (void)handle;
+    buffer->base = malloc(suggested);
+    buffer->len = suggested;
+}
+
+static void on_written(uv_write_t *request, int status) {
+    struct write *write = (struct write *)request;
+    if (status < 0 && !uv_is_closing((uv_handle_t *)request->handle))
+        uv_close((uv_handle_t *)request->handle, on_closed);
+    free(write->buffer.base);
+    free(write);
+}
+
+static void on_read(uv_stream_t *client, ssize_t size, const uv_buf_t *buffer) {
+    if (size > 0) {
+        struct write *write = malloc(sizeof *write);
+        if (!write)
+            die("malloc");
+        write->buffer = uv_buf_init(buffer->base, (unsigned)size);
+        if (uv_write(&write->request, client, &write->buffer, 1, on_written) == 0)
+            return;
+        free(write);
+        size = -1;
+    }
+    if (size < 0 && !uv_is_closing((uv_handle_t *)client))
+        uv_close((uv_handle_t *)client, on_closed);
+    free(buffer->base);
+}
+
+static void on_connection(uv_stream_t *server, int status) {
+    if (status < 0)
+        return;
+    uv_tcp_t *client = malloc(sizeof *client);
+    if (!client)
+        die("malloc");
+    uv_tcp_init(server->loop, client);
+    if (uv_accept(server, (uv_stream_t *)client) == 0 && uv_tcp_nodelay(client, 1) == 0 &&
+        uv_read_start((uv_stream_t *)client, allocate, on_read) == 0)
+        return;
+    uv_close((uv_handle_t *)client, on_closed);
+}
+
+static void check(int status, const char *what) {
+    if (status == 0)
+        return;
+    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
+    exit(1);
+}
+
+int main(void) {
+    signal(SIGPIPE, SIG_IGN); /* a client that resets its connection would end the program */
+    raise_descriptor_limit();
+    uv_loop_t *loop = uv_default_loop();
+    uv_tcp_t server;
+    struct sockaddr_in address;
+    int size = sizeof address;
+    check(uv_tcp_init(loop, &server), "uv_tcp_init");
+    check(uv_ip4_addr("127.0.0.1", 0, &address), "uv_ip4_addr");
+    check(uv_tcp_bind(&server, (const struct sockaddr *)&address, 0), "uv_tcp_bind");
+    check(uv_listen((uv_stream_t *)&server, BACKLOG, on_connection), "uv_listen");
+    check(uv_tcp_getsockname(&server, (struct sockaddr *)&address, &size), "uv_tcp_getsockname");
+    char text[32];
+    snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(address.sin_port));
+    announce(text);
+    return uv_run(loop, UV_RUN_DEFAULT);
+}
