@@ -7,10 +7,9 @@
 use crate::error::{Error, Result};
 use crate::socket::{Half, Socket};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
-use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// How an operation ended: its status, and the bytes transferred whatever the status.
@@ -146,7 +145,7 @@ struct State {
     released: bool,
     waiters: u32,
     /// Where its callback runs or ran.
-    callback_thread: Option<ThreadId>,
+    callback_thread: Option<thread::ThreadId>,
 }
 
 thread_local! {
@@ -232,7 +231,7 @@ impl Operation {
             return;
         };
         state.phase = Phase::Running;
-        state.callback_thread = Some(std::thread::current().id());
+        state.callback_thread = Some(thread::current().id());
         let done = Done { outcome: state.outcome, connection: state.connection.take() };
         // Before the callback: the operation that follows this one is usually begun in it.
         let socket = state.permit.as_mut().and_then(Permit::give_back);
@@ -263,7 +262,7 @@ impl Operation {
                 return Waited::Released;
             }
             // Its own callback is told the result already, and may ask again.
-            let own_callback = || state.callback_thread == Some(std::thread::current().id());
+            let own_callback = || state.callback_thread == Some(thread::current().id());
             if state.phase == Phase::Done || (state.phase == Phase::Running && own_callback()) {
                 return Waited::Done(state.outcome);
             }
