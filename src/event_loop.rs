@@ -606,8 +606,7 @@ impl Requests {
 
     fn leak_memory(&mut self) {
         for (_, request) in self.slots.iter_mut().filter_map(|slot| slot.content.as_mut()) {
-            let empty = Request::Readable { socket: Arc::clone(request.socket()) };
-            mem::forget(mem::replace(request, empty));
+            request.leak_memory();
         }
     }
 

@@ -11,6 +11,7 @@ use crate::socket::Socket;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use socket2::SockAddr;
+use std::mem;
 use std::sync::Arc;
 
 /// What the kernel is asked for.
@@ -161,9 +162,9 @@ impl Request {
         }
     }
 
-    /// The socket that it is about.
-    pub fn socket(&self) -> &Arc<Socket> {
-        match self {
+    /// Leaks the memory of ours that the kernel may still write to or read; what is left names none.
+    pub fn leak_memory(&mut self) {
+        let socket = match self {
             Request::Send { socket, .. }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
@@ -171,7 +172,17 @@ impl Request {
             | Request::Readable { socket }
             | Request::Discard { socket, .. }
             | Request::Accept { socket }
-            | Request::Connect { socket, .. } => socket,
+            | Request::Connect { socket, .. } => Arc::clone(socket),
+        };
+        match mem::replace(self, Request::Readable { socket }) {
+            Request::Send { message, .. } => mem::forget(message),
+            Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
+            Request::Discard { scratch, .. } => mem::forget(scratch),
+            Request::Connect { address, .. } => mem::forget(address),
+            Request::Recv { .. }
+            | Request::RecvPooled { .. }
+            | Request::Readable { .. }
+            | Request::Accept { .. } => {} // a caller's memory, the pool's, or none
         }
     }
 
