@@ -13,6 +13,11 @@
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
+mod requests;
+
+pub use self::requests::RequestId;
+
+use self::requests::Requests;
 use crate::buffer::{BufferPool, PoolBuffer};
 use crate::completion::{Operation, Outbox};
 use crate::deadlines::{Deadlines, Timer};
@@ -21,6 +26,7 @@ use crate::mailbox::{Listed, Mailbox};
 use crate::request::{Request, Scratch};
 use crate::ring::{Completion, Features, Ring, Wait};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::threads;
 use io_uring::{opcode, types};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -59,10 +65,6 @@ pub struct Reaped {
     /// The pool buffer with the bytes, where the kernel picked one.
     pub buffer: Option<PoolBuffer>,
 }
-
-/// Names a request in flight; never reused for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId(u64);
 
 /// What others know of a loop.
 pub struct LoopHandle {
@@ -225,10 +227,9 @@ impl EventLoop {
     pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(JoinHandle<()>, Features)> {
         let (report, started) = crossbeam_channel::bounded(1);
         let handle = Arc::clone(handle);
-        let _blocked = SignalsBlocked::new();
-        let thread = std::thread::Builder::new().name(setup.name.into()).spawn(move || {
+        let thread = threads::spawn(setup.name, move || {
             if let Some(cpu) = setup.cpu
-                && let Err(error) = pin(cpu)
+                && let Err(error) = threads::pin(cpu)
             {
                 let _ = report.send(Err(error));
                 return;
@@ -562,100 +563,6 @@ impl EventLoop {
         counters.entries.store(entries, Ordering::Relaxed);
         counters.completions.store(self.reaped, Ordering::Relaxed);
         counters.callbacks.store(self.callbacks, Ordering::Relaxed);
-    }
-}
-
-/// The requests in flight: slots with generations, so that an identifier is never that of another request.
-#[derive(Default)]
-struct Requests {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-}
-
-struct Slot {
-    generation: u32,
-    content: Option<(Arc<dyn Service>, Request)>,
-}
-
-impl Requests {
-    fn insert(&mut self, owner: Arc<dyn Service>, request: Request) -> (RequestId, &mut Request) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, content: None });
-            (self.slots.len() - 1) as u32
-        });
-        let slot = &mut self.slots[index as usize];
-        let id = RequestId(u64::from(slot.generation) << 32 | u64::from(index));
-        let content = slot.content.insert((owner, request));
-        (id, &mut content.1)
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
-        let (generation, index) = ((id.0 >> 32) as u32, id.0 as u32);
-        let slot = self.slots.get_mut(index as usize)?;
-        if slot.generation != generation {
-            return None;
-        }
-        let content = slot.content.take()?;
-        // The two identifiers above are never made: a slot is retired before its generations are used up.
-        slot.generation += 1;
-        if slot.generation < u32::MAX {
-            self.free.push(index);
-        }
-        Some(content)
-    }
-
-    fn leak_memory(&mut self) {
-        for (_, request) in self.slots.iter_mut().filter_map(|slot| slot.content.as_mut()) {
-            request.leak_memory();
-        }
-    }
-
-    fn ids(&self) -> Vec<RequestId> {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.content.is_some());
-        live.map(|(index, slot)| RequestId(u64::from(slot.generation) << 32 | index as u64)).collect()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len() || self.slots.iter().all(|slot| slot.content.is_none())
-    }
-}
-
-fn pin(cpu: usize) -> io::Result<()> {
-    // SAFETY: a cpu_set_t is plain numbers, for which zeroes are valid.
-    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: the CPU is within the set, a local.
-    let result = unsafe {
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Blocks every signal in this thread, and in the threads that it starts meanwhile: a host's handlers must not run on
-/// a loop's thread.
-pub struct SignalsBlocked(libc::sigset_t);
-
-impl SignalsBlocked {
-    /// Blocks them until the value drops.
-    pub fn new() -> SignalsBlocked {
-        // SAFETY: signal sets are plain numbers, and both are locals.
-        unsafe {
-            let mut all: libc::sigset_t = mem::zeroed();
-            let mut before: libc::sigset_t = mem::zeroed();
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            SignalsBlocked(before)
-        }
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        // SAFETY: the set that was in force before.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
     }
 }
 

@@ -31,5 +31,6 @@ pub mod slots;
 pub mod socket;
 pub mod stream;
 mod sync;
+mod threads;
 mod timer;
 mod turns;

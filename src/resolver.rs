@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // getaddrinfo and the signal mask
+#![allow(unsafe_code)] // getaddrinfo
 //! Names to addresses, off the loops.
 //!
 //! getaddrinfo blocks and cannot be interrupted, so it runs on up to eight threads of its own, made when all
@@ -8,13 +8,13 @@
 
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
+use crate::threads;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::LazyLock;
-use std::thread;
 use std::time::Duration;
 
 /// Most threads, and most questions that wait for one.
@@ -83,9 +83,7 @@ impl Pool {
     }
 
     fn spawn(&'static self) -> Result<()> {
-        let builder = thread::Builder::new().name("iouringnet-name".to_owned());
-        let spawned = without_signals(|| builder.spawn(|| self.serve()));
-        match spawned {
+        match threads::spawn("iouringnet-name", || self.serve()) {
             Ok(_detached) => Ok(()),
             Err(error) => Err(Error::from_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))),
         }
@@ -125,23 +123,6 @@ fn c_host(host: &str) -> Result<CString> {
         return Err(Error::INVALID);
     }
     CString::new(host).map_err(|_| Error::INVALID)
-}
-
-/// Runs `f` with every signal blocked. A thread made inside keeps it so, from its first instruction on: the
-/// host's signals are for the host's threads.
-fn without_signals<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: a plain set of bits, for which all zeroes is a value.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: as above.
-    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: writes to the one set that it is given, alive for the call.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    let result = f();
-    // SAFETY: puts back the mask that was read above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
-    result
 }
 
 /// The list that getaddrinfo made, freed when dropped.
@@ -218,6 +199,7 @@ fn lookup_error(code: i32, system: Error) -> Error {
 mod tests {
     use super::*;
     use std::sync::mpsc::{Sender, channel};
+    use std::thread;
 
     fn pool(linger: Duration) -> &'static Pool {
         Box::leak(Box::new(Pool::new(linger)))

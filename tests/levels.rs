@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEVELS: &[&[&str]] = &[
-    &["sync", "error", "slots", "deadlines", "fork"],
+    &["sync", "error", "slots", "deadlines", "fork", "threads"],
     &["parts", "socket", "address", "resolver", "availability", "buffer", "completion", "request"],
     &["ring", "mailbox", "turns"],
     &["event_loop"],

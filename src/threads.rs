@@ -1,0 +1,42 @@
+#![allow(unsafe_code)] // signal masks and CPU sets
+//! How the library's threads are started.
+//!
+//! Invariant: no signal is ever delivered to a thread of the library's: the host's handlers are for the host's threads.
+
+use std::io;
+use std::mem;
+use std::ptr;
+use std::thread::{Builder, JoinHandle};
+
+/// Starts a thread with every signal blocked, from its first instruction on.
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    // A new thread has the mask of the one that makes it.
+    // SAFETY: a plain set of bits, for which all zeroes is a value.
+    let mut all: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: as above.
+    let mut before: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: writes to the one set that it is given, alive for the call.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    let spawned = Builder::new().name(name.to_owned()).spawn(body);
+    // SAFETY: puts back the mask that was read above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    spawned
+}
+
+/// Keeps this thread on one CPU. A CPU beyond the largest set is an error without an errno.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such CPU"));
+    }
+    // SAFETY: a plain set of bits, for which all zeroes is a value.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: the CPU is within the set.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: reads the set, alive for the call; changes this thread alone.
+    match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, io::Error::last_os_error())),
+    }
+}
