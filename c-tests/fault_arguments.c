@@ -2,6 +2,9 @@
 
 #include "support.h"
 
+#include <dirent.h>
+#include <sched.h>
+
 /* ---- addresses ---- */
 
 TEST(addresses_that_cannot_be_parsed_are_invalid)
@@ -415,4 +418,68 @@ TEST(every_status_has_a_name_and_a_text)
         CHECK(iouringnet_strerror(status) != NULL);
     }
     CHECK(iouringnet_strerror(INT32_MIN) != NULL && iouringnet_strerror(INT32_MAX) != NULL);
+}
+
+/* whether a thread of that name may run on CPU 0 alone */
+static bool stays_on_cpu_0(const char *name)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    bool stays = false;
+
+    CHECK(tasks != NULL);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], text[64] = "";
+        cpu_set_t set;
+        FILE *comm;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        comm = fopen(path, "r");
+        if (comm == NULL)
+            continue;
+        if (fgets(text, sizeof text, comm) != NULL && strncmp(text, name, strlen(name)) == 0) {
+            CHECK_EQ(sched_getaffinity(atoi(task->d_name), sizeof set, &set), 0);
+            stays = CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set);
+        }
+        fclose(comm);
+    }
+    closedir(tasks);
+    return stays;
+}
+
+TEST(loops_stay_on_the_cpus_that_are_named)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    cpu_set_t allowed;
+
+    CHECK_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    if (!CPU_ISSET(0, &allowed))
+        SKIP("CPU 0 is not allowed here");
+    config_of_mode(&config);
+    config.send_cpu = IOURINGNET_CPU(0);
+    CHECK_OK(net_start(&config, &net));
+    CHECK(stays_on_cpu_0("iouringnet-send"));
+    CHECK(CPU_COUNT(&allowed) == 1 || !stays_on_cpu_0("iouringnet-recv"));
+    CHECK_OK(net_stop(net));
+    config.send_cpu = 0;
+    config.recv_cpu = IOURINGNET_CPU(0);
+    CHECK_OK(net_start(&config, &net));
+    CHECK(stays_on_cpu_0("iouringnet-recv"));
+    CHECK_OK(net_stop(net));
+}
+
+TEST(a_cpu_that_is_not_there_is_invalid)
+{
+    iouringnet_config config;
+    iouringnet_net *net = NULL;
+
+    config_of_mode(&config);
+    config.send_cpu = IOURINGNET_CPU(1023);
+    CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
+    config.send_cpu = IOURINGNET_CPU(1000000);
+    CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
+    config.send_cpu = 0;
+    config.recv_cpu = IOURINGNET_CPU(1023);
+    CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
+    CHECK(net == NULL);
 }
