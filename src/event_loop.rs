@@ -206,6 +206,7 @@ pub struct EventLoop {
     deadlines: Deadlines<Arc<dyn Service>>,
     now: Instant,
     refused: Vec<RequestId>,
+    crowded: bool,
     completions: Vec<Completion>,
     mail: Vec<Arc<dyn Service>>,
     callbacks: u64,
@@ -276,6 +277,7 @@ impl EventLoop {
             deadlines: Deadlines::new(),
             now: Instant::now(),
             refused: Vec::new(),
+            crowded: false,
             completions: Vec::new(),
             mail: Vec::new(),
             callbacks: 0,
@@ -332,6 +334,11 @@ impl EventLoop {
     /// Whether the kernel can pick a buffer of the loop's pool.
     pub fn has_pool(&self) -> bool {
         self.pool.is_some()
+    }
+
+    /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// Memory to receive into what nobody wants.
@@ -417,6 +424,7 @@ impl EventLoop {
         let mut completions = mem::take(&mut self.completions);
         if let Some(ring) = &mut self.ring {
             ring.reap(&mut completions);
+            self.crowded = ring.is_crowded();
         }
         let refused =
             self.refused.drain(..).map(|id| Completion { user_data: id.0, result: -libc::EIO, flags: 0 });

@@ -38,8 +38,8 @@ pub enum Request {
     RecvPooled {
         /// The connection.
         socket: Arc<Socket>,
-        /// Give up at once where there is nothing.
-        one_try: bool,
+        /// When to look for data.
+        start: Start,
     },
     /// Receive what is there into a private buffer's room.
     RecvBuffered {
@@ -75,6 +75,21 @@ pub enum Request {
         address: Box<SockAddr>,
     },
 }
+
+/// When a receive looks for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As it is submitted, and then whenever some comes.
+    Now,
+    /// When the socket says that there is some, in the order in which sockets do: a look at submission would let a busy
+    /// connection overtake those that wait in the kernel.
+    WhenReadable,
+    /// As it is submitted, and never again.
+    OneTry,
+}
+
+/// IORING_RECVSEND_POLL_FIRST, since 5.19 as buffer rings are.
+const RECVSEND_POLL_FIRST: u16 = 1;
 
 /// Writable memory lent by a caller until the receive completes.
 #[derive(Clone, Copy)]
@@ -198,10 +213,12 @@ impl Request {
                     .flags(recv_flags(*one_try))
                     .build()
             }
-            Request::RecvPooled { socket, one_try } => {
+            Request::RecvPooled { socket, start } => {
                 let null = std::ptr::null_mut();
+                let poll_first = if *start == Start::WhenReadable { RECVSEND_POLL_FIRST } else { 0 };
                 opcode::Recv::new(types::Fd(socket.fd()), null, 0) // 0: as much as the buffer takes
-                    .flags(recv_flags(*one_try))
+                    .ioprio(poll_first)
+                    .flags(recv_flags(*start == Start::OneTry))
                     .buf_group(POOL_GROUP)
                     .build()
                     .flags(Flags::BUFFER_SELECT)

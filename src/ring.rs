@@ -240,6 +240,11 @@ impl Ring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
     }
 
+    /// Whether the kernel has put work off: it works off some 20 sockets in one enter, and others are still waiting.
+    pub fn is_crowded(&mut self) -> bool {
+        self.uring.submission().taskrun()
+    }
+
     /// Submits what was pushed, and waits as told. A call that was interrupted or found the kernel busy is fine: the
     /// caller reaps and comes again.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {

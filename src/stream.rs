@@ -21,7 +21,7 @@ use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
-use crate::request::{Lent, Meaning, Request};
+use crate::request::{Lent, Meaning, Request, Start};
 use crate::socket::{Half, Socket, Tried};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
@@ -552,7 +552,12 @@ impl Stream {
     ) -> Request {
         let socket = Arc::clone(&self.socket);
         if event_loop.has_pool() {
-            Request::RecvPooled { socket, one_try }
+            let start = match one_try {
+                true => Start::OneTry,
+                false if event_loop.is_crowded() => Start::WhenReadable,
+                false => Start::Now,
+            };
+            Request::RecvPooled { socket, start }
         } else if one_try {
             let buffer = mem::take(&mut state.buffer);
             Request::RecvBuffered { socket, buffer, room }
