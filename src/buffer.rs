@@ -153,11 +153,6 @@ impl BufferPool {
         (self.ring.start.as_ptr() as u64, self.count)
     }
 
-    /// How many bytes one buffer takes.
-    pub fn buffer_size(&self) -> usize {
-        self.size
-    }
-
     /// Hands every buffer to the kernel; once, after the ring has been registered.
     pub fn fill(&self) {
         (0..self.count).for_each(|id| self.give(id));

@@ -6,7 +6,7 @@
 
 use crate::address;
 use crate::availability;
-use crate::completion::{Callback, Operation, Permit};
+use crate::completion::{Callback, Operation, Permit, Target};
 use crate::dial::Dial;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
@@ -283,6 +283,24 @@ impl Net {
     /// The same for one direction of a connection, which has one place of its own.
     pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
         Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
+    }
+
+    /// The operation behind a blocking send or receive that has to be queued. LIMIT, unless it has `moved` bytes already:
+    /// then it has to go on, and is one more than the bound.
+    pub fn waiting_operation(
+        self: &Arc<Self>,
+        socket: &Arc<Socket>,
+        half: Half,
+        target: Weak<dyn Target>,
+        moved: usize,
+    ) -> Result<Arc<Operation>> {
+        let op = self.operation(None);
+        match self.permit_for(socket, half) {
+            Ok(permit) => op.accept(permit, target),
+            Err(error) if moved == 0 => return Err(error),
+            Err(_) => {}
+        }
+        Ok(op)
     }
 
     /// How long a blocking receive may spin; zero where only one CPU is allowed.

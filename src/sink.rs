@@ -199,7 +199,7 @@ impl Sink {
         }
         let op = match op {
             Some(op) => Arc::clone(op),
-            None => match self.waiting_operation(sent) {
+            None => match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent) {
                 Ok(op) => op,
                 Err(error) => {
                     if has_turn {
@@ -217,17 +217,6 @@ impl Sink {
             self.hand_on(state, round);
         }
         Ok(Begun::Queued(op))
-    }
-
-    /// The operation behind a blocking send that has to be queued.
-    fn waiting_operation(self: &Arc<Self>, sent: usize) -> Result<Arc<Operation>> {
-        let op = self.net.operation(None);
-        match self.net.permit_for(&self.socket, Half::Send) {
-            Ok(permit) => op.accept(permit, self.target()),
-            Err(error) if sent == 0 => return Err(error),
-            Err(_) => {} // partly out: it has to go on, and is one more than the bound
-        }
-        Ok(op)
     }
 
     /// # Safety

@@ -100,18 +100,13 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Takes over a connected descriptor that an accept has made.
-    pub fn accepted(fd: OwnedFd) -> Socket {
-        Socket::wrap(socket2::Socket::from(fd))
-    }
-
-    /// The same from the number in a completion.
+    /// Takes over a connected descriptor that an accept has made, by the number in its completion.
     ///
     /// # Safety
     /// `fd` is an open descriptor that nobody else owns.
     pub unsafe fn from_completion(fd: RawFd) -> Socket {
         // SAFETY: the caller passes ownership on.
-        Socket::accepted(unsafe { OwnedFd::from_raw_fd(fd) })
+        Socket::wrap(socket2::Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
     fn wrap(socket: socket2::Socket) -> Socket {

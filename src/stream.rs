@@ -265,7 +265,7 @@ impl Stream {
         }
         let operation = match op {
             Some(op) => Arc::clone(op),
-            None => match self.waiting_operation(got) {
+            None => match self.net.waiting_operation(&self.socket, Half::Recv, self.target(), got) {
                 Ok(op) => op,
                 Err(error) => {
                     if has_turn {
@@ -290,17 +290,6 @@ impl Stream {
             }
         }
         Ok(Begun::Queued(operation, Instant::now()))
-    }
-
-    /// The operation behind a blocking receive that has to be queued.
-    fn waiting_operation(self: &Arc<Self>, got: usize) -> Result<Arc<Operation>> {
-        let op = self.net.operation(None);
-        match self.net.permit_for(&self.socket, Half::Recv) {
-            Ok(permit) => op.accept(permit, self.target()),
-            Err(error) if got == 0 => return Err(error),
-            Err(_) => {} // it has taken bytes, and is one more than the bound
-        }
-        Ok(op)
     }
 
     /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. With the turn, without the lock.
