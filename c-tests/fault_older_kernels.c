@@ -3,7 +3,7 @@
 
 #include "support.h"
 
-static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait";
+static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot";
 
 static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
 {
@@ -178,6 +178,11 @@ TEST(everything_works_without_buffer_rings)
 TEST(everything_works_without_no_iowait)
 {
     works_without("no_iowait");
+}
+
+TEST(everything_works_without_multishot)
+{
+    works_without("multishot");
 }
 
 TEST(words_that_name_no_feature_switch_nothing_off)

@@ -340,6 +340,14 @@ static size_t pushed_until_held_back(int peer)
     }
 }
 
+static size_t pause_at_once(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)data;
+    if (status == IOURINGNET_OK)
+        CHECK_OK(stream_pause(user));
+    return size;
+}
+
 TEST(a_peer_that_floods_is_held_back)
 {
     enum { KERNEL = 4 << 20 };  /* what small socket buffers can hold at both ends, generously */
@@ -354,8 +362,8 @@ TEST(a_peer_that_floods_is_held_back)
     config.recv_buffer = 65536;
     net = net_with(&config);
     listener = bind_loopback(net, &address);
-    /* nobody reads; a small receive was served; a watch is paused */
-    for (int how = 0; how < 3; how++) {
+    /* nobody reads; a small receive was served; a watch is paused from the start, or when bytes come */
+    for (int how = 0; how < 4; how++) {
         int peer = raw_dial_sized(address.text, 0, 65536);
         iouringnet_sink *sink;
         iouringnet_stream *stream;
@@ -369,6 +377,8 @@ TEST(a_peer_that_floods_is_held_back)
             CHECK_OK(stream_watch(stream, ending_store_data, &watch));
             CHECK_OK(stream_pause(stream));
         }
+        if (how == 3)
+            CHECK_OK(stream_watch(stream, pause_at_once, stream));
         CHECK(pushed_until_held_back(peer) < KERNEL + (1 << 20));
         sink_abort(sink);
         stream_close(stream);

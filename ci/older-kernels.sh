@@ -3,5 +3,5 @@
 # usage: ci/older-kernels.sh [CTEST ARGUMENTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export IOURINGNET_FEATURES_OFF=defer_taskrun,coop_taskrun,buffer_ring,no_iowait
+export IOURINGNET_FEATURES_OFF=defer_taskrun,coop_taskrun,buffer_ring,no_iowait,multishot
 ctest --preset release "$@"

@@ -46,6 +46,10 @@ pub trait Service: Listed + Send + Sync {
     fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
         unreachable!("it submits no requests");
     }
+    /// A request of its has brought something, and goes on.
+    fn continued(self: Arc<Self>, _: &mut EventLoop, _: Reaped) {
+        unreachable!("it submits no request that completes more than once");
+    }
     /// A moment that it armed its timer for has come.
     fn expire(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it arms no timer");
@@ -300,6 +304,7 @@ impl EventLoop {
             };
             // SAFETY: EventLoop drops its ring before its pool.
             if unsafe { ring.register_pool(&pool) }.is_ok() {
+                ring.probe_multishot();
                 return Some(Rc::new(pool));
             }
         }
@@ -334,6 +339,11 @@ impl EventLoop {
     /// Whether the kernel can pick a buffer of the loop's pool.
     pub fn has_pool(&self) -> bool {
         self.pool.is_some()
+    }
+
+    /// Whether a receive may go on by itself.
+    pub fn has_multishot(&self) -> bool {
+        self.features.has(Features::MULTISHOT)
     }
 
     /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
@@ -441,11 +451,6 @@ impl EventLoop {
     }
 
     fn finish(&mut self, id: RequestId, completion: Completion) {
-        let Some((owner, request)) = self.requests.remove(id) else {
-            debug_assert!(false, "a completion without a request");
-            return;
-        };
-        tracing::trace!(id = id.0, kind = request.kind(), result = completion.result, "completed");
         let buffer = match (completion.buffer(), &self.pool) {
             (Some(buffer), Some(pool)) => {
                 let size = completion.result.max(0) as usize;
@@ -454,7 +459,16 @@ impl EventLoop {
             _ => None,
         };
         let reaped = Reaped { result: completion.result, buffer };
-        self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
+        if completion.more()
+            && let Some(owner) = self.requests.owner(id)
+        {
+            self.guarded(owner, |owner, this| owner.continued(this, reaped));
+        } else if let Some((owner, request)) = self.requests.remove(id) {
+            tracing::trace!(id = id.0, kind = request.kind(), result = completion.result, "completed");
+            self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
+        } else {
+            debug_assert!(false, "a completion without a request");
+        }
     }
 
     /// Step 2.
@@ -549,7 +563,7 @@ impl EventLoop {
         ring.reap(&mut completions);
         drop(ring);
         for completion in completions {
-            if completion.user_data < CANCEL {
+            if completion.user_data < CANCEL && !completion.more() {
                 let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
                 let _ =
                     catch_unwind(AssertUnwindSafe(|| self.finish(RequestId(completion.user_data), failed)));

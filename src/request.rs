@@ -12,6 +12,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use socket2::SockAddr;
 use std::mem;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// What the kernel is asked for.
@@ -40,6 +41,15 @@ pub enum Request {
         socket: Arc<Socket>,
         /// When to look for data.
         start: Start,
+    },
+    /// The same again and again, without a new entry for each.
+    RecvMultishot {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// When to look for data first.
+        start: Start,
+        /// It ends when so many bytes have come; not 0.
+        budget: u32,
     },
     /// Receive what is there into a private buffer's room.
     RecvBuffered {
@@ -90,6 +100,10 @@ pub enum Start {
 
 /// IORING_RECVSEND_POLL_FIRST, since 5.19 as buffer rings are.
 const RECVSEND_POLL_FIRST: u16 = 1;
+/// IORING_RECV_MULTISHOT, since 6.0.
+const RECV_MULTISHOT: u16 = 2;
+/// Where struct io_uring_sqe has optlen: the bytes after which a multishot receive ends, since 6.17.
+const OPTLEN_WORD: usize = 11;
 
 /// Writable memory lent by a caller until the receive completes.
 #[derive(Clone, Copy)]
@@ -169,6 +183,7 @@ impl Request {
             Request::Send { .. } => "send",
             Request::Recv { .. } => "receive",
             Request::RecvPooled { .. } => "receive into the pool",
+            Request::RecvMultishot { .. } => "receive into the pool again and again",
             Request::RecvBuffered { .. } => "receive into the buffer",
             Request::Readable { .. } => "poll",
             Request::Discard { .. } => "discard",
@@ -183,6 +198,7 @@ impl Request {
             Request::Send { socket, .. }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
+            | Request::RecvMultishot { socket, .. }
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
             | Request::Discard { socket, .. }
@@ -196,6 +212,7 @@ impl Request {
             Request::Connect { address, .. } => mem::forget(address),
             Request::Recv { .. }
             | Request::RecvPooled { .. }
+            | Request::RecvMultishot { .. }
             | Request::Readable { .. }
             | Request::Accept { .. } => {} // a caller's memory, the pool's, or none
         }
@@ -213,16 +230,8 @@ impl Request {
                     .flags(recv_flags(*one_try))
                     .build()
             }
-            Request::RecvPooled { socket, start } => {
-                let null = std::ptr::null_mut();
-                let poll_first = if *start == Start::WhenReadable { RECVSEND_POLL_FIRST } else { 0 };
-                opcode::Recv::new(types::Fd(socket.fd()), null, 0) // 0: as much as the buffer takes
-                    .ioprio(poll_first)
-                    .flags(recv_flags(*start == Start::OneTry))
-                    .buf_group(POOL_GROUP)
-                    .build()
-                    .flags(Flags::BUFFER_SELECT)
-            }
+            Request::RecvPooled { socket, start } => recv_pooled(socket.fd(), *start, 0),
+            Request::RecvMultishot { socket, start, budget } => recv_multishot(socket.fd(), *start, *budget),
             Request::RecvBuffered { socket, buffer, room } => {
                 let (start, size) = buffer.room(*room);
                 let size = size.min(ENTRY_MAX) as u32;
@@ -247,6 +256,27 @@ impl Request {
             }
         }
     }
+}
+
+fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
+    let poll_first = if start == Start::WhenReadable { RECVSEND_POLL_FIRST } else { 0 };
+    opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), 0) // 0: as much as the buffer takes
+        .ioprio(how | poll_first)
+        .flags(recv_flags(start == Start::OneTry))
+        .buf_group(POOL_GROUP)
+        .build()
+        .flags(Flags::BUFFER_SELECT)
+}
+
+/// [`Request::RecvMultishot`] for a descriptor.
+pub fn recv_multishot(fd: RawFd, start: Start, budget: u32) -> Entry {
+    let entry = recv_pooled(fd, start, RECV_MULTISHOT);
+    const { assert!(size_of::<Entry>() == 64) };
+    // SAFETY: both are 64 bytes without padding or invalid values: an entry is the kernel's struct io_uring_sqe.
+    let mut words: [u32; 16] = unsafe { mem::transmute(entry) };
+    words[OPTLEN_WORD] = budget;
+    // SAFETY: as above; the word changed is a number.
+    unsafe { mem::transmute(words) }
 }
 
 // Never MSG_WAITALL on an entry that may stay in flight: after about 127 wake-ups the kernel would move it to a worker

@@ -5,6 +5,7 @@
 //! there are: what the submission queue has no room for waits in a backlog.
 
 use crate::buffer::{BufferPool, POOL_GROUP};
+use crate::request::{self, Start};
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{Builder, IoUring, cqueue};
@@ -26,11 +27,15 @@ impl Features {
     /// An idle loop does not count as waiting for a disk (6.15).
     pub const NO_IOWAIT: Features = Features(8);
 
-    const NAMES: [(&str, Features); 4] = [
+    /// A receive goes on by itself up to a number of bytes (6.17).
+    pub const MULTISHOT: Features = Features(16);
+
+    const NAMES: [(&str, Features); 5] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
         ("no_iowait", Features::NO_IOWAIT),
+        ("multishot", Features::MULTISHOT),
     ];
 
     /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
@@ -191,6 +196,23 @@ impl Ring {
         pool.fill();
         self.features.0 |= Features::BUFFER_RING.0;
         Ok(())
+    }
+
+    /// Asks the kernel whether a receive may go on by itself up to a number of bytes, by way of a descriptor that is
+    /// none: a kernel that knows what it is asked for finds that out last.
+    pub fn probe_multishot(&mut self) {
+        if !self.wants(Features::MULTISHOT) {
+            return;
+        }
+        let mut answers = Vec::new();
+        // SAFETY: no byte is received, so nothing is written anywhere.
+        unsafe { self.push(request::recv_multishot(-1, Start::Now, 1)) };
+        if self.enter(Wait::For(Duration::from_secs(1))).is_ok() {
+            self.reap(&mut answers);
+        }
+        if answers.first().is_some_and(|answer| answer.result == -libc::EBADF) {
+            self.features.0 |= Features::MULTISHOT.0;
+        }
     }
 
     /// What this ring can do.

@@ -671,7 +671,10 @@ impl Service for Stream {
         let meaning = match (Meaning::of(reaped.result, &self.socket), &request) {
             (
                 Meaning::Count(0),
-                Request::Recv { .. } | Request::RecvPooled { .. } | Request::RecvBuffered { .. },
+                Request::Recv { .. }
+                | Request::RecvPooled { .. }
+                | Request::RecvMultishot { .. }
+                | Request::RecvBuffered { .. },
             ) => match self.socket.received_end() {
                 Tried::Failed(error) => Meaning::Failed(error),
                 _ => Meaning::Failed(Error::EOF),
@@ -698,7 +701,7 @@ impl Service for Stream {
                     state = self.arrived(state, event_loop, &[]);
                 }
             }
-            (Request::RecvPooled { .. }, Meaning::Count(_)) => {
+            (Request::RecvPooled { .. } | Request::RecvMultishot { .. }, Meaning::Count(_)) => {
                 if let Some(bytes) = &reaped.buffer {
                     state = self.arrived(state, event_loop, bytes.as_slice());
                 }
@@ -719,6 +722,15 @@ impl Service for Stream {
             let socket = Arc::clone(&self.socket);
             let request = Request::RecvBuffered { socket, buffer, room };
             state.request = Some(event_loop.submit(Arc::clone(&self) as _, request));
+        }
+        drop(reaped); // the pool has its buffer back before the next request
+        self.drive(state, event_loop);
+    }
+
+    fn continued(self: Arc<Self>, event_loop: &mut EventLoop, reaped: Reaped) {
+        let mut state = self.state.lock();
+        if let Some(bytes) = &reaped.buffer {
+            state = self.arrived(state, event_loop, bytes.as_slice());
         }
         drop(reaped); // the pool has its buffer back before the next request
         self.drive(state, event_loop);

@@ -35,6 +35,13 @@ impl Requests {
         (id, &mut content.1)
     }
 
+    /// The one whom a request in flight belongs to.
+    pub fn owner(&self, id: RequestId) -> Option<Arc<dyn Service>> {
+        let slot = self.slots.get(id.0 as u32 as usize)?;
+        let (owner, _) = slot.content.as_ref().filter(|_| slot.generation == (id.0 >> 32) as u32)?;
+        Some(Arc::clone(owner))
+    }
+
     pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
         let (generation, index) = ((id.0 >> 32) as u32, id.0 as u32);
         let slot = self.slots.get_mut(index as usize)?;

@@ -6,6 +6,7 @@
 use super::{State, Stream};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
+use crate::request::Request;
 use crate::sync::MutexGuard;
 use std::mem;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub struct Watch {
     /// When bytes came last, or the watch had no cause to expect any.
     pub(super) progress: Instant,
 }
+
+/// What one multishot receive may bring: so much at most comes after a pause, or before others have their turn.
+const BUDGET_MIN: usize = 16 << 10;
+const BUDGET_MAX: usize = 256 << 10;
 
 impl Stream {
     /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
@@ -109,6 +114,10 @@ impl Stream {
                 (None, _) => {}
             }
             if watch.paused {
+                if let Some(request) = in_flight.filter(|_| !state.interrupting) {
+                    state.interrupting = true;
+                    event_loop.cancel(request);
+                }
                 return;
             }
             if watch.owed && kept {
@@ -120,13 +129,23 @@ impl Stream {
                 return self.end_watch(state, event_loop, end);
             }
             if in_flight.is_none() {
-                let request = self.buffered_request(event_loop, &mut state, 0, false);
+                let request = self.watch_request(event_loop, &mut state);
                 state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
             }
             if let Some(late) = late {
                 event_loop.arm(&mut state.timer, late, || Arc::clone(self) as _);
             }
             return;
+        }
+    }
+
+    fn watch_request(&self, event_loop: &EventLoop, state: &mut State) -> Request {
+        match self.buffered_request(event_loop, state, 0, false) {
+            Request::RecvPooled { socket, start } if event_loop.has_multishot() => {
+                let budget = self.net.config.buffer_max.clamp(BUDGET_MIN, BUDGET_MAX) as u32;
+                Request::RecvMultishot { socket, start, budget }
+            }
+            request => request,
         }
     }
 
