@@ -411,6 +411,7 @@ impl EventLoop {
     /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].
     fn run(&mut self) -> io::Result<()> {
         loop {
+            self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
             self.now = Instant::now();
             ROUND_NUMBER.set(ROUND_NUMBER.get() + 1);
             self.reap();

@@ -52,10 +52,14 @@ impl<T: ?Sized + Listed> Mailbox<T> {
         std::mem::replace(&mut inner.asleep, false)
     }
 
-    /// Moves all mail to `into`, in the order of its posting. The loop is awake from now on.
+    /// The loop is awake: nobody needs to wake it until it falls asleep again.
+    pub fn awake(&self) {
+        self.inner.lock().asleep = false;
+    }
+
+    /// Moves all mail to `into`, in the order of its posting.
     pub fn take(&self, into: &mut Vec<Arc<T>>) {
         let mut inner = self.inner.lock();
-        inner.asleep = false;
         if into.is_empty() {
             std::mem::swap(&mut inner.list, into);
         } else {
@@ -129,6 +133,7 @@ mod loom_tests {
             let mut served = 0;
             let mut mail = Vec::new();
             while served < 2 {
+                mailbox.awake();
                 mailbox.take(&mut mail);
                 for item in mail.drain(..) {
                     Mailbox::unlist(&*item);
@@ -175,6 +180,7 @@ mod tests {
         Mailbox::unlist(&*a);
         assert!(mailbox.post(a), "asleep: wake it");
         assert!(!mailbox.nudge(), "woken already");
+        mailbox.awake();
         mailbox.take(&mut mail);
         assert!(!mailbox.sleep(), "a nudge before the sleep counts");
         assert!(mailbox.sleep());

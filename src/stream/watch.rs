@@ -89,7 +89,6 @@ impl Stream {
         event_loop: &mut EventLoop,
     ) {
         loop {
-            let now = Instant::now();
             let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
             let (cause, end, in_flight) = (state.cause, state.end, state.request);
             let kept = !state.buffer.is_empty();
@@ -99,7 +98,7 @@ impl Stream {
             let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
             if let Some(cause) = cause {
                 watch.ending = Some(cause);
-            } else if late.is_some_and(|late| late <= now) {
+            } else if late.is_some_and(|late| late <= Instant::now()) {
                 watch.ending.get_or_insert(Error::TIMEOUT);
             }
             match (watch.ending, in_flight) {
