@@ -46,8 +46,8 @@ pub trait Service: Listed + Send + Sync {
     fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
         unreachable!("it submits no requests");
     }
-    /// A request of its has brought something, and goes on.
-    fn continued(self: Arc<Self>, _: &mut EventLoop, _: Reaped) {
+    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Service::serve`].
+    fn continued(&self, _: &mut EventLoop, _: &[u8]) -> bool {
         unreachable!("it submits no request that completes more than once");
     }
     /// A moment that it armed its timer for has come.
@@ -459,17 +459,32 @@ impl EventLoop {
             }
             _ => None,
         };
-        let reaped = Reaped { result: completion.result, buffer };
         if completion.more()
-            && let Some(owner) = self.requests.owner(id)
+            && let Some(buffer) = &buffer
         {
-            self.guarded(owner, |owner, this| owner.continued(this, reaped));
-        } else if let Some((owner, request)) = self.requests.remove(id) {
+            return self.go_on(id, buffer.as_slice());
+        }
+        let reaped = Reaped { result: completion.result, buffer };
+        if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.0, kind = request.kind(), result = completion.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
         } else {
             debug_assert!(false, "a completion without a request");
         }
+    }
+
+    /// A request has brought bytes, and stays in flight.
+    fn go_on(&mut self, id: RequestId, bytes: &[u8]) {
+        let Some(owner) = self.requests.borrow_owner(id) else {
+            debug_assert!(false, "a completion without a request");
+            return;
+        };
+        match catch_unwind(AssertUnwindSafe(|| owner.continued(self, bytes))) {
+            Ok(false) => {}
+            Ok(true) => self.guarded(Arc::clone(&owner), |owner, this| owner.serve(this)),
+            Err(_) => EventLoop::end_failed(Arc::clone(&owner)),
+        }
+        self.requests.return_owner(id, owner);
     }
 
     /// Step 2.
@@ -547,9 +562,13 @@ impl EventLoop {
     fn guarded(&mut self, service: Arc<dyn Service>, call: impl FnOnce(Arc<dyn Service>, &mut EventLoop)) {
         let again = Arc::clone(&service);
         if catch_unwind(AssertUnwindSafe(|| call(service, self))).is_err() {
-            tracing::error!("a handle's state machine panicked; the handle is ended");
-            let _ = catch_unwind(AssertUnwindSafe(|| again.fail()));
+            EventLoop::end_failed(again);
         }
+    }
+
+    fn end_failed(service: Arc<dyn Service>) {
+        tracing::error!("a handle's state machine panicked; the handle is ended");
+        let _ = catch_unwind(AssertUnwindSafe(|| service.fail()));
     }
 
     /// The ring cannot be used any more: take back from the kernel what it will give, and fail the rest.

@@ -368,7 +368,19 @@ impl Sink {
     }
 
     /// Gives the turn back: what is left in the queue goes to the send loop, and a close that waited is finished.
+    #[inline]
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        // As a rule all is out, and nothing happened meanwhile.
+        let plain = state.queue.is_empty() && state.cause.is_none() && !state.closing && !state.told_full;
+        if plain {
+            state.turn.release(false, false);
+        } else {
+            self.release_with_work(state);
+        }
+    }
+
+    #[cold]
+    fn release_with_work(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
             state.queue.fail_all(cause);
             if let Some(watch) = &state.watch {

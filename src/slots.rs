@@ -308,13 +308,20 @@ impl<T> Deref for Ref<'_, T> {
     }
 }
 
+impl<T> Ref<'_, T> {
+    #[cold] // once in a handle's life
+    fn end(&self) {
+        self.slots.end(self.slot, self.index);
+    }
+}
+
 impl<T> Drop for Ref<'_, T> {
     fn drop(&mut self) {
         // Release hands this thread's use of the value to whoever ends it; Acquire takes the others' for the
         // one who does.
         let before = self.slot.word.fetch_sub(1, Ordering::AcqRel);
         if before & LOWER == 1 {
-            self.slots.end(self.slot, self.index);
+            self.end();
         }
     }
 }

@@ -727,13 +727,9 @@ impl Service for Stream {
         self.drive(state, event_loop);
     }
 
-    fn continued(self: Arc<Self>, event_loop: &mut EventLoop, reaped: Reaped) {
-        let mut state = self.state.lock();
-        if let Some(bytes) = &reaped.buffer {
-            state = self.arrived(state, event_loop, bytes.as_slice());
-        }
-        drop(reaped); // the pool has its buffer back before the next request
-        self.drive(state, event_loop);
+    fn continued(&self, event_loop: &mut EventLoop, bytes: &[u8]) -> bool {
+        let state = self.arrived(self.state.lock(), event_loop, bytes);
+        state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_service(&state))
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {

@@ -20,7 +20,13 @@ pub struct Requests {
 
 struct Slot {
     generation: u32,
-    content: Option<(Arc<dyn Service>, Request)>,
+    content: Option<Content>,
+}
+
+struct Content {
+    /// Away only while it is told of what the request has brought.
+    owner: Option<Arc<dyn Service>>,
+    request: Request,
 }
 
 impl Requests {
@@ -31,15 +37,25 @@ impl Requests {
         });
         let slot = &mut self.slots[index as usize];
         let id = RequestId(u64::from(slot.generation) << 32 | u64::from(index));
-        let content = slot.content.insert((owner, request));
-        (id, &mut content.1)
+        let content = slot.content.insert(Content { owner: Some(owner), request });
+        (id, &mut content.request)
     }
 
-    /// The one whom a request in flight belongs to.
-    pub fn owner(&self, id: RequestId) -> Option<Arc<dyn Service>> {
-        let slot = self.slots.get(id.0 as u32 as usize)?;
-        let (owner, _) = slot.content.as_ref().filter(|_| slot.generation == (id.0 >> 32) as u32)?;
-        Some(Arc::clone(owner))
+    /// The one whom a request in flight belongs to, to be given back by [`Requests::return_owner`] at once: that saves
+    /// counting a reference for each message.
+    pub fn borrow_owner(&mut self, id: RequestId) -> Option<Arc<dyn Service>> {
+        self.content(id)?.owner.take()
+    }
+
+    pub fn return_owner(&mut self, id: RequestId, owner: Arc<dyn Service>) {
+        if let Some(content) = self.content(id) {
+            content.owner = Some(owner);
+        }
+    }
+
+    fn content(&mut self, id: RequestId) -> Option<&mut Content> {
+        let slot = self.slots.get_mut(id.0 as u32 as usize)?;
+        slot.content.as_mut().filter(|_| slot.generation == (id.0 >> 32) as u32)
     }
 
     pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
@@ -54,12 +70,12 @@ impl Requests {
         if slot.generation < u32::MAX {
             self.free.push(index);
         }
-        Some(content)
+        Some((content.owner?, content.request))
     }
 
     pub fn leak_memory(&mut self) {
-        for (_, request) in self.slots.iter_mut().filter_map(|slot| slot.content.as_mut()) {
-            request.leak_memory();
+        for content in self.slots.iter_mut().filter_map(|slot| slot.content.as_mut()) {
+            content.request.leak_memory();
         }
     }
 

@@ -4,6 +4,7 @@
 //! stream's buffer, to be shown with the next bytes or received once the watch is over.
 
 use super::{State, Stream};
+use crate::buffer::ReadBuffer;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::request::Request;
@@ -30,6 +31,13 @@ pub struct Watch {
 /// What one multishot receive may bring: so much at most comes after a pause, or before others have their turn.
 const BUDGET_MIN: usize = 16 << 10;
 const BUDGET_MAX: usize = 256 << 10;
+
+impl Watch {
+    /// Whether the loop has more to do for it than to wait for the next bytes.
+    pub(super) fn needs_service(&self, state: &State) -> bool {
+        self.paused || self.owed || self.ending.is_some() || state.timeout.is_some()
+    }
+}
 
 impl Stream {
     /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
@@ -155,27 +163,27 @@ impl Stream {
         event_loop: &mut EventLoop,
         arrived: &[u8],
     ) -> MutexGuard<'a, State> {
-        let mut buffer = mem::take(&mut state.buffer);
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
-            state.buffer = buffer;
             return state;
         };
+        let mut kept = (!state.buffer.is_empty()).then(|| mem::take(&mut state.buffer));
         drop(state);
-        let joined = !buffer.is_empty();
-        if joined {
-            buffer.append(arrived);
+        if let Some(kept) = &mut kept {
+            kept.append(arrived);
         }
-        let shown = if joined { buffer.as_slice() } else { arrived };
+        let shown = kept.as_ref().map_or(arrived, ReadBuffer::as_slice);
         let size = shown.len();
         event_loop.count_callback();
         let consumed = callback(Ok(()), shown);
-        if joined {
-            buffer.consume(consumed);
-        } else {
-            buffer.append(&arrived[consumed.min(size)..]);
+        match &mut kept {
+            Some(kept) => kept.consume(consumed),
+            None if consumed < size => kept.insert(ReadBuffer::default()).append(&arrived[consumed..]),
+            None => {}
         }
         let mut state = self.state.lock();
-        state.buffer = buffer;
+        if let Some(kept) = kept {
+            state.buffer = kept;
+        }
         let timed = state.timeout.is_some();
         if let Some(watch) = &mut state.watch {
             watch.callback = Some(callback);
