@@ -10,8 +10,8 @@
  *
  * Exit codes: 0 counted, 1 failed, 77 cannot be done here.
  *
- * Its one invariant: an instruction is counted when the thread's place has moved on. So a string instruction counts once and
- * not for each step that it takes, and a system call that the kernel restarts does not count again.
+ * Its one invariant: an instruction counts when it is over, which is when the thread's place has moved on. So a string
+ * instruction counts once and not for each step that it takes, and a system call when it returns.
  */
 #define _GNU_SOURCE
 
@@ -57,6 +57,7 @@ struct thread {
     bool runs;          /* in the kernel, as far as is known; otherwise it is stopped */
     bool gone;
     bool enters;        /* the next step enters the kernel, and may sleep there */
+    bool restarts;      /* that is the call before its place, which the kernel begins again */
     int signal;         /* to be delivered by the next step */
     uint64_t place;
     uint64_t visit;     /* of the vDSO: its number; 0 outside */
@@ -211,6 +212,20 @@ static bool sleeps(const struct thread *t) {
     return state && state[1] == ' ' && state[2] == 'S';
 }
 
+/* The instruction at `place` is over. */
+static void count(const struct thread *t, struct place *place) {
+    if (++steps > MOST_STEPS)
+        fail("too many steps");
+    /* The vDSO reads the clock again if that has ticked meanwhile, which single steps give it the time for. */
+    bool again = t->visit != 0 && place->visit == t->visit;
+    place->visit = t->visit;
+    if (counting && !again) {
+        place->count++;
+        counted++;
+        calls += place->call;
+    }
+}
+
 /* Takes note of what waitpid said. */
 static void on_wait(struct thread *t, int status) {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
@@ -235,26 +250,17 @@ static void on_wait(struct thread *t, int status) {
         int64_t result = (int64_t)REG(t, rax);
         restarts = result <= -512 && result >= -516 && (int64_t)REG(t, orig_rax) >= 0;
     }
-    struct place *there = place_at(t, place);
-    if (t->place != place && t->place != 0) {
-        struct place *was = place_at(t, t->place);
-        if (++steps > MOST_STEPS)
-            fail("too many steps");
-        /* The vDSO reads the clock again if that has ticked meanwhile, which single steps give it the time for. */
-        bool again = t->visit != 0 && was->visit == t->visit;
-        was->visit = t->visit;
-        if (counting && !again) {
-            was->count++;
-            counted++;
-            calls += was->call;
-        }
-    }
+    if (t->place != place && t->place != 0)
+        count(t, place_at(t, t->place));
+    else if (t->restarts && !restarts && event == 0)
+        count(t, place_at(t, place - 2)); /* `syscall` has two bytes */
     if (place < vdso_from || place >= vdso_to)
         t->visit = 0;
     else if (t->visit == 0)
         t->visit = ++visits;
     t->place = place;
-    t->enters = there->call || restarts;
+    t->restarts = restarts;
+    t->enters = restarts || place_at(t, place)->call;
 }
 
 /* Sees whether the thread has stopped; true if it has. */
