@@ -4,7 +4,7 @@
 set -eu
 
 # Installed or not is told by a header of each package.
-wanted="liburing.h:liburing-dev uv.h:libuv1-dev event2/event.h:libevent-dev asio.hpp:libasio-dev"
+wanted="liburing.h:liburing-dev uv.h:libuv1-dev event2/event.h:libevent-dev asio.hpp:libasio-dev nng/nng.h:libnng-dev"
 
 absent() {
     for pair in $wanted; do

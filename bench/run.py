@@ -51,6 +51,7 @@ SERVERS = [
     Server("libevent", "peer", "peer_libevent"),
     Server("asio", "peer", "peer_asio"),
     Server("asio_io_uring", "peer", "peer_asio_io_uring"),
+    Server("nng", "peer", "peer_nng"),
     Server("tokio", "peer", "peer_tokio"),
     Server("monoio", "peer", "peer_monoio"),
 ]
