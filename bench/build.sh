@@ -18,3 +18,11 @@ elif CARGO_TARGET_DIR=$out/rust timeout 600 cargo build --release --locked --man
 else
     echo "skipped: peer_tokio, peer_monoio: cargo could not build them"
 fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "skipped: peer_commonware: cargo is missing"
+elif CARGO_TARGET_DIR=$out/rust-commonware timeout 600 cargo build --release --locked --manifest-path bench/rust-commonware/Cargo.toml; then
+    cp -f "$out/rust-commonware/release/peer_commonware" "$out/"
+else
+    echo "skipped: peer_commonware: cargo could not build it"
+fi

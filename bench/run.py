@@ -31,6 +31,8 @@ class Server:
     program: str
     arguments: tuple = ()
     threads: bool = False  # one for each connection: kept out of cases with a thousand
+    sized: bool = False  # is told the size of a message, as its last argument
+    without: str = ""  # the case that it cannot take part in
 
 
 # floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
@@ -54,6 +56,8 @@ SERVERS = [
     Server("nng", "peer", "peer_nng"),
     Server("tokio", "peer", "peer_tokio"),
     Server("monoio", "peer", "peer_monoio"),
+    # Its rings have 1,024 places, of which every connection that waits for bytes keeps one.
+    Server("commonware", "peer", "peer_commonware", sized=True, without="echo_64b_64_idle_10000"),
 ]
 
 
@@ -166,6 +170,8 @@ class Bench:
         """One run of one server in one case: what the load generator printed, as numbers."""
         server_cpus, load_cpus = places(case.place, self.allowed)
         arguments = server.arguments + (case.floor_arguments if server.name in ONE_RING else ())
+        if server.sized:
+            arguments += (str(case.load[case.load.index("--size") + 1]),)
         with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as load_errors:
             process = subprocess.Popen([os.path.join(self.directory, server.program), *arguments], stdout=subprocess.PIPE,
                                        stderr=server_errors, preexec_fn=pin(server_cpus))
@@ -369,7 +375,7 @@ def main():
     if len(allowed) < 2:
         print("# one processor only: server and load share it in every case")
     bench = Bench(a.directory, a.seconds, a.warmup, allowed)
-    pairs = [(c, s) for c in cases for s in servers if c.threads or not s.threads]
+    pairs = [(c, s) for c in cases for s in servers if (c.threads or not s.threads) and c.name != s.without]
     runs = {(c.name, s.name): [] for c, s in pairs}
     failures = {}
     print(*about(bench, a.rounds), sep="\n", flush=True)
@@ -382,6 +388,8 @@ def main():
         turn_begun = time.monotonic()
         for case in cases:
             taking_part = [s for c, s in pairs if c is case]
+            if not taking_part:
+                continue
             shift = turn % len(taking_part)  # nobody always runs behind the same neighbour
             for server in taking_part[shift:] + taking_part[:shift]:
                 progress(f"{'system calls' if counting else f'round {turn + 1} of {a.rounds}'}: {case.name} {server.name}")
