@@ -1,5 +1,5 @@
-/* peer_libuv: the TCP echo server of libuv's guide, with TCP_NODELAY: a buffer from malloc for each read, which the write
- * sends and frees. */
+/* peer_libuv: an echo server with libuv that writes at once what the socket takes, from the one buffer that all reads share;
+ * only the rest is copied, and written when there is room. */
 #define _GNU_SOURCE
 
 #include "server.h"
@@ -9,41 +9,60 @@
 
 struct write {
     uv_write_t request;
-    uv_buf_t buffer;
+    char rest[];
 };
+
+static char incoming[64 * 1024]; /* holds bytes only while on_read runs */
 
 static void on_closed(uv_handle_t *handle) {
     free(handle);
 }
 
 static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
-    (void)handle;
-    buffer->base = malloc(suggested);
-    buffer->len = suggested;
+    (void)handle, (void)suggested;
+    *buffer = uv_buf_init(incoming, sizeof incoming);
+}
+
+static void hang_up(uv_stream_t *client) {
+    if (!uv_is_closing((uv_handle_t *)client))
+        uv_close((uv_handle_t *)client, on_closed);
 }
 
 static void on_written(uv_write_t *request, int status) {
-    struct write *write = (struct write *)request;
-    if (status < 0 && !uv_is_closing((uv_handle_t *)request->handle))
-        uv_close((uv_handle_t *)request->handle, on_closed);
-    free(write->buffer.base);
-    free(write);
+    if (status < 0)
+        hang_up(request->handle);
+    free(request);
+}
+
+static void send_later(uv_stream_t *client, const char *rest, size_t size) {
+    struct write *write = malloc(sizeof *write + size);
+    if (!write)
+        die("malloc");
+    memcpy(write->rest, rest, size);
+    uv_buf_t buffer = uv_buf_init(write->rest, (unsigned)size);
+    if (uv_write(&write->request, client, &buffer, 1, on_written) != 0) {
+        free(write);
+        hang_up(client);
+    }
 }
 
 static void on_read(uv_stream_t *client, ssize_t size, const uv_buf_t *buffer) {
-    if (size > 0) {
-        struct write *write = malloc(sizeof *write);
-        if (!write)
-            die("malloc");
-        write->buffer = uv_buf_init(buffer->base, (unsigned)size);
-        if (uv_write(&write->request, client, &write->buffer, 1, on_written) == 0)
-            return;
-        free(write);
-        size = -1;
+    if (size < 0) {
+        hang_up(client);
+        return;
     }
-    if (size < 0 && !uv_is_closing((uv_handle_t *)client))
-        uv_close((uv_handle_t *)client, on_closed);
-    free(buffer->base);
+    if (size == 0)
+        return;
+    uv_buf_t message = uv_buf_init(buffer->base, (unsigned)size);
+    int sent = uv_try_write(client, &message, 1);
+    if (sent < 0 && sent != UV_EAGAIN) {
+        hang_up(client);
+        return;
+    }
+    if (sent < 0)
+        sent = 0;
+    if (sent < size)
+        send_later(client, buffer->base + sent, (size_t)(size - sent));
 }
 
 static void on_connection(uv_stream_t *server, int status) {
