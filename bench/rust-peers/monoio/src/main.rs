@@ -17,7 +17,12 @@ async fn echo(mut socket: TcpStream) -> std::io::Result<()> {
 }
 
 fn main() -> std::io::Result<()> {
-    let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(4096).build()?;
+    let mut ring = io_uring::IoUring::builder();
+    ring.setup_coop_taskrun(); // one thread: completions need not interrupt it
+    let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+        .with_entries(4096)
+        .uring_builder(ring)
+        .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         println!("listening on {}", listener.local_addr()?);
