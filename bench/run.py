@@ -57,7 +57,8 @@ SERVERS = [
     Server("tokio", "peer", "peer_tokio"),
     Server("monoio", "peer", "peer_monoio"),
     # Its rings have 1,024 places, of which every connection that waits for bytes keeps one.
-    Server("commonware", "peer", "peer_commonware", sized=True, without="echo_64b_64_idle_10000"),
+    Server("commonware", "peer", "peer_commonware", ("2",), sized=True, without="echo_64b_64_idle_10000"),
+    Server("commonware_one_worker", "peer", "peer_commonware", ("1",), sized=True, without="echo_64b_64_idle_10000"),
 ]
 
 

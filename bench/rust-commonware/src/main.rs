@@ -1,6 +1,6 @@
 //! The echo server with commonware's runtime, whose network is two rings in threads of their own.
 //!
-//!   peer_commonware SIZE   the size of a message
+//!   peer_commonware WORKERS SIZE   threads that run tasks, and the size of a message
 //!
 //! A stream receives exactly as many bytes as it is asked for, hence the argument. Whole messages that came with the first lie
 //! in the stream's buffer, and go back with it.
@@ -18,16 +18,20 @@ async fn echo(mut sink: impl Sink, mut stream: impl Stream, size: usize) -> Resu
     }
 }
 
-fn main() {
-    let size = std::env::args().nth(1).and_then(|size| size.parse().ok()).filter(|size| *size > 0);
-    let Some(size) = size else {
-        eprintln!("usage: peer_commonware SIZE");
+fn argument(number: usize) -> usize {
+    let given = std::env::args().nth(number).and_then(|text| text.parse().ok());
+    given.filter(|value| *value > 0).unwrap_or_else(|| {
+        eprintln!("usage: peer_commonware WORKERS SIZE");
         std::process::exit(2);
-    };
+    })
+}
+
+fn main() {
+    let (workers, size) = (argument(1), argument(2));
     // The runtime wants a directory and writes its file system back at the start: one in memory costs the disk nothing.
     let directory = format!("/dev/shm/peer_commonware_{}", std::process::id());
     let config = tokio::Config::new()
-        .with_worker_threads(1)
+        .with_worker_threads(workers)
         .with_zero_linger(false) // connections end in good order, not by a reset
         .with_storage_directory(&directory);
     tokio::Runner::new(config).start(|context| async move {
