@@ -12,6 +12,7 @@ import datetime
 import os
 import platform
 import re
+import resource
 import select
 import signal
 import statistics
@@ -112,8 +113,11 @@ class Failed(Exception):
 
 
 def pin(cpus):
-    """What a child does before it becomes the program: keeps to `cpus`."""
+    """What a child does before it becomes the program: keeps to `cpus`, and may have as many descriptors as it gets, which
+    not every peer sees to."""
     def setup():
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536) if most >= 0 else 65536, most))
         if cpus:
             os.sched_setaffinity(0, cpus)
     return setup
