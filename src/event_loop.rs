@@ -222,9 +222,10 @@ pub struct EventLoop {
 const WAKE: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
 
-/// A pool of 2 MiB: small enough to stay in cache, large enough for the burst that one enter reaps.
-const POOL_BUFFERS: u16 = 128;
-const POOL_BUFFER_SIZE: usize = 16 << 10;
+/// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off,
+/// and buffers that take a large send whole.
+const POOL_BUFFERS: u16 = 32;
+const POOL_BUFFER_SIZE: usize = 64 << 10;
 
 impl EventLoop {
     /// Starts the loop's thread. Returns once its ring is there, with what the ring can do, or the errno of the
@@ -298,7 +299,7 @@ impl EventLoop {
         if !ring.wants(Features::BUFFER_RING) {
             return None;
         }
-        for count in [POOL_BUFFERS, POOL_BUFFERS / 8] {
+        for count in [POOL_BUFFERS, POOL_BUFFERS / 4] {
             let Ok(pool) = BufferPool::new(count, POOL_BUFFER_SIZE) else {
                 continue;
             };
