@@ -1,7 +1,7 @@
 /* Bytes from one end to the other: exact receives, large and many transfers, peeks, addresses. What
    the promises take for granted. */
 
-#include "harness.h"
+#include "support.h"
 
 #include <sys/mman.h>
 
@@ -470,6 +470,76 @@ TEST(peek_waits_for_pending_receives)
     CHECK_OK(result_wait(&result));
     expect_peek(p.b.stream, 10, "");
     pair_close(&p);
+}
+
+struct receiver {
+    iouringnet_stream *stream;
+    iouringnet_status status;
+    char got[4];
+};
+
+static void *receiver_run(void *user)
+{
+    struct receiver *receiver = user;
+
+    receiver->status = stream_recv(receiver->stream, receiver->got, sizeof receiver->got, NULL);
+    return NULL;
+}
+
+/* whoever waits in a blocking call does not keep a second call from its own time limit */
+TEST(a_call_behind_a_blocked_receive_has_its_own_time)
+{
+    enum { LIMIT_MS = 50 };
+    struct pair p = tcp_pair();
+    struct receiver first = {p.b.stream, IOURINGNET_PENDING, ""};
+    struct result second = RESULT, third = RESULT;
+    const void *shown;
+    size_t size;
+    char into[4];
+    pthread_t thread = spawn(receiver_run, &first);
+
+    EVENTUALLY(stream_peek(p.b.stream, 10, &shown, &size) == IOURINGNET_BUSY);
+    CHECK_OK(stream_set_timeout(p.b.stream, LIMIT_MS));
+    CHECK_OK(stream_recv_async(p.b.stream, into, sizeof into, result_store, &second, NULL));
+    CHECK_STATUS(result_wait(&second), IOURINGNET_TIMEOUT);
+    CHECK_OK(stream_set_timeout(p.b.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(stream_recv_async(p.b.stream, into, sizeof into, result_store, &third, NULL));
+    CHECK_OK(sink_send(p.a.sink, "12345678", 8, NULL));
+    join(thread);
+    CHECK_OK(first.status);
+    CHECK_MEM(first.got, "1234", 4);
+    CHECK_OK(result_wait(&third));
+    CHECK_MEM(into, "5678", 4);
+    pair_close(&p);
+}
+
+TEST(a_call_behind_a_blocked_send_has_its_own_time)
+{
+    enum { SIZE = 32 << 20, LIMIT_MS = 50 };
+    struct pair p = tcp_pair();
+    char *data = take(SIZE), *got = take(SIZE);
+    struct sender first = {p.a.sink, data, SIZE, 0, IOURINGNET_PENDING};
+    struct result second = RESULT;
+    iouringnet_sink_info info;
+    pthread_t thread;
+
+    iouringnet_sink_info_init(&info);
+    pattern_fill(data, SIZE, 0, 3);
+    thread = spawn(sender_run, &first);
+    EVENTUALLY(sink_info(p.a.sink, &info) == IOURINGNET_OK && info.unsent > 0);
+    CHECK_OK(sink_set_timeout(p.a.sink, LIMIT_MS));
+    CHECK_OK(sink_send_async(p.a.sink, "x", 1, result_store, &second, NULL));
+    CHECK_STATUS(result_wait(&second), IOURINGNET_TIMEOUT);
+    sink_close(p.a.sink); /* takes what was accepted */
+    CHECK_OK(stream_recv(p.b.stream, got, SIZE, NULL));
+    pattern_check(got, SIZE, 0, 3);
+    CHECK_STATUS(stream_recv(p.b.stream, got, 1, NULL), IOURINGNET_EOF);
+    join(thread);
+    CHECK_OK(first.status);
+    CHECK_EQ(first.sent, SIZE);
+    pair_close(&p);
+    free(data);
+    free(got);
 }
 
 /* length-prefixed frames, the way that fill, peek and consume are for */

@@ -22,6 +22,7 @@ mod linger;
 pub mod listener;
 mod mailbox;
 pub mod net;
+mod parker;
 pub mod parts;
 mod request;
 mod resolver;

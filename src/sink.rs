@@ -1,7 +1,7 @@
 //! The sending half of a connection.
 //!
-//! A send is tried at once on the thread that has the data; what the socket does not take goes to the send loop, which
-//! owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
+//! A send is tried at once on the thread that has the data, and a blocking one that is alone waits there for room
+//! (parker.rs); what is left of any other goes to the send loop, which owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
 //!
 //! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
 //! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
@@ -22,6 +22,7 @@ use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
+use crate::parker::{Parker, Ready, Woken};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Half, Socket, Tried};
@@ -81,6 +82,10 @@ struct State {
     request: Option<RequestId>,
     interrupting: bool,
     timer: deadlines::Timer,
+    /// The thread that has the turn and waits for the socket by itself.
+    waiter: Option<Arc<Parker>>,
+    /// The bytes that it has left to send.
+    waiting: usize,
 }
 
 impl Sink {
@@ -106,6 +111,8 @@ impl Sink {
                 request: None,
                 interrupting: false,
                 timer: deadlines::Timer::default(),
+                waiter: None,
+                waiting: 0,
             }),
         })
     }
@@ -176,11 +183,16 @@ impl Sink {
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
+            let mut late = false;
+            if op.is_none() && !one_try && round == Round::None {
+                // SAFETY: the caller vouches for the memory.
+                (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
+            }
             let end = if sent == size {
                 Some(Ok(()))
             } else if let Some(cause) = state.cause {
                 Some(Err(cause))
-            } else if one_try {
+            } else if one_try || late {
                 if sent > 0 {
                     state.break_with(Error::TORN);
                 }
@@ -217,6 +229,50 @@ impl Sink {
             self.hand_on(state, round);
         }
         Ok(Begun::Queued(op))
+    }
+
+    /// Waits on the caller's thread for room for the rest, as long as nobody else needs the turn. True: the deadline has
+    /// passed.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable during the call.
+    #[allow(unsafe_code)]
+    unsafe fn wait_alone<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        parts: &Parts,
+        size: usize,
+        sent: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, bool) {
+        while *sent < size
+            && state.cause.is_none()
+            && !state.closing
+            && state.queue.is_empty()
+            && let Some(parker) = Parker::own()
+        {
+            state.waiter = Some(Arc::clone(&parker));
+            state.waiting = size - *sent;
+            drop(state);
+            let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
+            let tried = match woken {
+                // SAFETY: the caller vouches for the memory.
+                Woken::Ready => unsafe { self.try_all(parts, size, sent, Round::None) },
+                Woken::Late | Woken::CalledOff => Tried::WouldBlock,
+            };
+            state = self.state.lock();
+            if let Tried::Failed(error) = tried {
+                state.break_with(error);
+            }
+            if state.waiter.take().is_none() {
+                parker.clear();
+                break;
+            }
+            if woken == Woken::Late {
+                return (state, true);
+            }
+        }
+        (state, false)
     }
 
     /// # Safety
@@ -314,7 +370,7 @@ impl Sink {
     /// Something was queued: sees to it that somebody sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
         match state.turn.queued(round != Round::None && self.net.config.first_try) {
-            Queued::Fine => {}
+            Queued::Fine => state.call_off(),
             Queued::TellLoop => {
                 let has_timeout = state.timeout.is_some();
                 drop(state);
@@ -437,6 +493,7 @@ impl Sink {
         // sends before it reads would otherwise never come to read.
         Linger::half_closed(&self.net, &self.socket);
         state = self.state.lock();
+        state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -473,6 +530,7 @@ impl Sink {
             Linger::half_closed(&self.net, &self.socket);
         }
         state = self.state.lock();
+        state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -523,7 +581,9 @@ impl Sink {
     /// Addresses, and what is unsent.
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
-        let unsent = self.state.lock().queue.unsent();
+        let state = self.state.lock();
+        let unsent = state.queue.unsent() + if state.waiter.is_some() { state.waiting } else { 0 };
+        drop(state);
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
 
@@ -606,6 +666,13 @@ impl State {
     fn check_sound(&self, net: &Net) -> Result {
         self.check_open(net)?;
         self.cause.map_or(Ok(()), Err)
+    }
+
+    /// Has the one who waits alone hand its rest to the loop.
+    fn call_off(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.call_off();
+        }
     }
 
     fn round(&mut self, net: &Net) -> Round {

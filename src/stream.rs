@@ -1,6 +1,7 @@
 //! The receiving half of a connection.
 //!
-//! A receive is served from the buffer, then by one non-blocking try on the caller's thread, then by the receive loop.
+//! A receive is served from the buffer, then by one non-blocking try on the caller's thread; a blocking one that is alone
+//! waits there (parker.rs), and any other is the receive loop's.
 //! Whose turn it is to take bytes from the socket and the buffer is told by turns.rs.
 //!
 //! Invariant: only the one who has the turn touches the buffer's and the socket's bytes, so receives complete in order
@@ -21,6 +22,7 @@ use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
+use crate::parker::{Parker, Ready, Woken};
 use crate::request::{Lent, Meaning, Request, Start};
 use crate::socket::{Half, Socket, Tried};
 use crate::sync::atomic::AtomicBool;
@@ -61,6 +63,8 @@ struct State {
     interrupting: bool,
     timer: deadlines::Timer,
     spin_level: u8,
+    /// The thread that has the turn and waits for the socket by itself.
+    waiter: Option<Arc<Parker>>,
 }
 
 /// One receive that waits for its turn or for bytes.
@@ -104,6 +108,7 @@ impl Stream {
                 interrupting: false,
                 timer: deadlines::Timer::default(),
                 spin_level: 0,
+                waiter: None,
             }),
         })
     }
@@ -245,6 +250,13 @@ impl Stream {
             if let Some(hit) = spun {
                 state.learn(hit);
             }
+            if op.is_none() && !one_try && ask {
+                let began = Instant::now();
+                (state, step) = self.wait_alone(state, step, want, &mut got, deadline);
+                if spun == Some(false) && began.elapsed() < SHORT_WAIT {
+                    state.spin_level = 0; // a wait that was short after all: spinning would have paid
+                }
+            }
             let end = match (step, state.cause) {
                 (Step::Done(outcome), cause) => Some(outcome.ended_by(cause)),
                 (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
@@ -283,6 +295,7 @@ impl Stream {
             self.release(state);
         } else {
             state.queue.push_back(item);
+            state.call_off();
             let noticed = state.turn.queued(false);
             drop(state);
             if noticed == Queued::TellLoop && deadline.is_some() {
@@ -290,6 +303,45 @@ impl Stream {
             }
         }
         Ok(Begun::Queued(operation, Instant::now()))
+    }
+
+    /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
+    fn wait_alone<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        mut step: Step,
+        want: Want,
+        got: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, Step) {
+        while let Step::Blocked = step
+            && state.cause.is_none()
+            && state.queue.is_empty()
+            && let Some(parker) = Parker::own()
+        {
+            state.waiter = Some(Arc::clone(&parker));
+            drop(state);
+            let woken = parker.park(self.socket.fd(), Ready::Receive, deadline);
+            state = self.state.lock();
+            if state.waiter.take().is_none() {
+                parker.clear();
+                break;
+            }
+            match woken {
+                Woken::CalledOff => unreachable!("a call takes the waiter out"),
+                Woken::Late => {
+                    step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
+                }
+                Woken::Ready => {
+                    let mut taken = state.take_work();
+                    drop(state);
+                    step = self.serve_turn(want, got, &mut taken, true);
+                    state = self.state.lock();
+                    state.give_back(taken);
+                }
+            }
+        }
+        (state, step)
     }
 
     /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. With the turn, without the lock.
@@ -449,6 +501,7 @@ impl Stream {
     }
 
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -611,6 +664,13 @@ impl State {
     fn give_back(&mut self, taken: Taken) {
         self.buffer = taken.buffer;
         self.end = taken.end;
+    }
+
+    /// Has the one who waits alone look what has changed.
+    fn call_off(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            waiter.call_off();
+        }
     }
 
     /// Spins longer after a spin that found something, half as long after one that did not.

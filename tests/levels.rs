@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const LEVELS: &[&[&str]] = &[
     &["sync", "error", "slots", "deadlines", "fork", "threads"],
-    &["parts", "socket", "address", "resolver", "availability", "buffer", "completion", "request"],
+    &["parts", "socket", "address", "resolver", "availability", "buffer", "completion", "request", "parker"],
     &["ring", "mailbox", "turns"],
     &["event_loop"],
     &["net", "listener", "dial", "sink", "stream", "linger", "timer"],

@@ -1,0 +1,136 @@
+#![allow(unsafe_code)] // eventfd and ppoll are C calls
+//! A caller's thread that waits for a socket by itself, until the socket is ready or somebody calls it off.
+//!
+//! A blocking call that has its half's turn, and nobody behind it, needs no loop to wait for it. Whoever comes to need
+//! the turn (a second call, a close) calls the waiter off, which then hands its rest to the loop. Invariant: a parker is
+//! called off at most once for each wait, under the lock of the half that it is entered in, and clears the call before it
+//! waits again.
+
+use crate::error::Error;
+use crate::error::Result;
+use std::cell::OnceCell;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One for each thread that ever waited; its descriptor closes with the thread.
+pub struct Parker(OwnedFd);
+
+/// What a socket is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// There is something to receive, the end included.
+    Receive,
+    /// There is room to send.
+    Send,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The socket is ready, or broken: ask it.
+    Ready,
+    /// The deadline has passed.
+    Late,
+    /// Somebody needs the turn.
+    CalledOff,
+}
+
+thread_local! {
+    static OWN: OnceCell<Option<Arc<Parker>>> = const { OnceCell::new() };
+}
+
+impl Parker {
+    /// This thread's; `None` where descriptors are short, or the thread is ending.
+    pub fn own() -> Option<Arc<Parker>> {
+        OWN.try_with(|own| own.get_or_init(|| Parker::new().ok().map(Arc::new)).clone()).ok().flatten()
+    }
+
+    fn new() -> Result<Parker> {
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(Error::last_os());
+        }
+        // SAFETY: just made, and nobody else knows it.
+        Ok(Parker(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Waits until `socket` is ready, until `deadline`, or until it is called off.
+    pub fn park(&self, socket: RawFd, ready: Ready, deadline: Option<Instant>) -> Woken {
+        let events = match ready {
+            Ready::Receive => libc::POLLIN,
+            Ready::Send => libc::POLLOUT,
+        };
+        let mut polled = [
+            libc::pollfd { fd: socket, events, revents: 0 },
+            libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+        ];
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| libc::timespec {
+                tv_sec: left.as_secs().min(1 << 30) as i64,
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            let limit = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            let mask = std::ptr::null::<libc::sigset_t>();
+            // Not libc's ppoll, in which pthread_cancel could end a thread that has a half's turn.
+            // SAFETY: two entries and a limit, if any, all locals; the signal mask stays as it is.
+            let found =
+                unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, mask, 0usize) };
+            match found {
+                _ if found > 0 && polled[1].revents != 0 => return Woken::CalledOff,
+                1.. => return Woken::Ready,
+                0 => return Woken::Late,
+                _ => {} // a signal of the host's
+            }
+        }
+    }
+
+    /// Ends the wait, now or as soon as it begins.
+    pub fn call_off(&self) {
+        let one = 1u64;
+        // SAFETY: eight bytes of a local.
+        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    /// Forgets the call, so that the next wait is not ended by it.
+    pub fn clear(&self) {
+        let mut count = 0u64;
+        // SAFETY: eight bytes of a local.
+        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    #[test]
+    fn a_wait_ends_by_the_socket_the_deadline_or_a_call() {
+        let parker = Parker::own().unwrap();
+        let (mut one, two) = UnixStream::pair().unwrap();
+        let soon = Some(Instant::now() + Duration::from_millis(5));
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, soon), Woken::Late);
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Send, None), Woken::Ready);
+        one.write_all(b"x").unwrap();
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
+        parker.call_off();
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::CalledOff);
+        parker.clear();
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
+    }
+
+    #[test]
+    fn a_call_from_another_thread_wakes() {
+        let parker = Parker::own().unwrap();
+        let (_one, two) = UnixStream::pair().unwrap();
+        let called = Arc::clone(&parker);
+        let caller = std::thread::spawn(move || called.call_off());
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::CalledOff);
+        caller.join().unwrap();
+    }
+}
