@@ -7,10 +7,11 @@
 
 use std::ffi::CStr;
 use std::fmt;
+use std::num::NonZeroI32;
 
 /// Why something failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Error(i32);
+pub struct Error(NonZeroI32); // not zero, so that an Option of it, of which handles have many, is no larger
 
 /// The result of what can fail.
 pub type Result<T = ()> = core::result::Result<T, Error>;
@@ -24,7 +25,7 @@ macro_rules! errors {
         impl Error {
             $(
                 #[doc = concat!("`", $name, "`: ", $text, ".")]
-                pub const $constant: Error = Error($code);
+                pub const $constant: Error = Error::of($code);
             )*
         }
 
@@ -70,9 +71,16 @@ impl Error {
     /// of them a send meets is a matter of timing. A number that is no errno becomes EIO.
     pub const fn from_errno(errno: i32) -> Error {
         match errno {
-            libc::EPIPE => Error(-libc::ECONNRESET),
-            1..=MAX_ERRNO => Error(-errno),
-            _ => Error(-libc::EIO),
+            libc::EPIPE => Error::of(-libc::ECONNRESET),
+            1..=MAX_ERRNO => Error::of(-errno),
+            _ => Error::of(-libc::EIO),
+        }
+    }
+
+    const fn of(code: i32) -> Error {
+        match NonZeroI32::new(code) {
+            Some(code) => Error(code),
+            None => panic!("zero is no error"),
         }
     }
 
@@ -83,12 +91,12 @@ impl Error {
 
     /// The number for C: negative.
     pub const fn code(self) -> i32 {
-        self.0
+        self.0.get()
     }
 
     /// The positive errno, where this is one.
     pub const fn errno(self) -> Option<i32> {
-        if self.0 >= -MAX_ERRNO { Some(-self.0) } else { None }
+        if self.code() >= -MAX_ERRNO { Some(-self.code()) } else { None }
     }
 
     /// The name of a code: of the constant, of the errno, or a fixed one if the code is unknown.
@@ -116,13 +124,13 @@ impl Error {
 }
 
 fn listed(code: i32) -> Option<&'static (Error, &'static CStr, &'static CStr)> {
-    ALL.iter().find(|(error, _, _)| error.0 == code)
+    ALL.iter().find(|(error, _, _)| error.code() == code)
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Error::name(self.0).to_str() {
-            Ok("UNKNOWN") | Err(_) => write!(f, "UNKNOWN({})", self.0),
+        match Error::name(self.code()).to_str() {
+            Ok("UNKNOWN") | Err(_) => write!(f, "UNKNOWN({})", self.code()),
             Ok(name) => f.write_str(name),
         }
     }
@@ -130,7 +138,7 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&Error::text(self.0).to_string_lossy())
+        f.write_str(&Error::text(self.code()).to_string_lossy())
     }
 }
 

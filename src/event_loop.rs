@@ -116,7 +116,7 @@ pub struct Setup {
 thread_local! {
     // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
     static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
-    static ROUND_NUMBER: Cell<u64> = const { Cell::new(0) };
+    static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
     static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -158,8 +158,9 @@ impl LoopHandle {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// On the loop's own thread, the number of the round, counted from 1; `None` on any other.
-    pub fn current_round(&self) -> Option<u64> {
+    /// On the loop's own thread, the number of the round, which comes again after four thousand million; `None` on any
+    /// other.
+    pub fn current_round(&self) -> Option<u32> {
         (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
     }
 
@@ -360,10 +361,10 @@ impl EventLoop {
     /// Gives a request to the kernel. [`Service::finished`] of `owner` brings it back, exactly once.
     pub fn submit(&mut self, owner: Arc<dyn Service>, request: Request) -> RequestId {
         let (id, request) = self.requests.insert(owner, request);
-        tracing::trace!(id = id.0, kind = request.kind(), "submitted");
+        tracing::trace!(id = id.bits(), kind = request.kind(), "submitted");
         match &mut self.ring {
             Some(ring) => {
-                let entry = request.entry().user_data(id.0);
+                let entry = request.entry().user_data(id.bits());
                 // SAFETY: the request owns what the entry points to, or its owner's operation lends it until the
                 // request comes back (request.rs); the table keeps the request until its completion.
                 unsafe { ring.push(entry) };
@@ -376,7 +377,7 @@ impl EventLoop {
     /// Asks the kernel to end a request early. It still completes, perhaps with success.
     pub fn cancel(&mut self, id: RequestId) {
         if let Some(ring) = &mut self.ring {
-            let entry = opcode::AsyncCancel::new(id.0).build().user_data(CANCEL);
+            let entry = opcode::AsyncCancel::new(id.bits()).build().user_data(CANCEL);
             // SAFETY: the entry points to nothing.
             unsafe { ring.push(entry) };
         }
@@ -414,7 +415,7 @@ impl EventLoop {
         loop {
             self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
             self.now = Instant::now();
-            ROUND_NUMBER.set(ROUND_NUMBER.get() + 1);
+            ROUND_NUMBER.set(ROUND_NUMBER.get().wrapping_add(1));
             self.reap();
             self.expire();
             self.take_mail();
@@ -438,21 +439,28 @@ impl EventLoop {
             ring.reap(&mut completions);
             self.crowded = ring.is_crowded();
         }
-        let refused =
-            self.refused.drain(..).map(|id| Completion { user_data: id.0, result: -libc::EIO, flags: 0 });
+        let refused = self.refused.drain(..).map(|id| Completion {
+            user_data: id.bits(),
+            result: -libc::EIO,
+            flags: 0,
+        });
         completions.extend(refused);
         self.reaped += completions.len() as u64;
         for completion in completions.drain(..) {
             match completion.user_data {
                 WAKE if !completion.more() => self.watch_eventfd(),
                 WAKE | CANCEL => {}
-                id => self.finish(RequestId(id), completion),
+                _ => self.finish(completion),
             }
         }
         self.completions = completions;
     }
 
-    fn finish(&mut self, id: RequestId, completion: Completion) {
+    fn finish(&mut self, completion: Completion) {
+        let Some(id) = RequestId::from_bits(completion.user_data) else {
+            debug_assert!(false, "a completion without a request");
+            return;
+        };
         let buffer = match (completion.buffer(), &self.pool) {
             (Some(buffer), Some(pool)) => {
                 let size = completion.result.max(0) as usize;
@@ -467,7 +475,7 @@ impl EventLoop {
         }
         let reaped = Reaped { result: completion.result, buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
-            tracing::trace!(id = id.0, kind = request.kind(), result = completion.result, "completed");
+            tracing::trace!(id = id.bits(), kind = request.kind(), result = completion.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
         } else {
             debug_assert!(false, "a completion without a request");
@@ -586,8 +594,7 @@ impl EventLoop {
         for completion in completions {
             if completion.user_data < CANCEL && !completion.more() {
                 let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
-                let _ =
-                    catch_unwind(AssertUnwindSafe(|| self.finish(RequestId(completion.user_data), failed)));
+                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(failed)));
             }
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory

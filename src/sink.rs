@@ -68,7 +68,7 @@ enum Round {
 struct State {
     turn: Turn,
     /// The last round in which a callback sent here.
-    last_round: u64,
+    last_round: u32,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
     closing: bool,

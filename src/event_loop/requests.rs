@@ -5,11 +5,37 @@
 
 use super::Service;
 use crate::request::Request;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Names a request in flight; never reused for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId(pub(super) u64);
+pub struct RequestId(NonZeroU64);
+
+impl RequestId {
+    /// Of the user data that an entry was pushed with.
+    pub(super) fn from_bits(bits: u64) -> Option<RequestId> {
+        NonZeroU64::new(bits).map(RequestId)
+    }
+
+    /// The user data to push an entry with.
+    pub(super) fn bits(self) -> u64 {
+        self.0.get()
+    }
+
+    fn new(generation: u32, index: usize) -> RequestId {
+        let bits = u64::from(generation) << 32 | index as u64;
+        RequestId(NonZeroU64::new(bits).expect("generations begin with 1"))
+    }
+
+    fn generation(self) -> u32 {
+        (self.bits() >> 32) as u32
+    }
+
+    fn index(self) -> usize {
+        self.bits() as u32 as usize
+    }
+}
 
 /// The requests in flight, each with the one that it comes back to.
 #[derive(Default)]
@@ -32,11 +58,11 @@ struct Content {
 impl Requests {
     pub fn insert(&mut self, owner: Arc<dyn Service>, request: Request) -> (RequestId, &mut Request) {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, content: None });
+            self.slots.push(Slot { generation: 1, content: None });
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
-        let id = RequestId(u64::from(slot.generation) << 32 | u64::from(index));
+        let id = RequestId::new(slot.generation, index as usize);
         let content = slot.content.insert(Content { owner: Some(owner), request });
         (id, &mut content.request)
     }
@@ -54,21 +80,20 @@ impl Requests {
     }
 
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {
-        let slot = self.slots.get_mut(id.0 as u32 as usize)?;
-        slot.content.as_mut().filter(|_| slot.generation == (id.0 >> 32) as u32)
+        let slot = self.slots.get_mut(id.index())?;
+        slot.content.as_mut().filter(|_| slot.generation == id.generation())
     }
 
     pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
-        let (generation, index) = ((id.0 >> 32) as u32, id.0 as u32);
-        let slot = self.slots.get_mut(index as usize)?;
-        if slot.generation != generation {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation != id.generation() {
             return None;
         }
         let content = slot.content.take()?;
         // The two identifiers above are never made: a slot is retired before its generations are used up.
         slot.generation += 1;
         if slot.generation < u32::MAX {
-            self.free.push(index);
+            self.free.push(id.index() as u32);
         }
         Some((content.owner?, content.request))
     }
@@ -81,7 +106,7 @@ impl Requests {
 
     pub fn ids(&self) -> Vec<RequestId> {
         let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.content.is_some());
-        live.map(|(index, slot)| RequestId(u64::from(slot.generation) << 32 | index as u64)).collect()
+        live.map(|(index, slot)| RequestId::new(slot.generation, index)).collect()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -166,10 +166,18 @@ impl SendQueue {
         ends && sent > 0
     }
 
+    /// A queue holds one item or two as a rule, and its memory stays with the connection.
+    fn reserve(&mut self) {
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1);
+        }
+    }
+
     /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
         self.earliest = self.earliest.into_iter().chain(item.deadline).min();
+        self.reserve();
         if first_in_line {
             self.items.push_front(item);
         } else {
@@ -222,6 +230,7 @@ impl SendQueue {
     /// Copies `data` to the front: the rest of a post that was tried.
     pub fn post_front(&mut self, data: &[u8]) {
         self.posted += data.len();
+        self.reserve();
         self.items.push_front(posted(data.to_vec()));
     }
 
@@ -237,6 +246,7 @@ impl SendQueue {
             *size = bytes.len();
             return;
         }
+        self.reserve();
         self.items.push_back(posted(data.to_vec()));
     }
 }
