@@ -1,7 +1,8 @@
-/* load: the one client of all echo servers.
+/* load: the one client of all servers.
  *
  * It keeps connections busy, checks every byte that comes back, and prints what it saw and what the kernel's accounting
- * says about the server, on one line of name=value. run.py reads that line.
+ * says about the server, on one line of name=value. run.py reads that line. Here are the command line, what all modes share
+ * (load.h), and the modes for echo servers:
  *
  *   closed loop  each connection has so many messages in flight and sends the next when one has come back;
  *   open loop    (--rate) messages leave at fixed moments, whatever the server does, and their latency counts from the
@@ -9,12 +10,11 @@
  *   blocking     (--blocking) one connection, send(2) and recv(2) without readiness: the plain ping-pong;
  *   reconnect    (--reconnect) the closed loop with a new connection for each message, which ends in good order.
  *
- * Its one invariant: byte number n of connection c is pattern(31 c + n) in both directions, so that each end of the
- * comparison is a pointer into one table, and a lost, doubled, swapped or foreign byte cannot pass.
+ * Its one invariant: every byte is that of the pattern (pattern.h), in both directions.
  */
 #define _GNU_SOURCE
 
-#include "server.h"
+#include "load.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -28,21 +28,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define PERIOD 65521 /* of the pattern: a prime, so that no message size divides it */
-#define IO_SIZE (256 * 1024)
-#define SECOND 1000000000LL
-#define NO_PROGRESS (5 * SECOND) /* so long without a byte is a failure */
-#define MOST_IN_FLIGHT 4096      /* of one connection */
-#define MOST_SIZE (64 * 1024)    /* of a message: what a connection's buffers hold while nobody receives yet */
-
-struct options {
-    struct sockaddr_in address;
-    int connections, in_flight, idle;
-    size_t size;
-    double seconds, warmup, rate;
-    pid_t pid;
-    bool blocking, calls, reconnect;
-};
+#define MOST_IN_FLIGHT 4096   /* of one connection */
+#define MOST_SIZE (64 * 1024) /* of a message: what a connection's buffers hold while nobody receives yet */
 
 struct connection {
     int fd;
@@ -54,33 +41,22 @@ struct connection {
     uint64_t places;
 };
 
-static struct options options;
-static unsigned char pattern[PERIOD + IO_SIZE];
-static unsigned char incoming[IO_SIZE];
+struct options options;
+unsigned char incoming[IO_SIZE];
 
-static int64_t now_ns(void) {
+int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-static void fail(const char *what) {
+void fail(const char *what) {
     fprintf(stderr, "load: %s\n", what);
     exit(1);
 }
 
-static void fill_pattern(void) {
-    uint32_t x = 2463534242u;
-    for (size_t i = 0; i < PERIOD; i++) {
-        x ^= x << 13, x ^= x >> 17, x ^= x << 5;
-        pattern[i] = (unsigned char)x;
-    }
-    for (size_t i = PERIOD; i < sizeof pattern; i++)
-        pattern[i] = pattern[i - PERIOD];
-}
-
 static const unsigned char *expected(const struct connection *c, uint64_t offset) {
-    return pattern + (c->number * 31 + offset) % PERIOD;
+    return pattern_at(c->number, offset);
 }
 
 /* ---- Latencies: buckets of one sixty-fourth of their power of two, so that a figure is at most 1.6 % off ---- */
@@ -128,17 +104,13 @@ static double percentile_us(double part) {
 
 /* ---- What the kernel says about the server ---- */
 
-struct account {
-    uint64_t cpu_ns, switches, threads, rss_kib;
-};
-
 /* The number behind `name` in a status file, or 0. */
-static uint64_t field(const char *text, const char *name) {
+uint64_t field(const char *text, const char *name) {
     const char *at = strstr(text, name);
     return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
-static bool read_text(const char *path, char *text, size_t size) {
+bool read_text(const char *path, char *text, size_t size) {
     FILE *file = fopen(path, "re");
     if (!file)
         return false;
@@ -150,7 +122,7 @@ static bool read_text(const char *path, char *text, size_t size) {
 
 /* CPU time is that of the process's clock, the sum over its threads, those that have ended included. Context switches are
  * summed over the threads that live now: where threads come and go with connections, they are too few. */
-static struct account take_account(pid_t pid) {
+struct account take_account(pid_t pid) {
     struct account sum = {0};
     char path[64 + NAME_MAX], text[4096];
     clockid_t clock;
@@ -217,10 +189,13 @@ static uint64_t calls_counted(void) {
 /* ---- The measured part of the run ---- */
 
 static int64_t start, from; /* of the run, and of the part that counts */
-static bool counting, done;
-static uint64_t counted, dropped; /* messages: come back in the counted part, not sent for want of room */
-static int64_t counted_from, counted_to, last_progress;
+bool counting, done;
+uint64_t counted;
+int64_t last_progress;
+static uint64_t dropped; /* messages not sent for want of room */
+static int64_t counted_from, counted_to;
 static struct account before, after;
+static int64_t own_cpu_ns; /* of this program: where it is busy all the time, it is what is measured */
 static uint64_t calls;
 
 /* One message that left at `at` has come back at `now`. One from before the counted part would be charged for the moment
@@ -231,49 +206,79 @@ static void count(int64_t at, int64_t now) {
         record_latency(now - at);
 }
 
-/* Called at every turn: begins and ends the counted part, which lasts until a message has come back, if that takes longer.
- * The accounts are taken next to the clock readings that bound the messages counted. */
-static void keep_time(int64_t now) {
-    if (!counting && !done && now >= from) {
-        before = take_account(options.pid);
-        if (options.calls && options.pid != 0)
-            begin_counting_calls(options.pid);
-        counted_from = now_ns();
-        counted_to = counted_from + (int64_t)(options.seconds * SECOND);
-        counting = true;
-    } else if (counting && now >= counted_to && counted > 0) {
-        counted_to = now_ns();
-        calls = calls_counted();
-        after = take_account(options.pid);
-        counting = false;
-        done = true;
-    }
+static int64_t own_cpu(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+void begin_counting(void) {
+    before = take_account(options.pid);
+    if (options.calls && options.pid != 0)
+        begin_counting_calls(options.pid);
+    own_cpu_ns = -own_cpu();
+    counted_from = now_ns();
+    counted_to = counted_from + (int64_t)(options.seconds * SECOND);
+    counting = true;
+}
+
+void end_counting(const struct account *served) {
+    counted_to = now_ns();
+    own_cpu_ns += own_cpu();
+    calls = calls_counted();
+    struct account now = take_account(options.pid);
+    after = served ? *served : now;
+    after.cpu_ns = now.cpu_ns;
+    counting = false;
+    done = true;
+}
+
+/* The accounts are taken next to the clock readings that bound the messages counted. The counted part lasts until a message
+ * has come back, if that takes longer. */
+void keep_time(int64_t now) {
+    if (!counting && !done && now >= from)
+        begin_counting();
+    else if (counting && now >= counted_to && counted > 0)
+        end_counting(NULL);
     if (now - last_progress > NO_PROGRESS)
         fail("nothing has come back for 5 seconds");
 }
 
-static void report(void) {
-    double seconds = (double)(counted_to - counted_from) / SECOND;
-    double messages = (double)counted;
-    printf("messages=%" PRIu64 " seconds=%.3f msgs_per_s=%.0f mib_per_s=%.1f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f",
-           counted, seconds, messages / seconds, messages * (double)options.size / seconds / 1048576,
-           percentile_us(0.5), percentile_us(0.99), percentile_us(0.999), (double)longest / 1000);
+void start_clock(void) {
+    start = last_progress = now_ns();
+    from = start + (int64_t)(options.warmup * SECOND);
+}
+
+double counted_seconds(void) {
+    return (double)(counted_to - counted_from) / SECOND;
+}
+
+void report_server(double units, const char *unit) {
     if (options.pid != 0)
-        printf(" cpu_us_per_msg=%.3f switches_per_msg=%.4f rss_kib=%" PRIu64 " threads=%" PRIu64,
-               (double)(after.cpu_ns - before.cpu_ns) / 1000 / messages, (double)(after.switches - before.switches) / messages,
-               after.rss_kib, after.threads);
+        printf(" cpu_us_per_%s=%.3f switches_per_%s=%.4f rss_kib=%" PRIu64 " threads=%" PRIu64, unit,
+               (double)(after.cpu_ns - before.cpu_ns) / 1000 / units, unit,
+               (double)(after.switches - before.switches) / units, after.rss_kib, after.threads);
     if (call_event_count > 0)
-        printf(" calls_per_msg=%.4f", (double)calls / messages);
-    if (options.rate > 0)
-        printf(" dropped=%" PRIu64, dropped);
-    printf("\n");
+        printf(" calls_per_%s=%.4f", unit, (double)calls / units);
+    printf(" client_busy=%.3f\n", (double)own_cpu_ns / (counted_seconds() * SECOND));
     if (fflush(stdout) != 0)
         fail("cannot write");
 }
 
+static void report(void) {
+    double messages = (double)counted;
+    printf("messages=%" PRIu64 " seconds=%.3f msgs_per_s=%.0f mib_per_s=%.1f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f",
+           counted, counted_seconds(), messages / counted_seconds(),
+           messages * (double)options.size / counted_seconds() / 1048576, percentile_us(0.5), percentile_us(0.99),
+           percentile_us(0.999), (double)longest / 1000);
+    if (options.rate > 0)
+        printf(" dropped=%" PRIu64, dropped);
+    report_server(messages, "msg");
+}
+
 /* ---- Connections ---- */
 
-static int connect_there(void) {
+int connect_there(void) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         die("load: socket");
@@ -299,12 +304,13 @@ static int connect_there(void) {
     return fd;
 }
 
-static bool send_all(int fd, const unsigned char *data, size_t size) {
+bool send_all(int fd, const void *data, size_t size) {
+    const unsigned char *at = data;
     while (size > 0) {
-        ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+        ssize_t n = send(fd, at, size, MSG_NOSIGNAL);
         if (n <= 0)
             return false;
-        data += n, size -= (size_t)n;
+        at += n, size -= (size_t)n;
     }
     return true;
 }
@@ -509,13 +515,18 @@ static void usage(void) {
     fprintf(stderr,
             "usage: load --address A:P [options]\n"
             "  --connections N  that send (1)           --idle N      that only stay open (0)\n"
-            "  --in-flight N    on each of them (1)     --size N      bytes of a message (64)\n"
+            "  --in-flight N    on each of them (1)     --size N      bytes of a message, or of a stream's sends (64)\n"
             "  --seconds S      measured (1)            --warmup S    before that (0.2)\n"
             "  --rate R         messages per second of all connections: open loop; 0: closed (0)\n"
             "  --pid P          the server, for its CPU time, context switches and memory\n"
             "  --reconnect      a new connection for each message\n"
             "  --calls          counts its system calls, which disturbs the other figures\n"
-            "  --blocking       one connection, without readiness\n");
+            "and in place of the closed or open loop one of\n"
+            "  --blocking       one connection, without readiness\n"
+            "  --download       a stream from the server on each connection\n"
+            "  --upload         a stream to the server on each connection\n"
+            "  --posts          messages of several threads of the server's on one connection\n"
+            "  --memory         what each of the idle connections costs\n");
     exit(2);
 }
 
@@ -540,22 +551,45 @@ static void parse_address(const char *text) {
         usage();
 }
 
+/* Whether `name` is an option without a value. */
+static bool parse_switch(const char *name) {
+    static const struct {
+        const char *name;
+        enum mode mode;
+    } modes[] = {{"--blocking", BLOCKING},
+                 {"--download", DOWNLOAD},
+                 {"--upload", UPLOAD},
+                 {"--posts", POSTS},
+                 {"--memory", MEMORY}};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(name, modes[i].name) == 0) {
+            options.mode = modes[i].mode;
+            return true;
+        }
+    if (strcmp(name, "--reconnect") == 0)
+        return options.reconnect = true;
+    if (strcmp(name, "--calls") == 0)
+        return options.calls = true;
+    return false;
+}
+
+/* Options that the mode would not heed are refused, so that no figure is taken for another one. */
+static void check_options(void) {
+    bool loop = options.mode == CLOSED_LOOP || options.mode == OPEN_LOOP;
+    bool stream = options.mode == DOWNLOAD || options.mode == UPLOAD;
+    if (options.address.sin_port == 0 || (!loop && (options.in_flight != 1 || options.rate > 0 || options.reconnect)) ||
+        (!loop && !stream && options.connections != 1) || (stream && options.idle != 0) ||
+        (!stream && options.size > MOST_SIZE) || (options.reconnect && (options.in_flight != 1 || options.rate > 0)) ||
+        (options.mode == MEMORY && (options.idle == 0 || options.pid == 0)))
+        usage();
+}
+
 static void parse(int argc, char **argv) {
     options = (struct options){.connections = 1, .in_flight = 1, .size = 64, .seconds = 1, .warmup = 0.2};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i];
-        if (strcmp(name, "--blocking") == 0) {
-            options.blocking = true;
+        if (parse_switch(name))
             continue;
-        }
-        if (strcmp(name, "--reconnect") == 0) {
-            options.reconnect = true;
-            continue;
-        }
-        if (strcmp(name, "--calls") == 0) {
-            options.calls = true;
-            continue;
-        }
         const char *value = argv[++i]; /* NULL at the end, which number and parse_address refuse */
         if (strcmp(name, "--address") == 0)
             parse_address(value);
@@ -566,7 +600,7 @@ static void parse(int argc, char **argv) {
         else if (strcmp(name, "--in-flight") == 0)
             options.in_flight = (int)number(value, 1, MOST_IN_FLIGHT);
         else if (strcmp(name, "--size") == 0)
-            options.size = (size_t)number(value, 1, MOST_SIZE);
+            options.size = (size_t)number(value, 1, MOST_PIECE);
         else if (strcmp(name, "--seconds") == 0)
             options.seconds = number(value, 0.01, 3600);
         else if (strcmp(name, "--warmup") == 0)
@@ -578,10 +612,49 @@ static void parse(int argc, char **argv) {
         else
             usage();
     }
-    if (options.address.sin_port == 0 ||
-        (options.blocking && (options.connections != 1 || options.in_flight != 1 || options.rate > 0)) ||
-        (options.reconnect && (options.blocking || options.in_flight != 1 || options.rate > 0)))
-        usage();
+    if (options.mode == CLOSED_LOOP && options.rate > 0)
+        options.mode = OPEN_LOOP;
+    check_options();
+}
+
+/* All modes whose server echoes, beside idle connections. */
+static void run_echo(void) {
+    struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
+    struct connection *idle = calloc((size_t)options.idle + 1, sizeof *idle);
+    struct memory none_open = {0};
+    poller = epoll_create1(EPOLL_CLOEXEC);
+    if (!connections || !idle || poller < 0)
+        fail("out of memory");
+    if (options.mode == MEMORY)
+        none_open = settled_memory();
+    for (int i = 0; i < options.idle; i++)
+        open_connection(&idle[i], (uint64_t)options.connections + (uint64_t)i, 0);
+    if (options.mode == MEMORY) {
+        struct memory all_open = settled_memory();
+        for (int i = 0; i < options.idle; i++)
+            check_idle(&idle[i]);
+        report_memory(&none_open, &all_open);
+        return;
+    }
+    for (int i = 0; i < options.connections; i++) {
+        open_connection(&connections[i], (uint64_t)i,
+                        options.mode == OPEN_LOOP ? MOST_IN_FLIGHT : (uint64_t)options.in_flight);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
+        if (epoll_ctl(poller, EPOLL_CTL_ADD, connections[i].fd, &event) != 0)
+            die("load: epoll_ctl");
+    }
+
+    start_clock();
+    if (options.mode == BLOCKING)
+        run_blocking(&connections[0]);
+    else if (options.mode == OPEN_LOOP)
+        run_open(connections);
+    else
+        run_closed(connections);
+
+    for (int i = 0; i < options.idle; i++)
+        check_idle(&idle[i]);
+    report();
 }
 
 int main(int argc, char **argv) {
@@ -591,32 +664,13 @@ int main(int argc, char **argv) {
     raise_descriptor_limit();
     fill_pattern();
     prctl(PR_SET_TIMERSLACK, 1);
-
-    struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
-    struct connection *idle = calloc((size_t)options.idle + 1, sizeof *idle);
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (!connections || !idle || poller < 0)
-        fail("out of memory");
-    for (int i = 0; i < options.idle; i++)
-        open_connection(&idle[i], (uint64_t)options.connections + (uint64_t)i, 0);
-    for (int i = 0; i < options.connections; i++) {
-        open_connection(&connections[i], (uint64_t)i, options.rate > 0 ? MOST_IN_FLIGHT : (uint64_t)options.in_flight);
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
-        if (epoll_ctl(poller, EPOLL_CTL_ADD, connections[i].fd, &event) != 0)
-            die("load: epoll_ctl");
-    }
-
-    start = last_progress = now_ns();
-    from = start + (int64_t)(options.warmup * SECOND);
-    if (options.blocking)
-        run_blocking(&connections[0]);
-    else if (options.rate > 0)
-        run_open(connections);
+    if (options.mode == DOWNLOAD)
+        run_download();
+    else if (options.mode == UPLOAD)
+        run_upload();
+    else if (options.mode == POSTS)
+        run_posts();
     else
-        run_closed(connections);
-
-    for (int i = 0; i < options.idle; i++)
-        check_idle(&idle[i]);
-    report();
+        run_echo();
     return 0;
 }

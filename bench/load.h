@@ -1,0 +1,73 @@
+/* What the modes of the load generator share: the options, the clock that says which part of a run counts, what the kernel
+ * tells about the server, and connections. load.c owns all of it. */
+#ifndef BENCH_LOAD_H
+#define BENCH_LOAD_H
+
+#include "pattern.h"
+#include "server.h"
+
+#include <stdint.h>
+
+#define IO_SIZE (256 * 1024)
+#define SECOND 1000000000LL
+#define NO_PROGRESS (5 * SECOND) /* so long without a byte is a failure */
+
+enum mode { CLOSED_LOOP, OPEN_LOOP, BLOCKING, DOWNLOAD, UPLOAD, POSTS, MEMORY };
+
+struct options {
+    struct sockaddr_in address;
+    enum mode mode;
+    int connections, in_flight, idle;
+    size_t size;
+    double seconds, warmup, rate;
+    pid_t pid;
+    bool calls, reconnect;
+};
+
+extern struct options options;
+extern unsigned char incoming[IO_SIZE];
+
+void fail(const char *what);
+int64_t now_ns(void);
+
+/* The part of a run that counts. A mode starts the clock, adds to `counted` while `counting`, sets `last_progress` whenever
+ * something has happened, and calls keep_time at every turn until `done`. Or it begins and ends the counting itself. */
+extern bool counting, done;
+extern uint64_t counted; /* messages, or bytes of streams */
+extern int64_t last_progress;
+
+void start_clock(void);
+void keep_time(int64_t now);
+double counted_seconds(void);
+
+/* What the kernel says about the server. */
+struct account {
+    uint64_t cpu_ns, switches, threads, rss_kib;
+};
+
+struct account take_account(pid_t pid);
+void begin_counting(void);
+/* `served`: the account of a moment at which the server's threads still lived, for all but its CPU time; NULL: now. */
+void end_counting(const struct account *served);
+/* Prints them for each `unit`, of which there were so many, and ends the line. */
+void report_server(double units, const char *unit);
+
+bool read_text(const char *path, char *text, size_t size);
+uint64_t field(const char *text, const char *name);
+
+/* A connection, on which calls that wait fail after NO_PROGRESS. */
+int connect_there(void);
+bool send_all(int fd, const void *data, size_t size);
+
+void run_download(void);
+void run_upload(void);
+void run_posts(void);
+
+struct memory {
+    uint64_t rss_kib, slab_kib;
+};
+
+struct memory settled_memory(void);
+void report_memory(const struct memory *before, const struct memory *after);
+
+#endif
