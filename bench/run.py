@@ -8,14 +8,18 @@ Prints one line for each case and server (case=... server=... name=value ...), t
 chart into the output directory.
 """
 import argparse
+import ctypes
 import datetime
+import fcntl
 import os
 import platform
 import re
 import resource
 import select
 import signal
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +38,7 @@ class Server:
     threads: bool = False  # one for each connection: kept out of cases with a thousand
     sized: bool = False  # is told the size of a message, as its last argument
     without: str = ""  # the case that it cannot take part in
+    kind: str = "echo"  # of the cases that it can serve
 
 
 # floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
@@ -60,6 +65,16 @@ SERVERS = [
     # Its rings have 1,024 places, of which every connection that waits for bytes keeps one.
     Server("commonware", "peer", "peer_commonware", ("2",), sized=True, without="echo_64b_64_idle_10000"),
     Server("commonware_one_worker", "peer", "peer_commonware", ("1",), sized=True, without="echo_64b_64_idle_10000"),
+    Server("floor_stream_blocking", "floor", "floor_stream_blocking", kind="stream"),
+    Server("floor_stream_epoll", "floor", "floor_stream_epoll", kind="stream"),
+    Server("ours_stream_blocking", "ours", "ours_stream_blocking", kind="stream"),
+    Server("ours_stream_blocking_rings", "ours", "ours_stream_blocking", ("--no-first-try",), kind="stream"),
+    Server("ours_stream_callback", "ours", "ours_stream_callback", kind="stream"),
+    Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream"),
+    Server("libuv_stream", "peer", "peer_libuv_stream", kind="stream"),
+    Server("floor_posts", "floor", "floor_posts", kind="posts"),
+    Server("ours_posts", "ours", "ours_posts", kind="posts"),
+    Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts"),
 ]
 
 
@@ -73,6 +88,11 @@ class Case:
     threads: bool = False  # servers with a thread for each connection take part
     quick: bool = False
     floor_arguments: tuple = ()  # what the one-ring floors need to be at their best
+    kind: str = "echo"  # of the servers that take part
+    most_rounds: int = sys.maxsize
+    calls: bool = True  # system calls are counted
+    target: float = None  # what ours should be at least, or at most if less is better: ...
+    target_figure: str = "to_floor"  # ... by this figure
 
 
 def echo(name, connections, size=64, *more, **rest):
@@ -82,6 +102,12 @@ def echo(name, connections, size=64, *more, **rest):
 def ping_pong(place, **rest):
     return Case("pingpong_" + place, ("--blocking", "--size", 64), figure="p50_us", floor=("floor_blocking",),
                 place=place, threads=True, **rest)
+
+
+def stream(direction, size_name, size, connections, **rest):
+    """One-way: the server sends (download) or receives (upload) as fast as it can."""
+    return Case(f"{direction}_{size_name}_{connections}", (f"--{direction}", "--connections", connections, "--size", size),
+                figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, **rest)
 
 
 BIG_BUFFERS = ("--buffer-size", "16384", "--buffers", "256")
@@ -102,10 +128,30 @@ CASES = [
     ping_pong("anywhere", quick=True),
     ping_pong("apart"),
     ping_pong("same"),
+    echo("echo_64b_8_threads", 8, floor=("floor_blocking",), threads=True),
+    stream("download", "64kib", 65536, 1, quick=True),
+    stream("download", "64kib", 65536, 64),
+    stream("download", "1mib", 1048576, 1),
+    stream("download", "1mib", 1048576, 64),
+    stream("upload", "64kib", 65536, 1),
+    stream("upload", "64kib", 65536, 64),
+    stream("upload", "1mib", 1048576, 1),
+    stream("upload", "1mib", 1048576, 64),
+    Case("posts_64b_8_threads", ("--posts",), figure="msgs_per_s", floor=("floor_posts",), kind="posts", quick=True, target=3.0),
+    # Memory does not drift with the machine's load.
+    Case("idle_10000", ("--memory", "--idle", 10000), figure="rss_bytes_per_conn", floor=("floor_epoll",), most_rounds=3,
+         calls=False, target=1024.0, target_figure="rss_bytes_per_conn"),
 ]
 
-COSTS = ["cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "switches_per_msg", "rss_kib"]  # less is better
-RATES = ["msgs_per_s", "mib_per_s"]
+COSTS = ["cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "switches_per_msg", "cpu_us_per_mib", "switches_per_mib", "rss_kib",
+         "rss_bytes_per_conn", "slab_bytes_per_conn", "client_busy"]  # less is better
+RATES = ["msgs_per_s", "mib_per_s"]  # more is better
+CALLS = ["calls_per_msg", "calls_per_mib"]  # from a turn of their own
+
+
+def in_order(case, results):
+    """The servers and their figures, the best first by the figure that decides."""
+    return sorted(results.items(), key=lambda item: item[1][case.figure], reverse=case.figure in RATES)
 
 
 class Failed(Exception):
@@ -170,6 +216,7 @@ class Bench:
     seconds: float
     warmup: float
     allowed: list
+    network: str
 
     def run(self, case, server, count_calls=False):
         """One run of one server in one case: what the load generator printed, as numbers."""
@@ -223,7 +270,7 @@ def summarise(runs):
         low, middle, high = quartiles(values)
         figures[name] = high if name in RATES else low
         figures[name + "_spread"] = (high - low) / middle if middle else 0.0
-        figures[name + "_high"] = high
+        figures[name + "_worse"] = low if name in RATES else high
     figures["threads"] = runs[-1].get("threads", 0)
     dropped = sum(run.get("dropped", 0) for run in runs)
     if dropped:
@@ -234,24 +281,29 @@ def summarise(runs):
 def compare(case, results):
     """Adds to each server's figures its ratios to the floor and to the best peer, by the figure that decides."""
     def best(names):
-        there = [(results[n][case.figure], n) for n in names if n in results and case.figure in results[n]]
-        return min(there) if there else (None, None)
+        there = {n: results[n] for n in names if n in results and case.figure in results[n]}
+        return (in_order(case, there)[0][1][case.figure], in_order(case, there)[0][0]) if there else (None, None)
 
     floor, _ = best(case.floor)
     peer, peer_name = best([s.name for s in SERVERS if s.group == "peer"])
-    for figures in results.values():
+    ours = {s.name for s in SERVERS if s.group == "ours"}
+    for server, figures in results.items():
         if floor:
             figures["to_floor"] = figures[case.figure] / floor
         if peer:
             figures["to_best_peer"] = figures[case.figure] / peer
             figures["best_peer"] = peer_name
+        if case.target and server in ours and case.target_figure in figures:
+            figures["to_target"] = figures[case.target_figure] / case.target
 
 
 SHOWN = ["msgs_per_s", "mib_per_s", "cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "calls_per_msg", "switches_per_msg",
-         "rss_kib", "threads", "dropped", "rounds", "failed", "to_floor", "to_best_peer", "best_peer"]
+         "cpu_us_per_mib", "calls_per_mib", "switches_per_mib", "rss_bytes_per_conn", "slab_bytes_per_conn", "rss_kib", "threads",
+         "client_busy", "dropped", "rounds", "failed", "to_floor", "to_target", "to_best_peer", "best_peer"]
 DIGITS = {"msgs_per_s": 0, "mib_per_s": 1, "cpu_us_per_msg": 3, "p50_us": 1, "p99_us": 1, "p999_us": 1, "calls_per_msg": 4,
-          "switches_per_msg": 4, "rss_kib": 0, "threads": 0, "dropped": 0, "rounds": 0, "failed": 0, "to_floor": 3,
-          "to_best_peer": 3}
+          "switches_per_msg": 4, "cpu_us_per_mib": 1, "calls_per_mib": 2, "switches_per_mib": 3, "rss_bytes_per_conn": 0,
+          "slab_bytes_per_conn": 0, "rss_kib": 0, "threads": 0, "client_busy": 2, "dropped": 0, "rounds": 0, "failed": 0,
+          "to_floor": 3, "to_target": 3, "to_best_peer": 3}
 
 
 def text_of(name, value):
@@ -263,22 +315,29 @@ def line(case, server, figures):
     for name in SHOWN:
         if name in figures:
             words.append(f"{name}={text_of(name, figures[name])}")
-            if name in ("msgs_per_s", "cpu_us_per_msg", "p50_us"):
+            if name in ("msgs_per_s", "cpu_us_per_msg", "p50_us", "mib_per_s", "cpu_us_per_mib"):
                 words.append(f"{name}_spread={figures[name + '_spread']:.3f}")
     return " ".join(words)
 
 
+COLUMNS = {"msgs_per_s": "msg/s", "mib_per_s": "MiB/s", "cpu_us_per_msg": "CPU us/msg", "cpu_us_per_mib": "CPU us/MiB",
+           "rss_bytes_per_conn": "RSS B/conn", "slab_bytes_per_conn": "slab B/conn", "spread": "spread", "p50_us": "p50 us",
+           "p99_us": "p99 us", "p999_us": "p99.9 us", "calls_per_msg": "calls/msg", "calls_per_mib": "calls/MiB",
+           "switches_per_msg": "switches/msg", "switches_per_mib": "switches/MiB", "rss_kib": "RSS KiB",
+           "client_busy": "client busy", "to_floor": "to floor", "to_target": "to target", "to_best_peer": "to best peer"}
+
+
 def table(case, results):
-    """For people: the best server first."""
-    head = ["server", "msg/s", "CPU us/msg", "spread", "p50 us", "p99 us", "p99.9 us", "calls/msg", "switches/msg", "RSS KiB",
-            "to floor", "to best peer"]
-    names = ["msgs_per_s", "cpu_us_per_msg", "cpu_us_per_msg_spread", "p50_us", "p99_us", "p999_us", "calls_per_msg",
-             "switches_per_msg", "rss_kib", "to_floor", "to_best_peer"]
-    rows = [head]
-    for server, figures in sorted(results.items(), key=lambda item: item[1][case.figure]):
+    """For people: the best server first, and the columns in which there is anything. The spread is that of the figure that
+    decides."""
+    shown = [(server, figures | {"spread": figures[case.figure + "_spread"]}) for server, figures in in_order(case, results)]
+    names = [name for name in COLUMNS if any(name in figures for _, figures in shown)]
+    rows = [["server"] + [COLUMNS[name] for name in names]]
+    for server, figures in shown:
         rows.append([server] + [text_of(n, figures[n]) if n in figures else "-" for n in names])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = [f"{case.name}, ordered by {case.figure}"]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    better = "more" if case.figure in RATES else "less"
+    lines = [f"{case.name}, ordered by {case.figure}, of which {better} is better"]
     for row in rows:
         lines.append("  " + "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
                                       for i, (cell, w) in enumerate(zip(row, widths))))
@@ -289,22 +348,24 @@ COLOURS = {"floor": "#8a8f98", "ours": "#c2410c", "peer": "#2f6fab"}
 
 
 def chart(all_results, rounds):
-    """An SVG with a panel for each case and a bar for each server, from zero; the thin line spans the middle half of the
-    rounds."""
+    """An SVG with a panel for each case and a bar for each server, from zero, the best first; the thin line spans the middle
+    half of the rounds: it begins at the bar's end, where less is better, and ends there, where more is."""
     groups = {s.name: s.group for s in SERVERS}
     row, left, width, right = 20, 170, 520, 180
     out, y = [], 44
     for case, results in all_results:
-        shown = sorted(results.items(), key=lambda item: item[1][case.figure])
-        most = max(f[case.figure + "_high"] for _, f in shown) or 1
-        out.append(f'<text x="10" y="{y}" class="case">{case.name}: {case.figure}</text>')
+        shown = in_order(case, results)
+        most = max(max(f[case.figure], f[case.figure + "_worse"]) for _, f in shown) or 1
+        better = "more" if case.figure in RATES else "less"
+        out.append(f'<text x="10" y="{y}" class="case">{case.name}: {case.figure}, {better} is better</text>')
         y += 10
         for server, figures in shown:
-            value, high = figures[case.figure], figures[case.figure + "_high"]
-            bar, far, middle = value / most * width, high / most * width, y + row / 2
+            value, worse = figures[case.figure], figures[case.figure + "_worse"]
+            bar, end_of_line, middle = max(value, 0) / most * width, max(worse, 0) / most * width, y + row / 2
+            far = max(bar, end_of_line)
             out.append(f'<text x="{left - 8}" y="{middle + 4}" text-anchor="end">{server}</text>'
                        f'<rect x="{left}" y="{y + 3}" width="{bar:.1f}" height="{row - 6}" fill="{COLOURS[groups[server]]}"/>'
-                       f'<line x1="{left + bar:.1f}" x2="{left + far:.1f}" y1="{middle}" y2="{middle}" stroke="#222"/>')
+                       f'<line x1="{left + bar:.1f}" x2="{left + end_of_line:.1f}" y1="{middle}" y2="{middle}" stroke="#222"/>')
             ratio = f" ({figures['to_floor']:.2f} of the floor)" if "to_floor" in figures else ""
             out.append(f'<text x="{left + far + 6:.1f}" y="{middle + 4}">{value:.2f}{ratio}</text>')
             y += row
@@ -312,8 +373,27 @@ def chart(all_results, rounds):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + right}" height="{y}" font-family="sans-serif" '
             f'font-size="12"><style>.case {{ font-size: 14px; font-weight: bold }}</style>'
             f'<rect width="100%" height="100%" fill="white"/>'
-            f'<text x="10" y="18">Less is better. Lower quartiles of {rounds} rounds; the line reaches to the upper quartile.</text>'
+            f'<text x="10" y="18">The better quartile of {rounds} rounds; the line reaches to the worse one.</text>'
             + "\n".join(out) + "</svg>\n")
+
+
+CLONE_NEWNET = 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+
+
+def enter_own_network():
+    """Puts this program and all that it starts into a network namespace with nothing but a loopback device: no traffic and no
+    used-up ports of others, and no pacing of what is sent, since with some of the kernel's congestion controls (bbr) it is
+    their estimates of the bandwidth that decide how fast a stream is. Returns whether that was possible."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        return False
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+    with open(CONGESTION, "w") as file:
+        file.write("reno")
+    return True
 
 
 def about(bench, rounds):
@@ -322,9 +402,15 @@ def about(bench, rounds):
             cpu = next(l.split(":", 1)[1].strip() for l in info if l.startswith("model name"))
     except (OSError, StopIteration):
         cpu = platform.machine()
+    try:
+        with open(CONGESTION) as file:
+            congestion = file.read().strip()
+    except OSError:
+        congestion = "unknown"
     return [f"# {datetime.date.today()} kernel {platform.release()}, {len(bench.allowed)} processors, {cpu}",
             f"# {rounds} rounds of {bench.seconds} s after {bench.warmup} s, load average at the start "
-            f"{os.getloadavg()[0]:.1f}"]
+            f"{os.getloadavg()[0]:.1f}",
+            f"# network: {bench.network}, congestion control {congestion}"]
 
 
 def arguments():
@@ -340,6 +426,8 @@ def arguments():
     parser.add_argument("--directory", default=os.path.join(HERE, "..", "build", "bench"), help="the programs")
     parser.add_argument("--out", help="where results.txt and chart.svg go (the directory of the programs)")
     parser.add_argument("--list", action="store_true", help="name cases and servers, and run nothing")
+    parser.add_argument("--system-network", action="store_true", help="measure on the system's loopback device and with its "
+                                                                      "congestion control, not on an own one with reno")
     parser.add_argument("--no-calls", dest="calls", action="store_false", help="do not count system calls (quick does not)")
     a = parser.parse_args()
     usual = (3, 0.2, 0.05, 100.0) if a.quick else (20, 0.4, 0.1, None)
@@ -379,8 +467,9 @@ def main():
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         print("# one processor only: server and load share it in every case")
-    bench = Bench(a.directory, a.seconds, a.warmup, allowed)
-    pairs = [(c, s) for c in cases for s in servers if (c.threads or not s.threads) and c.name != s.without]
+    network = "its own" if not a.system_network and enter_own_network() else "the system's"
+    bench = Bench(a.directory, a.seconds, a.warmup, allowed, network)
+    pairs = [(c, s) for c in cases for s in servers if c.kind == s.kind and (c.threads or not s.threads) and c.name != s.without]
     runs = {(c.name, s.name): [] for c, s in pairs}
     failures = {}
     print(*about(bench, a.rounds), sep="\n", flush=True)
@@ -393,7 +482,7 @@ def main():
         turn_begun = time.monotonic()
         for case in cases:
             taking_part = [s for c, s in pairs if c is case]
-            if not taking_part:
+            if not taking_part or (not case.calls if counting else turn >= case.most_rounds):
                 continue
             shift = turn % len(taking_part)  # nobody always runs behind the same neighbour
             for server in taking_part[shift:] + taking_part[:shift]:
@@ -404,8 +493,8 @@ def main():
                     failures.setdefault((case.name, server.name), []).append(str(failure))
                     continue
                 if counting:
-                    if runs[case.name, server.name] and "calls_per_msg" in values:
-                        runs[case.name, server.name][0]["calls_per_msg"] = values["calls_per_msg"]
+                    if runs[case.name, server.name]:
+                        runs[case.name, server.name][0].update((n, values[n]) for n in CALLS if n in values)
                 else:
                     runs[case.name, server.name].append(values)
         rounds += not counting
@@ -426,8 +515,7 @@ def main():
             figures = summarise(got)
             figures["rounds"] = len(got)
             figures["failed"] = len(failures.get((case.name, server.name), []))
-            if "calls_per_msg" in got[0]:
-                figures["calls_per_msg"] = got[0]["calls_per_msg"]
+            figures.update((n, got[0][n]) for n in CALLS if n in got[0])
             results[server.name] = figures
         if results:
             compare(case, results)
@@ -436,7 +524,7 @@ def main():
     lines = about(bench, rounds) + [line(c, s, f) for c, results in all_results for s, f in results.items()]
     tables = [table(c, results) for c, results in all_results]
     told = [f"FAILED case={c} server={s} times={len(w)}: {w[0]}" for (c, s), w in failures.items()]
-    print("\n".join(lines[2:]) + "\n\n" + "\n\n".join(tables + told), flush=True)
+    print("\n".join(lines[len(about(bench, rounds)):]) + "\n\n" + "\n\n".join(tables + told), flush=True)
     out = a.out or a.directory
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "results.txt"), "w") as file:
