@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Checks that the load generator sees what it is there to see: servers that damage, lose, double or misdirect bytes, that
-hang up, and that stall. Usage: test_load.py PATH_OF_LOAD
+hang up, and that stall; senders of streams and posts that do the like; and receivers that lie about what came.
+Usage: test_load.py PATH_OF_LOAD
 """
+import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -27,6 +30,8 @@ def guard(answer, index, connection):
         answer(index, connection)
     except OSError:
         pass  # the load generator has ended, and resets its connections
+    except EOFError:
+        connection.close()  # a server that is to end early
 
 
 def each(connection):
@@ -95,6 +100,96 @@ def chatters_when_idle(index, connection):
         connection.sendall(data + b"!" if index == 0 else data)
 
 
+PERIOD = 65521
+
+
+def make_pattern():
+    """The table of pattern.c."""
+    x, table = 2463534242, bytearray()
+    for _ in range(PERIOD):
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        table.append(x & 0xFF)
+    return bytes(table) * 3
+
+
+PATTERN = make_pattern()
+
+
+def pattern(number, offset, size):
+    at = (31 * number + offset) % PERIOD
+    return PATTERN[at:at + size]
+
+
+def exactly(connection, size):
+    data = b""
+    while len(data) < size and (piece := connection.recv(size - len(data))):
+        data += piece
+    return data
+
+
+class Streams:
+    """Serves one-way streams (stream.h); the hooks change what honest servers do: `piece` what is sent, `count` what is
+    answered."""
+
+    def __init__(self, piece=lambda offset, data: data, count=lambda received: received, chatter=b""):
+        self.piece, self.count, self.chatter = piece, count, chatter
+
+    def __call__(self, _, connection):
+        request = exactly(connection, 8)
+        size, number = struct.unpack("=II", request)
+        connection.sendall(request)
+        if size:
+            offset = 0
+            while True:
+                connection.sendall(self.piece(offset, pattern(number, offset, size)))
+                offset += size
+        received, wrong = 0, False
+        for total, data in each(connection):
+            received = total + len(data)
+            wrong = wrong or data != pattern(number, total, len(data))
+        # Its own look at the bytes: a client that sends others than it says would be no measure.
+        connection.sendall(struct.pack("=Q", 2**64 - 1 if wrong else self.count(received)) + self.chatter)
+        connection.close()
+
+
+def flipped(offset, data):
+    """One wrong byte, the 1,000,000th."""
+    at = 1000000 - offset
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:] if 0 <= at < len(data) else data
+
+
+def lost(offset, data):
+    return data[1:] if offset <= 1000000 < offset + len(data) else data
+
+
+def ends(offset, data):
+    if offset >= 1000000:
+        raise EOFError
+    return data
+
+
+class Posts:
+    """Sends the messages of eight threads (posts.h) in turns; `change` is asked for each what to send in its place."""
+
+    def __init__(self, change=lambda thread, sequence, message: message, threads=8):
+        self.change, self.threads = change, threads
+
+    def __call__(self, _, connection):
+        for sequence in range(10**9):
+            connection.sendall(b"".join(self.change(t, sequence, self.message(t, sequence)) for t in range(self.threads)))
+
+    @staticmethod
+    def message(thread, sequence):
+        return struct.pack("=QI", sequence, thread) + pattern(thread, sequence, 52)
+
+
+def at_post(thread, sequence, replacement):
+    """Replaces one message, and none else."""
+    return Posts(lambda t, s, message: replacement(message) if (t, s) == (thread, sequence) else message)
+
+
 def load(program, answer, *arguments):
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     threading.Thread(target=serve, args=(listener, answer), daemon=True).start()
@@ -124,7 +219,37 @@ def main(program):
         check("an honest server passes: " + " ".join(arguments),
               done.returncode == 0 and "msgs_per_s=" in done.stdout, done)
 
+    for answer, arguments in (
+            (Streams(), ["--download", "--size", "65536"]),
+            (Streams(), ["--download", "--size", "65536", "--connections", "5"]),
+            (Streams(), ["--upload", "--size", "65536"]),
+            (Streams(), ["--upload", "--size", "1048576", "--connections", "5"]),
+            (Posts(), ["--posts"]),
+            (honest, ["--memory", "--idle", "50", "--pid", str(os.getpid())])):
+        done = load(program, answer, *arguments)
+        figure = "_bytes_per_conn=" if "--memory" in arguments else "_per_s="
+        check("an honest server passes: " + " ".join(arguments[:5]), done.returncode == 0 and figure in done.stdout, done)
+
+    download, upload = ["--download", "--size", "65536"], ["--upload", "--size", "65536"]
     for name, answer, arguments in (
+            ("a stream with a wrong byte", Streams(flipped), download),
+            ("a stream with a wrong byte, one of several", Streams(flipped), download + ["--connections", "3"]),
+            ("a stream with a lost byte", Streams(lost), download),
+            ("a stream that ends", Streams(ends), download),
+            ("a server that serves no streams", lambda _, c: c.sendall(b"other answer"), download),
+            ("a count that is too large", Streams(count=lambda received: received + 1), upload),
+            ("a count that is too small, one of several", Streams(count=lambda received: received - 1),
+             upload + ["--connections", "3"]),
+            ("a receiver that got other bytes", Streams(count=lambda _: 2**64 - 1), upload),
+            ("bytes after the count", Streams(chatter=b"!"), upload),
+            ("a missing post", at_post(3, 700, lambda m: b""), ["--posts"]),
+            ("a doubled post", at_post(3, 700, lambda m: m + m), ["--posts"]),
+            ("a post out of order", at_post(3, 700, lambda m: Posts.message(3, 701) + m), ["--posts"]),
+            ("a post with a wrong byte", at_post(3, 700, lambda m: m[:-1] + bytes([m[-1] ^ 1])), ["--posts"]),
+            ("a post that is torn", at_post(3, 700, lambda m: m[:30]), ["--posts"]),
+            ("a thread that does not post", Posts(threads=7), ["--posts"]),
+            ("bytes on an idle connection, measuring memory", chatters_when_idle,
+             ["--memory", "--idle", "2", "--pid", str(os.getpid())]),
             ("a damaged byte", damages, []),
             ("a damaged byte, blocking", damages, ["--blocking"]),
             ("a lost byte", loses, ["--in-flight", "2"]),
@@ -143,7 +268,9 @@ def main(program):
     check("a stall is charged to all that had to wait",
           done.returncode == 0 and float(values["p50_us"]) > 1000 and float(values["max_us"]) > 290000, done)
 
-    for arguments in (["--rate"], ["--size", "0"], ["--connections", "x"], ["--blocking", "--connections", "2"]):
+    for arguments in (["--rate"], ["--size", "0"], ["--connections", "x"], ["--blocking", "--connections", "2"],
+                      ["--size", "65537"], ["--download", "--in-flight", "2"], ["--posts", "--connections", "2"],
+                      ["--upload", "--idle", "1"], ["--memory", "--idle", "5"]):
         done = load(program, honest, *arguments)
         check("is refused: " + " ".join(arguments), done.returncode == 2, done)
     return 1 if bad else 0
