@@ -10,16 +10,16 @@
 
 #define INTERVAL_MS 50
 #define MOST_INTERVALS 60
-#define STILL 4          /* intervals without a change: settled */
+#define STILL 4            /* intervals without a change: settled */
 #define SLAB_DRIFT_KIB 256 /* other processes use it, too */
 
 static struct memory memory_now(void) {
     char path[64], text[8192];
     struct memory m;
-    snprintf(path, sizeof path, "/proc/%d/status", options.pid);
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", options.pid); /* exact, as VmRSS of its status is not */
     if (!read_text(path, text, sizeof text))
-        fail("the server is gone");
-    m.rss_kib = field(text, "\nVmRSS:");
+        fail("the server is gone, or its memory may not be looked at");
+    m.rss_kib = field(text, "\nRss:");
     if (!read_text("/proc/meminfo", text, sizeof text))
         fail("cannot read /proc/meminfo");
     m.slab_kib = field(text, "\nSlab:");

@@ -271,7 +271,8 @@ def summarise(runs):
         figures[name] = high if name in RATES else low
         figures[name + "_spread"] = (high - low) / middle if middle else 0.0
         figures[name + "_worse"] = low if name in RATES else high
-    figures["threads"] = runs[-1].get("threads", 0)
+    if "threads" in runs[-1]:
+        figures["threads"] = runs[-1]["threads"]
     dropped = sum(run.get("dropped", 0) for run in runs)
     if dropped:
         figures["dropped"] = dropped
