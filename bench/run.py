@@ -75,6 +75,7 @@ SERVERS = [
     Server("floor_posts", "floor", "floor_posts", kind="posts"),
     Server("ours_posts", "ours", "ours_posts", kind="posts"),
     Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts"),
+    Server("libuv_posts", "peer", "peer_libuv_posts", kind="posts"),
 ]
 
 
