@@ -138,7 +138,8 @@ CASES = [
     stream("upload", "64kib", 65536, 64),
     stream("upload", "1mib", 1048576, 1),
     stream("upload", "1mib", 1048576, 64),
-    Case("posts_64b_8_threads", ("--posts",), figure="msgs_per_s", floor=("floor_posts",), kind="posts", quick=True, target=3.0),
+    Case("posts_64b_8_threads", ("--posts",), figure="msgs_per_s", floor=("floor_posts",), kind="posts", quick=True,
+         target=3.0),
     # Memory does not drift with the machine's load.
     Case("idle_10000", ("--memory", "--idle", 10000), figure="rss_bytes_per_conn", floor=("floor_epoll",), most_rounds=3,
          calls=False, target=1024.0, target_figure="rss_bytes_per_conn"),
@@ -300,8 +301,8 @@ def compare(case, results):
 
 
 SHOWN = ["msgs_per_s", "mib_per_s", "cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "calls_per_msg", "switches_per_msg",
-         "cpu_us_per_mib", "calls_per_mib", "switches_per_mib", "rss_bytes_per_conn", "slab_bytes_per_conn", "rss_kib", "threads",
-         "client_busy", "dropped", "rounds", "failed", "to_floor", "to_target", "to_best_peer", "best_peer"]
+         "cpu_us_per_mib", "calls_per_mib", "switches_per_mib", "rss_bytes_per_conn", "slab_bytes_per_conn", "rss_kib",
+         "threads", "client_busy", "dropped", "rounds", "failed", "to_floor", "to_target", "to_best_peer", "best_peer"]
 DIGITS = {"msgs_per_s": 0, "mib_per_s": 1, "cpu_us_per_msg": 3, "p50_us": 1, "p99_us": 1, "p999_us": 1, "calls_per_msg": 4,
           "switches_per_msg": 4, "cpu_us_per_mib": 1, "calls_per_mib": 2, "switches_per_mib": 3, "rss_bytes_per_conn": 0,
           "slab_bytes_per_conn": 0, "rss_kib": 0, "threads": 0, "client_busy": 2, "dropped": 0, "rounds": 0, "failed": 0,
