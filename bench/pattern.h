@@ -11,10 +11,18 @@
 #define PERIOD 65521              /* of the pattern: a prime, so that no message size divides it */
 #define MOST_PIECE (1024 * 1024u) /* so much of it lies behind every pointer into it */
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 extern unsigned char pattern[PERIOD + MOST_PIECE];
 
 /* Once, before anything else here. */
 void fill_pattern(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 static inline const unsigned char *pattern_at(uint64_t number, uint64_t offset) {
     return pattern + (number * 31 + offset) % PERIOD;

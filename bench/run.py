@@ -72,6 +72,8 @@ SERVERS = [
     Server("ours_stream_callback", "ours", "ours_stream_callback", kind="stream"),
     Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream"),
     Server("libuv_stream", "peer", "peer_libuv_stream", kind="stream"),
+    Server("asio_stream", "peer", "peer_asio_stream", kind="stream"),
+    Server("asio_io_uring_stream", "peer", "peer_asio_io_uring_stream", kind="stream"),
     Server("floor_posts", "floor", "floor_posts", kind="posts"),
     Server("ours_posts", "ours", "ours_posts", kind="posts"),
     Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts"),
@@ -111,6 +113,11 @@ def stream(direction, size_name, size, connections, **rest):
                 figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, **rest)
 
 
+def posts(place, **rest):
+    return Case("posts_64b_8_threads_" + place, ("--posts",), figure="msgs_per_s", floor=("floor_posts",), place=place,
+                kind="posts", target=3.0, **rest)
+
+
 BIG_BUFFERS = ("--buffer-size", "16384", "--buffers", "256")
 
 CASES = [
@@ -138,8 +145,8 @@ CASES = [
     stream("upload", "64kib", 65536, 64),
     stream("upload", "1mib", 1048576, 1),
     stream("upload", "1mib", 1048576, 64),
-    Case("posts_64b_8_threads", ("--posts",), figure="msgs_per_s", floor=("floor_posts",), kind="posts", quick=True,
-         target=3.0),
+    posts("apart", quick=True),
+    posts("anywhere"),
     # Memory does not drift with the machine's load.
     Case("idle_10000", ("--memory", "--idle", 10000), figure="rss_bytes_per_conn", floor=("floor_epoll",), most_rounds=3,
          calls=False, target=1024.0, target_figure="rss_bytes_per_conn"),
@@ -354,7 +361,7 @@ def chart(all_results, rounds):
     """An SVG with a panel for each case and a bar for each server, from zero, the best first; the thin line spans the middle
     half of the rounds: it begins at the bar's end, where less is better, and ends there, where more is."""
     groups = {s.name: s.group for s in SERVERS}
-    row, left, width, right = 20, 170, 520, 180
+    row, left, width, right = 20, 210, 520, 230
     out, y = [], 44
     for case, results in all_results:
         shown = in_order(case, results)
@@ -370,7 +377,7 @@ def chart(all_results, rounds):
                        f'<rect x="{left}" y="{y + 3}" width="{bar:.1f}" height="{row - 6}" fill="{COLOURS[groups[server]]}"/>'
                        f'<line x1="{left + bar:.1f}" x2="{left + end_of_line:.1f}" y1="{middle}" y2="{middle}" stroke="#222"/>')
             ratio = f" ({figures['to_floor']:.2f} of the floor)" if "to_floor" in figures else ""
-            out.append(f'<text x="{left + far + 6:.1f}" y="{middle + 4}">{value:.2f}{ratio}</text>')
+            out.append(f'<text x="{left + far + 6:.1f}" y="{middle + 4}">{text_of(case.figure, value)}{ratio}</text>')
             y += row
         y += 34
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + right}" height="{y}" font-family="sans-serif" '

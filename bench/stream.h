@@ -22,7 +22,9 @@ struct stream_request {
     uint32_t send_size; /* bytes of each of the server's sends, at most MOST_PIECE; 0: an upload */
     uint32_t number;    /* of the connection: where in the pattern it starts */
 };
+#ifndef __cplusplus
 _Static_assert(sizeof(struct stream_request) == 8, "goes over the wire as it is");
+#endif
 
 struct upload {
     uint64_t received;
@@ -32,7 +34,7 @@ struct upload {
 /* Looks at two bytes of each piece only: the servers are measured at receiving. A byte lost or doubled shifts all that
  * follow, and shows nevertheless. */
 static inline void upload_took(struct upload *u, uint32_t number, const void *data, size_t size) {
-    const unsigned char *bytes = data;
+    const unsigned char *bytes = (const unsigned char *)data;
     if (size == 0)
         return;
     if (bytes[0] != *pattern_at(number, u->received) || bytes[size - 1] != *pattern_at(number, u->received + size - 1))
