@@ -12,11 +12,11 @@ cmake --build "$out"
 # A make above would pass down a job server that cargo does not share with it.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "skipped: peer_tokio, peer_monoio: cargo is missing"
+    echo "skipped: peer_tokio, peer_tokio_dial, peer_tokio_proxy, peer_monoio: cargo is missing"
 elif CARGO_TARGET_DIR=$out/rust timeout 600 cargo build --release --locked --manifest-path bench/rust-peers/Cargo.toml; then
-    cp -f "$out/rust/release/peer_tokio" "$out/rust/release/peer_monoio" "$out/"
+    cp -f "$out"/rust/release/peer_{tokio,tokio_dial,tokio_proxy,monoio} "$out/"
 else
-    echo "skipped: peer_tokio, peer_monoio: cargo could not build them"
+    echo "skipped: peer_tokio, peer_tokio_dial, peer_tokio_proxy, peer_monoio: cargo could not build them"
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

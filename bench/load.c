@@ -1,4 +1,4 @@
-/* load: the one client of all servers.
+/* load: the other side of all programs that are measured: the client of servers, and the server of those that dial.
  *
  * It keeps connections busy, checks every byte that comes back, and prints what it saw and what the kernel's accounting
  * says about the server, on one line of name=value. run.py reads that line. Here are the command line, what all modes share
@@ -8,7 +8,8 @@
  *   open loop    (--rate) messages leave at fixed moments, whatever the server does, and their latency counts from the
  *                moment at which they should have left: a server that stalls is charged for all that had to wait;
  *   blocking     (--blocking) one connection, send(2) and recv(2) without readiness: the plain ping-pong;
- *   reconnect    (--reconnect) the closed loop with a new connection for each message, which ends in good order.
+ *   reconnect    (--reconnect) the closed loop with a new connection for each message, which ends in good order;
+ *   silent       (--silent) the same without a message: a connection is made, and both ends close it.
  *
  * Its one invariant: every byte is that of the pattern (pattern.h), in both directions.
  */
@@ -28,8 +29,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define MOST_IN_FLIGHT 4096   /* of one connection */
-#define MOST_SIZE (64 * 1024) /* of a message: what a connection's buffers hold while nobody receives yet */
+#define MOST_IN_FLIGHT 4096 /* of one connection */
 
 struct connection {
     int fd;
@@ -188,19 +188,21 @@ static uint64_t calls_counted(void) {
 
 /* ---- The measured part of the run ---- */
 
-static int64_t start, from; /* of the run, and of the part that counts */
+int64_t start;
+static int64_t from; /* of the part that counts */
 bool counting, done;
 uint64_t counted;
 int64_t last_progress;
 static uint64_t dropped; /* messages not sent for want of room */
-static int64_t counted_from, counted_to;
+int64_t counted_from;
+static int64_t counted_to;
 static struct account before, after;
 static int64_t own_cpu_ns; /* of this program: where it is busy all the time, it is what is measured */
 static uint64_t calls;
 
-/* One message that left at `at` has come back at `now`. One from before the counted part would be charged for the moment
+/* One from before the counted part would be charged for the moment
  * in which the account was taken, so that its latency is left out. */
-static void count(int64_t at, int64_t now) {
+void count(int64_t at, int64_t now) {
     counted += counting;
     if ((counting || done) && at >= counted_from)
         record_latency(now - at);
@@ -241,7 +243,7 @@ void keep_time(int64_t now) {
     else if (counting && now >= counted_to && counted > 0)
         end_counting(NULL);
     if (now - last_progress > NO_PROGRESS)
-        fail("nothing has come back for 5 seconds");
+        fail("nothing has come for 5 seconds");
 }
 
 void start_clock(void) {
@@ -265,7 +267,7 @@ void report_server(double units, const char *unit) {
         fail("cannot write");
 }
 
-static void report(void) {
+void report(void) {
     double messages = (double)counted;
     printf("messages=%" PRIu64 " seconds=%.3f msgs_per_s=%.0f mib_per_s=%.1f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f",
            counted, counted_seconds(), messages / counted_seconds(),
@@ -289,7 +291,9 @@ int connect_there(void) {
     /* Each connection that ends in good order keeps its port from others for a minute. Other programs use 127.0.0.1. */
     if (options.reconnect) {
         int on = 1;
-        struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 2)};
+        static uint32_t turn; /* of several addresses, since one has no more than 28,000 ports */
+        uint32_t host = INADDR_LOOPBACK + 2 + turn++ % 8;
+        struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         if (bind(fd, (struct sockaddr *)&source, sizeof source) != 0)
             die("load: bind");
@@ -382,6 +386,8 @@ static void push(struct connection *c) {
 static void begin_message(struct connection *c, int64_t at) {
     c->starts[c->begun++ % c->places] = at;
     c->asked += options.size;
+    if (options.silent)
+        shutdown(c->fd, SHUT_WR);
 }
 
 /* A connection that has had its answer and has seen the server's end makes place for a new one, which sends at once. The
@@ -405,6 +411,11 @@ static void pull(struct connection *c) {
     ssize_t n = recv(c->fd, incoming, sizeof incoming, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         return;
+    if (n == 0 && options.silent) {
+        int64_t now = last_progress = now_ns();
+        keep_time(now);
+        count(c->starts[c->ended++ % c->places], now);
+    }
     if (n == 0 && options.reconnect && c->begun > 0 && c->ended == c->begun) {
         reopen(c);
         return;
@@ -520,12 +531,14 @@ static void usage(void) {
             "  --rate R         messages per second of all connections: open loop; 0: closed (0)\n"
             "  --pid P          the server, for its CPU time, context switches and memory\n"
             "  --reconnect      a new connection for each message\n"
+            "  --silent         a new connection each time, and no message\n"
             "  --calls          counts its system calls, which disturbs the other figures\n"
             "and in place of the closed or open loop one of\n"
             "  --blocking       one connection, without readiness\n"
             "  --download       a stream from the server on each connection\n"
             "  --upload         a stream to the server on each connection\n"
             "  --posts          messages of several threads of the server's on one connection\n"
+            "  --dialled        the program at A:P dials: it is told whom, and keeps N connections going\n"
             "  --memory         what each of the idle connections costs\n");
     exit(2);
 }
@@ -560,6 +573,7 @@ static bool parse_switch(const char *name) {
                  {"--download", DOWNLOAD},
                  {"--upload", UPLOAD},
                  {"--posts", POSTS},
+                 {"--dialled", DIALLED},
                  {"--memory", MEMORY}};
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
         if (strcmp(name, modes[i].name) == 0) {
@@ -568,6 +582,8 @@ static bool parse_switch(const char *name) {
         }
     if (strcmp(name, "--reconnect") == 0)
         return options.reconnect = true;
+    if (strcmp(name, "--silent") == 0)
+        return options.reconnect = options.silent = true;
     if (strcmp(name, "--calls") == 0)
         return options.calls = true;
     return false;
@@ -577,8 +593,10 @@ static bool parse_switch(const char *name) {
 static void check_options(void) {
     bool loop = options.mode == CLOSED_LOOP || options.mode == OPEN_LOOP;
     bool stream = options.mode == DOWNLOAD || options.mode == UPLOAD;
+    bool dialled = options.mode == DIALLED;
     if (options.address.sin_port == 0 || (!loop && (options.in_flight != 1 || options.rate > 0 || options.reconnect)) ||
-        (!loop && !stream && options.connections != 1) || (stream && options.idle != 0) ||
+        (!loop && !stream && !dialled && options.connections != 1) || ((stream || dialled) && options.idle != 0) ||
+        (dialled && options.connections > 1000) ||
         (!stream && options.size > MOST_SIZE) || (options.reconnect && (options.in_flight != 1 || options.rate > 0)) ||
         (options.mode == MEMORY && (options.idle == 0 || options.pid == 0)))
         usage();
@@ -615,6 +633,8 @@ static void parse(int argc, char **argv) {
     if (options.mode == CLOSED_LOOP && options.rate > 0)
         options.mode = OPEN_LOOP;
     check_options();
+    if (options.silent)
+        options.size = 0;
 }
 
 /* All modes whose server echoes, beside idle connections. */
@@ -670,6 +690,8 @@ int main(int argc, char **argv) {
         run_upload();
     else if (options.mode == POSTS)
         run_posts();
+    else if (options.mode == DIALLED)
+        run_dialled();
     else
         run_echo();
     return 0;

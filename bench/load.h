@@ -9,10 +9,11 @@
 #include <stdint.h>
 
 #define IO_SIZE (256 * 1024)
+#define MOST_SIZE (64 * 1024) /* of a message: what a connection's buffers hold while nobody receives yet */
 #define SECOND 1000000000LL
 #define NO_PROGRESS (5 * SECOND) /* so long without a byte is a failure */
 
-enum mode { CLOSED_LOOP, OPEN_LOOP, BLOCKING, DOWNLOAD, UPLOAD, POSTS, MEMORY };
+enum mode { CLOSED_LOOP, OPEN_LOOP, BLOCKING, DOWNLOAD, UPLOAD, POSTS, DIALLED, MEMORY };
 
 struct options {
     struct sockaddr_in address;
@@ -21,7 +22,7 @@ struct options {
     size_t size;
     double seconds, warmup, rate;
     pid_t pid;
-    bool calls, reconnect;
+    bool calls, reconnect, silent; /* silent is a kind of reconnect */
 };
 
 extern struct options options;
@@ -34,11 +35,15 @@ int64_t now_ns(void);
  * something has happened, and calls keep_time at every turn until `done`. Or it begins and ends the counting itself. */
 extern bool counting, done;
 extern uint64_t counted; /* messages, or bytes of streams */
-extern int64_t last_progress;
+extern int64_t start, counted_from, last_progress;
 
 void start_clock(void);
 void keep_time(int64_t now);
 double counted_seconds(void);
+/* One message that left at `at` has come at `now`. */
+void count(int64_t at, int64_t now);
+/* The line of a mode that counted messages by `count`. */
+void report(void);
 
 /* What the kernel says about the server. */
 struct account {
@@ -62,6 +67,7 @@ bool send_all(int fd, const void *data, size_t size);
 void run_download(void);
 void run_upload(void);
 void run_posts(void);
+void run_dialled(void);
 
 struct memory {
     uint64_t rss_kib, slab_kib;

@@ -1,4 +1,4 @@
-/* What the servers that use the library have in common: the net, the listener and the end. */
+/* What the programs that use the library have in common: the net, the listener and the end. */
 #ifndef BENCH_OURS_H
 #define BENCH_OURS_H
 
@@ -19,9 +19,9 @@ static inline void check(iouringnet_status status, const char *what) {
     exit(1);
 }
 
-/* Starts a net as the command line says and listens on a free port. SIGTERM is blocked from here on, in all threads. */
-static inline struct ours start_ours(int argc, char **argv) {
-    struct ours ours;
+/* Starts a net as the command line says. SIGTERM is blocked from here on, in all threads. */
+static inline iouringnet_net *start_net(int argc, char **argv) {
+    iouringnet_net *net;
     iouringnet_config config;
     iouringnet_config_init(&config);
     for (int i = 1; i < argc; i++) {
@@ -36,7 +36,13 @@ static inline struct ours start_ours(int argc, char **argv) {
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     raise_descriptor_limit();
-    check(net_start(&config, &ours.net), "net_start");
+    check(net_start(&config, &net), "net_start");
+    return net;
+}
+
+/* The same with a listener on a free port. */
+static inline struct ours start_ours(int argc, char **argv) {
+    struct ours ours = {.net = start_net(argc, argv)};
     check(net_bind(ours.net, "127.0.0.1:0", NULL, &ours.listener), "net_bind");
     return ours;
 }
@@ -56,8 +62,8 @@ static inline void wait_for_sigterm(void) {
 }
 
 /* The exit code. A client that left unread bytes behind makes net_stop say TIMEOUT, which is no failure here. */
-static inline int stop_ours(struct ours *ours) {
-    iouringnet_status status = net_stop(ours->net);
+static inline int stop_net(iouringnet_net *net) {
+    iouringnet_status status = net_stop(net);
     if (status != IOURINGNET_TIMEOUT)
         check(status, "net_stop");
     return 0;

@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
         die("pthread_create");
     announce_ours(&ours);
     wait_for_sigterm();
-    int code = stop_ours(&ours);
+    int code = stop_net(ours.net);
     pthread_join(acceptor, NULL);
     return code;
 }

@@ -90,5 +90,5 @@ int main(int argc, char **argv) {
     check(listener_watch(ours.listener, on_connection, NULL), "listener_watch");
     announce_ours(&ours);
     wait_for_sigterm();
-    return stop_ours(&ours);
+    return stop_net(ours.net);
 }

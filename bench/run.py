@@ -78,6 +78,16 @@ SERVERS = [
     Server("ours_posts", "ours", "ours_posts", kind="posts"),
     Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts"),
     Server("libuv_posts", "peer", "peer_libuv_posts", kind="posts"),
+    Server("floor_dial_io_uring", "floor", "floor_dial_io_uring", kind="dial"),
+    Server("floor_dial_epoll", "floor", "floor_dial_epoll", kind="dial"),
+    Server("ours_dial_callback", "ours", "ours_dial", kind="dial"),
+    Server("ours_dial_blocking", "ours", "ours_dial", ("--blocking",), kind="dial"),
+    Server("libuv_dial", "peer", "peer_libuv_dial", kind="dial"),
+    Server("tokio_dial", "peer", "peer_tokio_dial", kind="dial"),
+    Server("floor_proxy_epoll", "floor", "floor_proxy_epoll", kind="proxy"),
+    Server("ours_proxy", "ours", "ours_proxy", kind="proxy"),
+    Server("libuv_proxy", "peer", "peer_libuv_proxy", kind="proxy"),
+    Server("tokio_proxy", "peer", "peer_tokio_proxy", kind="proxy"),
 ]
 
 
@@ -96,6 +106,7 @@ class Case:
     calls: bool = True  # system calls are counted
     target: float = None  # what ours should be at least, or at most if less is better: ...
     target_figure: str = "to_floor"  # ... by this figure
+    backend: str = ""  # a program that the servers are told to connect to, as their last argument
 
 
 def echo(name, connections, size=64, *more, **rest):
@@ -118,6 +129,10 @@ def posts(place, **rest):
                 kind="posts", target=3.0, **rest)
 
 
+def proxy(name, connections, size):
+    return echo(name, connections, size, floor=("floor_proxy_epoll",), kind="proxy", backend="floor_epoll")
+
+
 BIG_BUFFERS = ("--buffer-size", "16384", "--buffers", "256")
 
 CASES = [
@@ -133,6 +148,11 @@ CASES = [
     echo("echo_64b_64_pipelined_16", 64, 64, "--in-flight", 16),
     echo("echo_64b_64_open_20000", 64, 64, "--rate", 20000, figure="p99_us"),
     echo("reconnect_64b_8", 8, 64, "--reconnect", threads=True),
+    Case("accept_8", ("--connections", 8, "--silent")),
+    Case("dial_8", ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial"),
+    proxy("proxy_64b_1", 1, 64),
+    proxy("proxy_64b_64", 64, 64),
+    proxy("proxy_16kib_64", 64, 16384),
     ping_pong("anywhere", quick=True),
     ping_pong("apart"),
     ping_pong("same"),
@@ -213,6 +233,19 @@ def end(process, seconds=10):
             raise Failed(f"did not end within {seconds} s of SIGTERM")
 
 
+def end_all(processes):
+    """The last started first. Each is ended, whatever happens to the others."""
+    failed = None
+    for process in reversed(processes):
+        try:
+            end(process)
+        except Failed as failure:
+            failed = failure
+        process.stdout.close()
+    if failed:
+        raise failed
+
+
 def last_line(file):
     file.seek(0)
     lines = file.read().decode(errors="replace").strip().splitlines()
@@ -227,16 +260,25 @@ class Bench:
     allowed: list
     network: str
 
+    def start(self, program, arguments, errors, cpus):
+        return subprocess.Popen([os.path.join(self.directory, program), *arguments], stdout=subprocess.PIPE, stderr=errors,
+                                preexec_fn=pin(cpus))
+
     def run(self, case, server, count_calls=False):
         """One run of one server in one case: what the load generator printed, as numbers."""
         server_cpus, load_cpus = places(case.place, self.allowed)
         arguments = server.arguments + (case.floor_arguments if server.name in ONE_RING else ())
         if server.sized:
-            arguments += (str(case.load[case.load.index("--size") + 1]),)
-        with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as load_errors:
-            process = subprocess.Popen([os.path.join(self.directory, server.program), *arguments], stdout=subprocess.PIPE,
-                                       stderr=server_errors, preexec_fn=pin(server_cpus))
+            arguments += (str(case.load[case.load.index("--size") + 1]) if "--size" in case.load else "64",)
+        with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as load_errors, \
+                tempfile.TemporaryFile() as backend_errors:
+            processes = []
             try:
+                if case.backend:  # beside the load generator, so that the server has its processor for itself
+                    processes.append(self.start(case.backend, (), backend_errors, load_cpus))
+                    arguments += (wait_for_address(processes[0], 10),)
+                process = self.start(server.program, arguments, server_errors, server_cpus)
+                processes.append(process)
                 address = wait_for_address(process, 10)
                 load = subprocess.run(
                     [os.path.join(self.directory, "load"), "--address", address, "--pid", str(process.pid),
@@ -244,15 +286,15 @@ class Bench:
                      *(("--calls",) if count_calls else ())],
                     stdout=subprocess.PIPE, stderr=load_errors, preexec_fn=pin(load_cpus),
                     timeout=self.seconds + self.warmup + 60)
-                if process.poll() is not None:
-                    raise Failed(f"the server ended by itself ({process.returncode}): {last_line(server_errors)}")
+                for one, errors in zip(reversed(processes), (server_errors, backend_errors)):
+                    if one.poll() is not None:
+                        raise Failed(f"the server ended by itself ({one.returncode}): {last_line(errors)}")
                 if load.returncode != 0:
                     raise Failed(last_line(load_errors))
             except subprocess.TimeoutExpired:
                 raise Failed("the load generator did not end")
             finally:
-                end(process)
-                process.stdout.close()
+                end_all(processes)
             if process.returncode not in (0, -signal.SIGTERM):
                 raise Failed(f"ended with {process.returncode}: {last_line(server_errors)}")
         values = {}
@@ -479,7 +521,8 @@ def main():
         print("# one processor only: server and load share it in every case")
     network = "its own" if not a.system_network and enter_own_network() else "the system's"
     bench = Bench(a.directory, a.seconds, a.warmup, allowed, network)
-    pairs = [(c, s) for c in cases for s in servers if c.kind == s.kind and (c.threads or not s.threads) and c.name != s.without]
+    pairs = [(c, s) for c in cases for s in servers
+             if c.kind == s.kind and (c.threads or not s.threads) and c.name != s.without]
     runs = {(c.name, s.name): [] for c, s in pairs}
     failures = {}
     print(*about(bench, a.rounds), sep="\n", flush=True)

@@ -1,5 +1,6 @@
-/* What the servers written in C have in common, so that they differ in nothing but what is measured: the listening socket,
- * the line that names its address, the sockets' options and the end of the program. SIGTERM has its default meaning. */
+/* What the programs written in C have in common, so that they differ in nothing but what is measured: the listening socket,
+ * the line that names its address, the orders of those that dial, the sockets' options and the end of the program. SIGTERM has
+ * its default meaning. */
 #ifndef BENCH_SERVER_H
 #define BENCH_SERVER_H
 
@@ -60,6 +61,62 @@ static inline int listen_here(int kind) {
 static inline void set_nodelay(int fd) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a connection that is gone already shows elsewhere */
+}
+
+/* "A:P" as an address. */
+static inline struct sockaddr_in address_of(const char *text) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    char host[INET_ADDRSTRLEN];
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : sizeof host;
+    errno = EINVAL;
+    if (size >= sizeof host)
+        die("not an address");
+    memcpy(host, text, size);
+    host[size] = 0;
+    address.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        die("not an address");
+    return address;
+}
+
+/* ---- Programs that dial ----
+ *
+ * They keep DIALS connections going: each connects, sends a message, receives one of the same size, closes, and begins anew
+ * with what it has received. */
+
+#define DIALS 8
+#define DIAL_MESSAGE 64
+
+struct orders {
+    unsigned char message[DIAL_MESSAGE]; /* the first one of every connection */
+    char target[32];
+};
+
+/* One connection to the announced address brings them: the message, and then the address up to the end. */
+static inline struct orders take_orders(void) {
+    struct orders orders = {.target = ""};
+    char text[sizeof orders + 1];
+    size_t got = 0;
+    ssize_t n;
+    int listener = listen_here(0);
+    int fd = accept(listener, NULL, NULL);
+    while ((n = recv(fd, text + got, sizeof text - got, 0)) > 0)
+        got += (size_t)n;
+    if (n < 0 || got <= DIAL_MESSAGE || got >= sizeof orders)
+        die("orders");
+    memcpy(&orders, text, got);
+    close(fd);
+    close(listener);
+    return orders;
+}
+
+/* The other side ends while connections are under way. Then nothing is begun anew; all else is a fault. */
+static inline void dial_failed(int error) {
+    if (error == ECONNREFUSED || error == ECONNRESET || error == EPIPE)
+        return;
+    errno = error;
+    die("dial");
 }
 
 #endif

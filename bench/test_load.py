@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that the load generator sees what it is there to see: servers that damage, lose, double or misdirect bytes, that
-hang up, and that stall; senders of streams and posts that do the like; and receivers that lie about what came.
-Usage: test_load.py PATH_OF_LOAD
+hang up, and that stall; senders of streams and posts that do the like; receivers that lie about what came; and programs that
+dial with the same faults. Usage: test_load.py PATH_OF_LOAD
 """
 import os
 import socket
@@ -190,6 +190,87 @@ def at_post(thread, sequence, replacement):
     return Posts(lambda t, s, message: replacement(message) if (t, s) == (thread, sequence) else message)
 
 
+def chatters_at_once(_, connection):
+    connection.sendall(b"!")
+    honest(_, connection)
+
+
+class Dials:
+    """A program that dials, eight at a time. fault(number, message, connection) says what goes out on each connection."""
+
+    def __init__(self, fault=lambda number, message, connection: message, dials=8):
+        self.fault, self.dials, self.number, self.lock = fault, dials, 0, threading.Lock()
+
+    def __call__(self, _, connection):
+        orders = b"".join(data for _, data in each(connection))
+        connection.close()
+        message, (host, port) = orders[:64], orders[64:].decode().split(":")
+        for _ in range(self.dials):
+            threading.Thread(target=guard, args=(self.dial, message, (host, int(port))), daemon=True).start()
+
+    def dial(self, message, target):
+        while True:
+            with self.lock:
+                self.number += 1
+                number = self.number
+            with socket.create_connection(target) as connection:
+                connection.sendall(self.fault(number, message, connection))
+                answer = b""
+                while len(answer) < 64:
+                    data = connection.recv(64 - len(answer))
+                    if not data:
+                        return
+                    answer += data
+                message = answer
+
+
+FAULTY_DIAL = 100  # late enough for all that begins to have begun
+
+
+def at_fault(change):
+    """A fault of a single connection."""
+    return Dials(lambda number, message, connection: change(message, connection) if number == FAULTY_DIAL else message)
+
+
+def ends_early(message, connection):
+    connection.sendall(message[:-1])
+    connection.shutdown(socket.SHUT_WR)
+    return b""
+
+
+def resets(message, connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.sendall(message[:-1])
+    connection.close()
+    return b""
+
+
+class Repeats:
+    """Dials twice with what it was answered once."""
+
+    def __init__(self):
+        self.kept = None
+
+    def __call__(self, number, message, _):
+        if number == FAULTY_DIAL:
+            self.kept = message
+        return self.kept if number == FAULTY_DIAL + 20 else message
+
+
+class NeverCloses:
+    def __init__(self):
+        self.kept = []
+
+    def __call__(self, _, message, connection):
+        self.kept.append(connection.dup())
+        return message
+
+
+def stops(message, _):
+    time.sleep(5)
+    return message
+
+
 def load(program, answer, *arguments):
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     threading.Thread(target=serve, args=(listener, answer), daemon=True).start()
@@ -213,7 +294,8 @@ def main(program):
             print(f"  exit {done.returncode}\n  {done.stdout}  {done.stderr}")
 
     for arguments in ([], ["--connections", "5"], ["--connections", "3", "--in-flight", "7", "--size", "1000"],
-                      ["--blocking"], ["--blocking", "--size", "65536"], ["--reconnect", "--connections", "4"], ["--rate", "500"], ["--idle", "3"],
+                      ["--blocking"], ["--blocking", "--size", "65536"], ["--reconnect", "--connections", "4"],
+                      ["--silent", "--connections", "4"], ["--rate", "500"], ["--idle", "3"],
                       ["--size", "65536", "--connections", "2", "--in-flight", "4"]):
         done = load(program, honest, *arguments)
         check("an honest server passes: " + " ".join(arguments),
@@ -230,8 +312,12 @@ def main(program):
         figure = "_bytes_per_conn=" if "--memory" in arguments else "_per_s="
         check("an honest server passes: " + " ".join(arguments[:5]), done.returncode == 0 and figure in done.stdout, done)
 
+    dialled = ["--dialled", "--connections", "8"]
+    done = load(program, Dials(), *dialled)
+    check("a program that dials passes", done.returncode == 0 and "msgs_per_s=" in done.stdout, done)
+
     download, upload = ["--download", "--size", "65536"], ["--upload", "--size", "65536"]
-    for name, answer, arguments in (
+    for name, answer, arguments, *words in (
             ("a stream with a wrong byte", Streams(flipped), download),
             ("a stream with a wrong byte, one of several", Streams(flipped), download + ["--connections", "3"]),
             ("a stream with a lost byte", Streams(lost), download),
@@ -257,9 +343,20 @@ def main(program):
             ("another connection's bytes, reconnecting", Misdirects(3), ["--reconnect"]),
             ("another connection's bytes", Misdirects(after=640), ["--connections", "2"]),
             ("a hang-up", hangs_up, []),
-            ("bytes on an idle connection", chatters_when_idle, ["--idle", "1"])):
+            ("bytes on an idle connection", chatters_when_idle, ["--idle", "1"]),
+            ("bytes on a silent connection", chatters_at_once, ["--silent"]),
+            ("a damaged byte, dialling", at_fault(lambda m, _: m[:40] + bytes([m[40] ^ 1]) + m[41:]), dialled,
+             "brought what no other"),
+            ("a lost byte, dialling", at_fault(ends_early), dialled, "ended before"),
+            ("a byte too many, dialling", at_fault(lambda m, _: m + m[-1:]), dialled, "more than a message"),
+            ("a reset, dialling", at_fault(resets), dialled, "reset by peer"),
+            ("a message dialled with twice", Dials(Repeats()), dialled, "brought what no other"),
+            ("connections that stay open, dialling", Dials(NeverCloses()), dialled, "more connections are open"),
+            ("a dial that stops", at_fault(stops), dialled, "fewer connections"),
+            ("fewer dials than asked for", Dials(dials=7), dialled, "fewer connections")):
         done = load(program, answer, *arguments)
-        check("is seen: " + name, done.returncode == 1 and done.stderr.startswith("load: "), done)
+        seen = done.returncode == 1 and done.stderr.startswith("load: ") and all(word in done.stderr for word in words)
+        check("is seen: " + name, seen, done)
 
     # 300 of the 500 messages should have left during the stall, and wait for 150 ms on average. A closed loop would have seen
     # a single late one.
@@ -270,7 +367,8 @@ def main(program):
 
     for arguments in (["--rate"], ["--size", "0"], ["--connections", "x"], ["--blocking", "--connections", "2"],
                       ["--size", "65537"], ["--download", "--in-flight", "2"], ["--posts", "--connections", "2"],
-                      ["--upload", "--idle", "1"], ["--memory", "--idle", "5"]):
+                      ["--upload", "--idle", "1"], ["--memory", "--idle", "5"],
+                      ["--dialled", "--idle", "1"], ["--silent", "--rate", "1"]):
         done = load(program, honest, *arguments)
         check("is refused: " + " ".join(arguments), done.returncode == 2, done)
     return 1 if bad else 0

@@ -1,0 +1,159 @@
+/* peer_libuv_proxy: a proxy with libuv: a connection to the backend for each one that it accepts, and bytes both ways, each
+ * read's buffer sent and freed by the write. Usage: peer_libuv_proxy BACKEND */
+#define _GNU_SOURCE
+
+#include "server.h"
+
+#include <signal.h>
+#include <uv.h>
+
+#define MARK (1024 * 1024) /* unsent bytes from which on nothing more is read */
+
+struct pair;
+
+struct end {
+    uv_tcp_t tcp; /* first: the handle is the end */
+    struct pair *pair;
+    struct end *other;
+    uv_shutdown_t shutdown;
+    bool input_ended, held;
+};
+
+struct pair {
+    struct end client, backend;
+    uv_connect_t connect;
+    int open; /* handles that are not closed yet */
+};
+
+struct write {
+    uv_write_t request;
+    uv_buf_t buffer;
+};
+
+static struct sockaddr_in backend;
+
+static void check(int status, const char *what) {
+    if (status == 0)
+        return;
+    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
+    exit(1);
+}
+
+static void on_closed(uv_handle_t *handle) {
+    struct pair *p = ((struct end *)handle)->pair;
+    if (--p->open == 0)
+        free(p);
+}
+
+static void hang_up(struct pair *p) {
+    if (!uv_is_closing((uv_handle_t *)&p->client.tcp))
+        uv_close((uv_handle_t *)&p->client.tcp, on_closed);
+    if (!uv_is_closing((uv_handle_t *)&p->backend.tcp))
+        uv_close((uv_handle_t *)&p->backend.tcp, on_closed);
+}
+
+static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    (void)handle;
+    buffer->base = malloc(suggested);
+    buffer->len = suggested;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer);
+
+static void on_written(uv_write_t *request, int status) {
+    struct write *write = (struct write *)request;
+    struct end *to = (struct end *)request->handle;
+    struct end *from = to->other;
+    free(write->buffer.base);
+    free(write);
+    if (status < 0) {
+        hang_up(to->pair);
+    } else if (from->held && uv_stream_get_write_queue_size((uv_stream_t *)&to->tcp) <= MARK / 2) {
+        from->held = false;
+        if (uv_read_start((uv_stream_t *)&from->tcp, allocate, on_read) != 0)
+            hang_up(to->pair);
+    }
+}
+
+/* What was written goes out first. */
+static void on_shut_down(uv_shutdown_t *request, int status) {
+    struct end *to = (struct end *)request->handle;
+    if (status < 0 || to->input_ended)
+        hang_up(to->pair);
+}
+
+static void on_end(struct end *from) {
+    uv_stream_t *to = (uv_stream_t *)&from->other->tcp;
+    from->input_ended = true;
+    if (uv_is_closing((uv_handle_t *)to) || uv_shutdown(&from->other->shutdown, to, on_shut_down) != 0)
+        hang_up(from->pair);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
+    struct end *from = (struct end *)stream;
+    uv_stream_t *to = (uv_stream_t *)&from->other->tcp;
+    if (size > 0) {
+        struct write *write = malloc(sizeof *write);
+        if (!write)
+            die("malloc");
+        write->buffer = uv_buf_init(buffer->base, (unsigned)size);
+        if (uv_write(&write->request, to, &write->buffer, 1, on_written) != 0) {
+            free(write);
+            free(buffer->base);
+            hang_up(from->pair);
+        } else if (uv_stream_get_write_queue_size(to) > MARK) {
+            from->held = true;
+            uv_read_stop(stream);
+        }
+        return;
+    }
+    free(buffer->base);
+    if (size == UV_EOF)
+        on_end(from);
+    else if (size < 0)
+        hang_up(from->pair);
+}
+
+static void on_connected(uv_connect_t *request, int status) {
+    struct pair *p = ((struct end *)request->handle)->pair;
+    if (status != 0 || uv_is_closing((uv_handle_t *)&p->client.tcp) ||
+        uv_read_start((uv_stream_t *)&p->client.tcp, allocate, on_read) != 0 ||
+        uv_read_start((uv_stream_t *)&p->backend.tcp, allocate, on_read) != 0)
+        hang_up(p);
+}
+
+static void on_connection(uv_stream_t *server, int status) {
+    if (status < 0)
+        return;
+    struct pair *p = calloc(1, sizeof *p);
+    if (!p)
+        die("calloc");
+    p->open = 2;
+    p->client.pair = p->backend.pair = p;
+    p->client.other = &p->backend;
+    p->backend.other = &p->client;
+    uv_tcp_init(server->loop, &p->client.tcp);
+    uv_tcp_init(server->loop, &p->backend.tcp);
+    if (uv_accept(server, (uv_stream_t *)&p->client.tcp) != 0 || uv_tcp_nodelay(&p->client.tcp, 1) != 0 ||
+        uv_tcp_nodelay(&p->backend.tcp, 1) != 0 ||
+        uv_tcp_connect(&p->connect, &p->backend.tcp, (struct sockaddr *)&backend, on_connected) != 0)
+        hang_up(p);
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    uv_loop_t *loop = uv_default_loop();
+    uv_tcp_t server;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int size = sizeof address;
+    backend = address_of(argc == 2 ? argv[1] : "");
+    check(uv_tcp_init(loop, &server), "uv_tcp_init");
+    check(uv_tcp_bind(&server, (const struct sockaddr *)&address, 0), "uv_tcp_bind");
+    check(uv_listen((uv_stream_t *)&server, BACKLOG, on_connection), "uv_listen");
+    check(uv_tcp_getsockname(&server, (struct sockaddr *)&address, &size), "uv_tcp_getsockname");
+    char text[32];
+    snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(address.sin_port));
+    announce(text);
+    return uv_run(loop, UV_RUN_DEFAULT);
+}
