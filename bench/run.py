@@ -57,6 +57,7 @@ SERVERS = [
     Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True),
     Server("libuv", "peer", "peer_libuv"),
     Server("libevent", "peer", "peer_libevent"),
+    Server("libevent_events", "peer", "peer_libevent_events"),
     Server("asio", "peer", "peer_asio"),
     Server("asio_io_uring", "peer", "peer_asio_io_uring"),
     Server("nng", "peer", "peer_nng"),
