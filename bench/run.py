@@ -148,6 +148,9 @@ CASES = [
     echo("echo_16kib_64", 64, 16384, quick=True, floor_arguments=BIG_BUFFERS),
     echo("echo_64b_64_pipelined_16", 64, 64, "--in-flight", 16),
     echo("echo_64b_64_open_20000", 64, 64, "--rate", 20000, figure="p99_us"),
+    echo("echo_64b_64_same", 64, place="same"),
+    echo("echo_64b_1000_same", 1000, place="same"),
+    echo("echo_64b_64_open_200000", 64, 64, "--rate", 200000),
     echo("reconnect_64b_8", 8, 64, "--reconnect", threads=True),
     Case("accept_8", ("--connections", 8, "--silent")),
     Case("dial_8", ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial"),
@@ -377,7 +380,7 @@ COLUMNS = {"msgs_per_s": "msg/s", "mib_per_s": "MiB/s", "cpu_us_per_msg": "CPU u
            "rss_bytes_per_conn": "RSS B/conn", "slab_bytes_per_conn": "slab B/conn", "spread": "spread", "p50_us": "p50 us",
            "p99_us": "p99 us", "p999_us": "p99.9 us", "calls_per_msg": "calls/msg", "calls_per_mib": "calls/MiB",
            "switches_per_msg": "switches/msg", "switches_per_mib": "switches/MiB", "rss_kib": "RSS KiB",
-           "client_busy": "client busy", "to_floor": "to floor", "to_target": "to target", "to_best_peer": "to best peer"}
+           "client_busy": "client busy", "dropped": "dropped", "to_floor": "to floor", "to_target": "to target", "to_best_peer": "to best peer"}
 
 
 def table(case, results):
