@@ -1,4 +1,6 @@
-/* floor_blocking: the echo server without any readiness. One thread for each connection, recv(2) and send(2) that wait. */
+/* floor_blocking: the echo server without any readiness. One thread for each connection, recv(2) and send(2) that wait.
+ *
+ *   --cpu N  the connections' threads keep to that processor, and they alone */
 #define _GNU_SOURCE
 
 #include "server.h"
@@ -8,9 +10,12 @@
 
 #define BUFFER (64 * 1024)
 
+static int cpu = NO_CPU;
+
 static void *echo(void *user) {
     int fd = (int)(intptr_t)user;
     unsigned char buffer[BUFFER];
+    keep_to_cpu(cpu);
     for (;;) {
         ssize_t size = recv(fd, buffer, sizeof buffer, 0);
         if (size < 0 && errno == EINTR)
@@ -31,7 +36,13 @@ static void *echo(void *user) {
     return NULL;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "--cpu") == 0) {
+        cpu = cpu_of(argv[2]);
+    } else if (argc > 1) {
+        fprintf(stderr, "usage: %s [--cpu N]\n", argv[0]);
+        return 2;
+    }
     int listener = listen_here(0);
     pthread_attr_t small;
     pthread_attr_init(&small);

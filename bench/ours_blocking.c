@@ -1,5 +1,6 @@
 /* ours_blocking: the echo server with the library's blocking calls, one thread for each connection.
  *
+ *   --cpu N         the connections' threads keep to that processor, and they alone; only as the first option
  *   --no-first-try  by the two rings alone
  *   --async         each call begun by an async one, and its op waited for */
 #define _GNU_SOURCE
@@ -11,6 +12,7 @@
 #define BUFFER (64 * 1024)
 
 static bool with_ops;
+static int cpu = NO_CPU;
 
 struct connection {
     iouringnet_sink *sink;
@@ -48,6 +50,7 @@ static iouringnet_status send_all(iouringnet_sink *sink, const char *data, size_
 static void *echo(void *user) {
     struct connection c = *(struct connection *)user;
     free(user);
+    keep_to_cpu(cpu);
     char buffer[BUFFER];
     for (;;) {
         size_t size;
@@ -82,6 +85,10 @@ static void *accept_all(void *user) {
 }
 
 int main(int argc, char **argv) {
+    if (argc > 2 && strcmp(argv[1], "--cpu") == 0) {
+        cpu = cpu_of(argv[2]);
+        argv += 2, argc -= 2;
+    }
     if (argc > 1 && strcmp(argv[argc - 1], "--async") == 0) {
         with_ops = true;
         argc--;

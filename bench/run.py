@@ -39,6 +39,7 @@ class Server:
     sized: bool = False  # is told the size of a message, as its last argument
     without: str = ""  # the case that it cannot take part in
     kind: str = "echo"  # of the cases that it can serve
+    pins: bool = False  # has --cpu, by which the threads of its connections keep to a core while all else of it does not
 
 
 # floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
@@ -48,13 +49,13 @@ SERVERS = [
     Server("floor_io_uring", "floor", "floor_io_uring"),
     Server("floor_io_uring_skip", "floor", "floor_io_uring", ("--skip-success",)),
     Server("floor_epoll", "floor", "floor_epoll"),
-    Server("floor_blocking", "floor", "floor_blocking", threads=True),
+    Server("floor_blocking", "floor", "floor_blocking", threads=True, pins=True),
     Server("ours_callback", "ours", "ours_callback"),
     Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",)),
-    Server("ours_blocking", "ours", "ours_blocking", threads=True),
-    Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True),
-    Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True),
-    Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True),
+    Server("ours_blocking", "ours", "ours_blocking", threads=True, pins=True),
+    Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True),
+    Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True, pins=True),
+    Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True, pins=True),
     Server("libuv", "peer", "peer_libuv"),
     Server("libevent", "peer", "peer_libevent"),
     Server("libevent_events", "peer", "peer_libevent_events"),
@@ -98,7 +99,9 @@ class Case:
     load: tuple  # arguments of the load generator
     figure: str = "cpu_us_per_msg"  # what decides: the ratios and the chart show it
     floor: tuple = ONE_RING
-    place: str = "apart"  # server and load on cores "apart", on the "same" one, or "anywhere"
+    # Server and load on cores "apart", on the "same" one, or "anywhere". "threads": as "apart", but of servers that can do so
+    # only the threads of connections are pinned, so that the system may place the others, and programs see both cores.
+    place: str = "apart"
     threads: bool = False  # servers with a thread for each connection take part
     quick: bool = False
     floor_arguments: tuple = ()  # what the one-ring floors need to be at their best
@@ -114,9 +117,9 @@ def echo(name, connections, size=64, *more, **rest):
     return Case(name, ("--connections", connections, "--size", size) + more, **rest)
 
 
-def ping_pong(place, **rest):
-    return Case("pingpong_" + place, ("--blocking", "--size", 64), figure="p50_us", floor=("floor_blocking",),
-                place=place, threads=True, **rest)
+def ping_pong(name, **rest):
+    return Case("pingpong_" + name, ("--blocking", "--size", 64), figure="p50_us", floor=("floor_blocking",), threads=True,
+                **rest)
 
 
 def stream(direction, size_name, size, connections, **rest):
@@ -157,9 +160,9 @@ CASES = [
     proxy("proxy_64b_1", 1, 64),
     proxy("proxy_64b_64", 64, 64),
     proxy("proxy_16kib_64", 64, 16384),
-    ping_pong("anywhere", quick=True),
-    ping_pong("apart"),
-    ping_pong("same"),
+    ping_pong("anywhere", place="anywhere", quick=True),
+    ping_pong("apart", place="threads"),
+    ping_pong("same", place="same"),
     echo("echo_64b_8_threads", 8, floor=("floor_blocking",), threads=True),
     stream("download", "64kib", 65536, 1, quick=True),
     stream("download", "64kib", 65536, 64),
@@ -272,6 +275,9 @@ class Bench:
         """One run of one server in one case: what the load generator printed, as numbers."""
         server_cpus, load_cpus = places(case.place, self.allowed)
         arguments = server.arguments + (case.floor_arguments if server.name in ONE_RING else ())
+        if case.place == "threads" and server.pins and server_cpus:
+            arguments = ("--cpu", str(min(server_cpus))) + arguments
+            server_cpus = None
         if server.sized:
             arguments += (str(case.load[case.load.index("--size") + 1]) if "--size" in case.load else "64",)
         with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as load_errors, \

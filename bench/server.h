@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,28 @@ static inline int listen_here(int kind) {
 static inline void set_nodelay(int fd) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* a connection that is gone already shows elsewhere */
+}
+
+/* The calling thread keeps to processor `cpu`; NO_CPU: anywhere. */
+#define NO_CPU (-1)
+static inline void keep_to_cpu(int cpu) {
+    cpu_set_t set;
+    if (cpu == NO_CPU)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        die("sched_setaffinity");
+}
+
+/* The processor that "--cpu N" names. */
+static inline int cpu_of(const char *text) {
+    char *end;
+    long cpu = strtol(text, &end, 10);
+    errno = EINVAL;
+    if (end == text || *end != 0 || cpu < 0 || cpu >= CPU_SETSIZE)
+        die("--cpu");
+    return (int)cpu;
 }
 
 /* "A:P" as an address. */
