@@ -319,11 +319,9 @@ bool send_all(int fd, const void *data, size_t size) {
     return true;
 }
 
-/* Sends one message and waits for it: the server has then accepted the connection and serves it. */
-static void greet(struct connection *c) {
+/* Waits for a message that was sent: the server has then accepted the connection and serves it. */
+static void await_greeting(struct connection *c) {
     size_t got = 0;
-    if (!send_all(c->fd, expected(c, 0), options.size))
-        die("load: send");
     while (got < options.size) {
         ssize_t n = recv(c->fd, incoming, options.size - got < IO_SIZE ? options.size - got : IO_SIZE, 0);
         if (n == 0)
@@ -342,7 +340,18 @@ static void open_connection(struct connection *c, uint64_t number, uint64_t plac
     *c = (struct connection){.fd = connect_there(), .number = number, .places = places};
     if (places > 0 && !(c->starts = calloc(places, sizeof *c->starts)))
         fail("out of memory");
-    greet(c);
+    if (!send_all(c->fd, expected(c, 0), options.size))
+        die("load: send");
+}
+
+/* With one message on each, `at_once` at the same time. */
+static void open_connections(struct connection *all, int count, uint64_t first_number, uint64_t places, int at_once) {
+    for (int open = 0, greeted = 0; open < count;) {
+        for (; open < count && open - greeted < at_once; open++)
+            open_connection(&all[open], first_number + (uint64_t)open, places);
+        for (; greeted < open; greeted++)
+            await_greeting(&all[greeted]);
+    }
 }
 
 /* An idle connection must still be open, and nothing may have come on it. */
@@ -647,8 +656,8 @@ static void run_echo(void) {
         fail("out of memory");
     if (options.mode == MEMORY)
         none_open = settled_memory();
-    for (int i = 0; i < options.idle; i++)
-        open_connection(&idle[i], (uint64_t)options.connections + (uint64_t)i, 0);
+    /* One after the other where memory is measured, so that the server need not keep the messages of many. */
+    open_connections(idle, options.idle, (uint64_t)options.connections, 0, options.mode == MEMORY ? 1 : 64);
     if (options.mode == MEMORY) {
         struct memory all_open = settled_memory();
         for (int i = 0; i < options.idle; i++)
@@ -656,9 +665,9 @@ static void run_echo(void) {
         report_memory(&none_open, &all_open);
         return;
     }
+    open_connections(connections, options.connections, 0,
+                     options.mode == OPEN_LOOP ? MOST_IN_FLIGHT : (uint64_t)options.in_flight, 64);
     for (int i = 0; i < options.connections; i++) {
-        open_connection(&connections[i], (uint64_t)i,
-                        options.mode == OPEN_LOOP ? MOST_IN_FLIGHT : (uint64_t)options.in_flight);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
         if (epoll_ctl(poller, EPOLL_CTL_ADD, connections[i].fd, &event) != 0)
             die("load: epoll_ctl");
