@@ -37,7 +37,8 @@ class Server:
     arguments: tuple = ()
     threads: bool = False  # one for each connection: kept out of cases with a thousand
     sized: bool = False  # is told the size of a message, as its last argument
-    without: str = ""  # the case that it cannot take part in
+    without: str = ""  # a pattern of cases that it cannot take part in
+    variant: bool = False  # of another server: takes part where a case compares variants
     kind: str = "echo"  # of the cases that it can serve
     pins: bool = False  # has --cpu, by which the threads of its connections keep to a core while all else of it does not
 
@@ -48,14 +49,14 @@ ONE_RING = ("floor_io_uring", "floor_io_uring_skip")
 SERVERS = [
     Server("floor_io_uring", "floor", "floor_io_uring"),
     Server("floor_io_uring_skip", "floor", "floor_io_uring", ("--skip-success",)),
-    Server("floor_epoll", "floor", "floor_epoll"),
+    Server("floor_epoll", "floor", "floor_epoll", variant=True),
     Server("floor_blocking", "floor", "floor_blocking", threads=True, pins=True),
     Server("ours_callback", "ours", "ours_callback"),
-    Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",)),
+    Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",), variant=True),
     Server("ours_blocking", "ours", "ours_blocking", threads=True, pins=True),
-    Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True),
-    Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True, pins=True),
-    Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True, pins=True),
+    Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True, variant=True),
+    Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True, pins=True, variant=True),
+    Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True, pins=True, variant=True),
     Server("libuv", "peer", "peer_libuv"),
     Server("libevent", "peer", "peer_libevent"),
     Server("libevent_events", "peer", "peer_libevent_events"),
@@ -65,20 +66,20 @@ SERVERS = [
     Server("tokio", "peer", "peer_tokio"),
     Server("monoio", "peer", "peer_monoio"),
     # Its rings have 1,024 places, of which every connection that waits for bytes keeps one.
-    Server("commonware", "peer", "peer_commonware", ("2",), sized=True, without="echo_64b_64_idle_10000"),
-    Server("commonware_one_worker", "peer", "peer_commonware", ("1",), sized=True, without="echo_64b_64_idle_10000"),
+    Server("commonware", "peer", "peer_commonware", ("2",), sized=True, without="idle_10000"),
+    Server("commonware_one_worker", "peer", "peer_commonware", ("1",), sized=True, without="idle_10000", variant=True),
     Server("floor_stream_blocking", "floor", "floor_stream_blocking", kind="stream"),
     Server("floor_stream_epoll", "floor", "floor_stream_epoll", kind="stream"),
     Server("ours_stream_blocking", "ours", "ours_stream_blocking", kind="stream"),
-    Server("ours_stream_blocking_rings", "ours", "ours_stream_blocking", ("--no-first-try",), kind="stream"),
+    Server("ours_stream_blocking_rings", "ours", "ours_stream_blocking", ("--no-first-try",), kind="stream", variant=True),
     Server("ours_stream_callback", "ours", "ours_stream_callback", kind="stream"),
-    Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream"),
+    Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream", variant=True),
     Server("libuv_stream", "peer", "peer_libuv_stream", kind="stream"),
     Server("asio_stream", "peer", "peer_asio_stream", kind="stream"),
     Server("asio_io_uring_stream", "peer", "peer_asio_io_uring_stream", kind="stream"),
     Server("floor_posts", "floor", "floor_posts", kind="posts"),
     Server("ours_posts", "ours", "ours_posts", kind="posts"),
-    Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts"),
+    Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts", variant=True),
     Server("libuv_posts", "peer", "peer_libuv_posts", kind="posts"),
     Server("floor_dial_io_uring", "floor", "floor_dial_io_uring", kind="dial"),
     Server("floor_dial_epoll", "floor", "floor_dial_epoll", kind="dial"),
@@ -103,10 +104,11 @@ class Case:
     # only the threads of connections are pinned, so that the system may place the others, and programs see both cores.
     place: str = "apart"
     threads: bool = False  # servers with a thread for each connection take part
+    variants: bool = False  # servers that are variants of others take part
     quick: bool = False
     floor_arguments: tuple = ()  # what the one-ring floors need to be at their best
     kind: str = "echo"  # of the servers that take part
-    most_rounds: int = sys.maxsize
+    most_rounds: int = sys.maxsize  # fewer where figures hardly vary, or a run takes long
     calls: bool = True  # system calls are counted
     target: float = None  # what ours should be at least, or at most if less is better: ...
     target_figure: str = "to_floor"  # ... by this figure
@@ -140,44 +142,52 @@ def proxy(name, connections, size):
 BIG_BUFFERS = ("--buffer-size", "16384", "--buffers", "256")
 
 CASES = [
-    echo("echo_64b_1", 1, quick=True, threads=True),
-    echo("echo_64b_64", 64, quick=True, threads=True),
-    echo("echo_64b_1000", 1000, quick=True),
+    echo("echo_64b_1", 1, quick=True, threads=True, variants=True),
+    echo("echo_64b_64", 64, quick=True, threads=True, variants=True),
+    echo("echo_64b_1000", 1000, quick=True, variants=True),
     echo("echo_64b_1_idle_1", 1, 64, "--idle", 1),
     echo("echo_64b_64_idle_1", 64, 64, "--idle", 1, quick=True),
-    echo("echo_64b_1000_idle_1", 1000, 64, "--idle", 1),
-    echo("echo_64b_64_idle_10000", 64, 64, "--idle", 10000),
+    echo("echo_64b_1000_idle_1", 1000, 64, "--idle", 1, most_rounds=10),
+    echo("echo_64b_64_idle_10000", 64, 64, "--idle", 10000, most_rounds=10),
     echo("echo_4kib_64", 64, 4096),
     echo("echo_16kib_64", 64, 16384, quick=True, floor_arguments=BIG_BUFFERS),
     echo("echo_64b_64_pipelined_16", 64, 64, "--in-flight", 16),
     echo("echo_64b_64_open_20000", 64, 64, "--rate", 20000, figure="p99_us"),
-    echo("echo_64b_64_same", 64, place="same"),
-    echo("echo_64b_1000_same", 1000, place="same"),
+    echo("echo_64b_64_same", 64, place="same", most_rounds=10),
+    echo("echo_64b_1000_same", 1000, place="same", most_rounds=10),
     echo("echo_64b_64_open_200000", 64, 64, "--rate", 200000),
     echo("reconnect_64b_8", 8, 64, "--reconnect", threads=True),
     Case("accept_8", ("--connections", 8, "--silent")),
-    Case("dial_8", ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial"),
+    Case("dial_8", ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial",
+         quick=True),
     proxy("proxy_64b_1", 1, 64),
     proxy("proxy_64b_64", 64, 64),
     proxy("proxy_16kib_64", 64, 16384),
     ping_pong("anywhere", place="anywhere", quick=True),
-    ping_pong("apart", place="threads"),
-    ping_pong("same", place="same"),
+    ping_pong("apart", place="threads", variants=True),
+    ping_pong("same", place="same", variants=True, most_rounds=10),
     echo("echo_64b_8_threads", 8, floor=("floor_blocking",), threads=True),
-    stream("download", "64kib", 65536, 1, quick=True),
+    stream("download", "64kib", 65536, 1, quick=True, variants=True),
     stream("download", "64kib", 65536, 64),
     stream("download", "1mib", 1048576, 1),
     stream("download", "1mib", 1048576, 64),
-    stream("upload", "64kib", 65536, 1),
+    stream("upload", "64kib", 65536, 1, variants=True),
     stream("upload", "64kib", 65536, 64),
     stream("upload", "1mib", 1048576, 1),
     stream("upload", "1mib", 1048576, 64),
-    posts("apart", quick=True),
+    posts("apart", quick=True, variants=True),
     posts("anywhere"),
     # Memory does not drift with the machine's load.
     Case("idle_10000", ("--memory", "--idle", 10000), figure="rss_bytes_per_conn", floor=("floor_epoll",), most_rounds=3,
          calls=False, target=1024.0, target_figure="rss_bytes_per_conn"),
 ]
+
+
+def takes_part(case, server, variants):
+    """`variants`: in all cases."""
+    return (case.kind == server.kind and (case.threads or not server.threads) and
+            not (server.without and re.search(server.without, case.name)) and
+            (variants or case.variants or not server.variant or server.name in case.floor))
 
 COSTS = ["cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "switches_per_msg", "cpu_us_per_mib", "switches_per_mib", "rss_kib",
          "rss_bytes_per_conn", "slab_bytes_per_conn", "client_busy"]  # less is better
@@ -386,7 +396,8 @@ COLUMNS = {"msgs_per_s": "msg/s", "mib_per_s": "MiB/s", "cpu_us_per_msg": "CPU u
            "rss_bytes_per_conn": "RSS B/conn", "slab_bytes_per_conn": "slab B/conn", "spread": "spread", "p50_us": "p50 us",
            "p99_us": "p99 us", "p999_us": "p99.9 us", "calls_per_msg": "calls/msg", "calls_per_mib": "calls/MiB",
            "switches_per_msg": "switches/msg", "switches_per_mib": "switches/MiB", "rss_kib": "RSS KiB",
-           "client_busy": "client busy", "dropped": "dropped", "to_floor": "to floor", "to_target": "to target", "to_best_peer": "to best peer"}
+           "client_busy": "client busy", "dropped": "dropped", "to_floor": "to floor", "to_target": "to target",
+           "to_best_peer": "to best peer"}
 
 
 def table(case, results):
@@ -479,12 +490,13 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds, within two minutes")
     parser.add_argument("--rounds", type=int, help="rounds (20; quick: 3)")
-    parser.add_argument("--seconds", type=float, help="measured in each run (0.4; quick: 0.2)")
-    parser.add_argument("--warmup", type=float, help="before it (0.1; quick: 0.05)")
+    parser.add_argument("--seconds", type=float, help="measured in each run (0.2)")
+    parser.add_argument("--warmup", type=float, help="before it (0.05)")
     parser.add_argument("--budget", type=float, help="seconds after which no round begins that would not end in time "
                                                      "(none; quick: 100)")
     parser.add_argument("--cases", help="a pattern that names of cases must contain")
     parser.add_argument("--servers", help="a pattern that names of servers must contain")
+    parser.add_argument("--variants", action="store_true", help="variants of servers take part in all cases, not in a few only")
     parser.add_argument("--directory", default=os.path.join(HERE, "..", "build", "bench"), help="the programs")
     parser.add_argument("--out", help="where results.txt and chart.svg go (the directory of the programs)")
     parser.add_argument("--list", action="store_true", help="name cases and servers, and run nothing")
@@ -492,7 +504,7 @@ def arguments():
                                                                       "congestion control, not on an own one with reno")
     parser.add_argument("--no-calls", dest="calls", action="store_false", help="do not count system calls (quick does not)")
     a = parser.parse_args()
-    usual = (3, 0.2, 0.05, 100.0) if a.quick else (20, 0.4, 0.1, None)
+    usual = (3, 0.2, 0.05, 100.0) if a.quick else (20, 0.2, 0.05, None)
     a.rounds, a.seconds, a.warmup, a.budget = (
         given if given is not None else default
         for given, default in zip((a.rounds, a.seconds, a.warmup, a.budget), usual))
@@ -515,6 +527,18 @@ def select_servers(a):
     return chosen
 
 
+def estimate(a, pairs):
+    """Seconds that all of them will take."""
+    def one_run(case):
+        most = sum(case.load[case.load.index(option) + 1] for option in ("--connections", "--idle") if option in case.load)
+        if "--memory" in case.load:
+            return 0.00014 * most  # opens one after the other, and waits for memory to settle
+        return a.seconds + a.warmup + 0.03 + 0.000035 * most
+
+    seconds = sum(one_run(c) * (min(a.rounds, c.most_rounds) + (a.calls and c.calls)) for c, _ in pairs)
+    return min(seconds, a.budget) if a.budget else seconds
+
+
 def main():
     a = arguments()
     cases = [c for c in CASES if (not a.quick or c.quick) and (not a.cases or re.search(a.cases, c.name))]
@@ -531,11 +555,11 @@ def main():
         print("# one processor only: server and load share it in every case")
     network = "its own" if not a.system_network and enter_own_network() else "the system's"
     bench = Bench(a.directory, a.seconds, a.warmup, allowed, network)
-    pairs = [(c, s) for c in cases for s in servers
-             if c.kind == s.kind and (c.threads or not s.threads) and c.name != s.without]
+    pairs = [(c, s) for c in cases for s in servers if takes_part(c, s, a.variants)]
     runs = {(c.name, s.name): [] for c, s in pairs}
     failures = {}
-    print(*about(bench, a.rounds), sep="\n", flush=True)
+    print(*about(bench, a.rounds), sep="\n")
+    print(f"# {len(pairs)} pairs of a case and a server, about {estimate(a, pairs) / 60:.1f} minutes", flush=True)
 
     begun, rounds = time.monotonic(), 0
     # One more turn counts system calls, which disturbs all else: it is not one of the rounds.
