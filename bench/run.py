@@ -4,8 +4,8 @@
 Servers take turns within each round, so that whatever else the machine does falls on all of them alike; figures are quartiles
 over the rounds, and comparisons are made within one run only. Needs nothing but Python's standard library.
 
-Prints one line for each case and server (case=... server=... name=value ...), then a table for each case, and writes both and a
-chart into the output directory.
+Prints one line for each case and server (case=... server=... name=value ...), then a table for each case, and writes both, the
+tables in Markdown, and a chart into the output directory.
 """
 import argparse
 import ctypes
@@ -417,6 +417,32 @@ def table(case, results):
     return "\n".join(lines)
 
 
+NOT_IN_MARKDOWN = ("client_busy", "to_target")
+
+
+def markdown(case, results):
+    """The table for documents: one rate only, the spread in percent, and what is ours in bold."""
+    groups = {s.name: s.group for s in SERVERS}
+    shown = [(server, figures | {"spread": figures[case.figure + "_spread"]}) for server, figures in in_order(case, results)]
+    names = [n for n in COLUMNS if n not in NOT_IN_MARKDOWN and any(n in figures for _, figures in shown)]
+    if "msgs_per_s" in names and "mib_per_s" in names:
+        names.remove("mib_per_s")
+
+    def cell(name, figures):
+        if name not in figures:
+            return "-"
+        return f"{figures[name] * 100:.0f} %" if name == "spread" else text_of(name, figures[name])
+
+    better = "more" if case.figure in RATES else "less"
+    lines = [f"### {case.name}", "",
+             f"Ordered by {COLUMNS[case.figure]}, of which {better} is better; the spread is that of it.", "",
+             "| server | " + " | ".join(COLUMNS[n] for n in names) + " |", "|---" + "|---:" * len(names) + "|"]
+    for server, figures in shown:
+        name = f"**{server}**" if groups[server] == "ours" else server
+        lines.append("| " + " | ".join([name] + [cell(n, figures) for n in names]) + " |")
+    return "\n".join(lines)
+
+
 COLOURS = {"floor": "#8a8f98", "ours": "#c2410c", "peer": "#2f6fab"}
 
 
@@ -498,7 +524,7 @@ def arguments():
     parser.add_argument("--servers", help="a pattern that names of servers must contain")
     parser.add_argument("--variants", action="store_true", help="variants of servers take part in all cases, not in a few only")
     parser.add_argument("--directory", default=os.path.join(HERE, "..", "build", "bench"), help="the programs")
-    parser.add_argument("--out", help="where results.txt and chart.svg go (the directory of the programs)")
+    parser.add_argument("--out", help="where results.txt, results.md and chart.svg go (the directory of the programs)")
     parser.add_argument("--list", action="store_true", help="name cases and servers, and run nothing")
     parser.add_argument("--system-network", action="store_true", help="measure on the system's loopback device and with its "
                                                                       "congestion control, not on an own one with reno")
@@ -617,9 +643,13 @@ def main():
     with open(os.path.join(out, "results.txt"), "w") as file:
         file.write("\n".join(lines) + "\n\n" + "\n\n".join(tables + told) + "\n")
     if all_results:
+        with open(os.path.join(out, "results.md"), "w") as file:
+            about_run = ["- " + text.removeprefix("# ") for text in about(bench, rounds)]
+            missing = ["\n".join("- " + text for text in told)] if told else []
+            file.write("\n\n".join(["\n".join(about_run)] + [markdown(*one) for one in all_results] + missing) + "\n")
         with open(os.path.join(out, "chart.svg"), "w") as file:
             file.write(chart(all_results, rounds))
-    print(f"\nwritten: {os.path.join(out, 'results.txt')} and chart.svg, {time.monotonic() - begun:.0f} s")
+    print(f"\nwritten: {os.path.join(out, 'results.txt')}, results.md and chart.svg, {time.monotonic() - begun:.0f} s")
     groups = {s.name: s.group for s in SERVERS}
     # What fails in a peer is told, and is no fault of ours.
     return 1 if any(groups[s] != "peer" for _, s in failures) or not all_results else 0
