@@ -3,7 +3,7 @@
 
 #include "support.h"
 
-static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot";
+static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring";
 
 static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
 {
@@ -183,6 +183,11 @@ TEST(everything_works_without_no_iowait)
 TEST(everything_works_without_multishot)
 {
     works_without("multishot");
+}
+
+TEST(everything_works_without_send_msg_ring)
+{
+    works_without("send_msg_ring");
 }
 
 TEST(words_that_name_no_feature_switch_nothing_off)

@@ -122,8 +122,8 @@
  * what to do about it.
  *
  * The environment variable IOURINGNET_FEATURES_OFF, read by net_start, switches features of the kernel off, to
- * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring, no_iowait
- * and multishot.
+ * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring, no_iowait,
+ * multishot and send_msg_ring.
  *
  * Licence: MIT or Apache-2.0, as you like. This file is generated from src/ffi; do not edit it.
  */

@@ -24,14 +24,15 @@ use crate::deadlines::{Deadlines, Timer};
 use crate::error::{Error, Result};
 use crate::mailbox::{Listed, Mailbox};
 use crate::request::{Request, Scratch};
-use crate::ring::{Completion, Features, Ring, Wait};
+use crate::ring::{self, Completion, Features, Ring, Wait};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::threads;
 use io_uring::{opcode, types};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,6 +75,8 @@ pub struct Reaped {
 pub struct LoopHandle {
     mailbox: Mailbox<dyn Service>,
     eventfd: OwnedFd,
+    /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
+    bell: Mutex<Option<RawFd>>,
     quit: AtomicBool,
     dead: AtomicBool,
     /// What the loop has done so far, for statistics.
@@ -132,6 +135,7 @@ impl LoopHandle {
             mailbox: Mailbox::new(),
             // SAFETY: just made, and nobody else knows it.
             eventfd: unsafe { OwnedFd::from_raw_fd(fd) },
+            bell: Mutex::new(None),
             quit: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             counters: Counters::default(),
@@ -172,6 +176,11 @@ impl LoopHandle {
 
     fn wake(&self) {
         self.counters.wakes.fetch_add(1, Ordering::Relaxed);
+        // Under the lock the ring stays, so that its descriptor is no other's.
+        let rung = self.bell.lock().is_some_and(|ring| ring::send_completion(ring, RUNG).is_ok());
+        if rung {
+            return;
+        }
         let one = 1u64;
         // It can fail only where the counter is about to overflow, and then the loop has been woken often enough.
         // SAFETY: eight bytes of a local.
@@ -220,8 +229,15 @@ pub struct EventLoop {
     scratch: Option<Arc<Scratch>>,
 }
 
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        *self.handle.bell.lock() = None; // before the ring goes
+    }
+}
+
 const WAKE: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
+const RUNG: u64 = u64::MAX - 2;
 
 /// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off,
 /// and buffers that take a large send whole.
@@ -273,6 +289,7 @@ impl EventLoop {
         let mut ring = Ring::new(setup.entries, setup.features)?;
         ring.enter(Wait::No)?; // a filter may allow the set-up and refuse this
         let pool = if setup.receives { EventLoop::lend_pool(&mut ring) } else { None };
+        *handle.bell.lock() = ring.probe_send_msg_ring(RUNG);
         CURRENT.set(Arc::as_ptr(&handle));
         let features = ring.features();
         let mut event_loop = EventLoop {
@@ -317,6 +334,7 @@ impl EventLoop {
     pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
         ring.enter(Wait::No)?;
         let pool = EventLoop::lend_pool(&mut ring);
+        ring.probe_send_msg_ring(RUNG);
         let features = ring.features();
         drop(ring); // before the pool that it may have borrowed
         drop(pool);
@@ -449,7 +467,7 @@ impl EventLoop {
         for completion in completions.drain(..) {
             match completion.user_data {
                 WAKE if !completion.more() => self.watch_eventfd(),
-                WAKE | CANCEL => {}
+                WAKE | CANCEL | RUNG => {}
                 _ => self.finish(completion),
             }
         }
@@ -583,6 +601,7 @@ impl EventLoop {
     /// The ring cannot be used any more: take back from the kernel what it will give, and fail the rest.
     fn die(&mut self) {
         self.handle.dead.store(true, Ordering::Release);
+        *self.handle.bell.lock() = None;
         let Some(mut ring) = self.ring.take() else {
             return;
         };
@@ -592,7 +611,7 @@ impl EventLoop {
         ring.reap(&mut completions);
         drop(ring);
         for completion in completions {
-            if completion.user_data < CANCEL && !completion.more() {
+            if completion.user_data < RUNG && !completion.more() {
                 let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
                 let _ = catch_unwind(AssertUnwindSafe(|| self.finish(failed)));
             }

@@ -8,9 +8,10 @@ use crate::buffer::{BufferPool, POOL_GROUP};
 use crate::request::{self, Start};
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{Builder, IoUring, cqueue};
+use io_uring::{Builder, IoUring, cqueue, opcode, types};
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 /// Kernel features that the library uses where it finds them.
@@ -30,12 +31,16 @@ impl Features {
     /// A receive goes on by itself up to a number of bytes (6.17).
     pub const MULTISHOT: Features = Features(16);
 
-    const NAMES: [(&str, Features); 5] = [
+    /// A thread without a ring can send a completion to one (6.13).
+    pub const SEND_MSG_RING: Features = Features(32);
+
+    const NAMES: [(&str, Features); 6] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
         ("no_iowait", Features::NO_IOWAIT),
         ("multishot", Features::MULTISHOT),
+        ("send_msg_ring", Features::SEND_MSG_RING),
     ];
 
     /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
@@ -95,6 +100,18 @@ pub enum Wait {
     Forever,
     /// Until something completes, at most so long.
     For(Duration),
+}
+
+/// Sends a completion to the ring behind `fd`, which wakes the thread that waits there; from any thread.
+pub fn send_completion(fd: RawFd, user_data: u64) -> io::Result<()> {
+    const REGISTER_SEND_MSG_RING: u32 = 31;
+    const NO_RING: RawFd = -1;
+    let entry = opcode::MsgRingData::new(types::Fd(fd), 0, user_data, None).build();
+    // SAFETY: the kernel reads one entry during the call; the entry points to nothing.
+    let result = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, NO_RING, REGISTER_SEND_MSG_RING, &raw const entry, 1u32)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// One io_uring.
@@ -213,6 +230,17 @@ impl Ring {
         if answers.first().is_some_and(|answer| answer.result == -libc::EBADF) {
             self.features.0 |= Features::MULTISHOT.0;
         }
+    }
+
+    /// Where [`send_completion`] may send to, until this ring is dropped: asked of the kernel with a completion that says
+    /// `user_data`.
+    pub fn probe_send_msg_ring(&mut self, user_data: u64) -> Option<RawFd> {
+        let fd = self.uring.as_raw_fd();
+        let known = self.wants(Features::SEND_MSG_RING) && send_completion(fd, user_data).is_ok();
+        known.then(|| {
+            self.features.0 |= Features::SEND_MSG_RING.0;
+            fd
+        })
     }
 
     /// What this ring can do.
