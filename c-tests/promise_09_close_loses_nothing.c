@@ -298,6 +298,40 @@ TEST(a_closed_connection_waits_for_the_peers_fin)
     free(waste);
 }
 
+TEST(close_after_the_peers_end_loses_nothing)
+{
+    iouringnet_net *net = net_of_mode();
+
+    /* the end of the stream received or not, bytes before it unread or not, and both orders of closing */
+    for (int i = 0; i < 8; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        int peer = raw_peer(net, &sink, &stream);
+        char got[5];
+
+        if (i & 1)
+            raw_send(peer, "unread", 6);
+        raw_half_close(peer);
+        if ((i & 3) == 2)
+            CHECK_STATUS(stream_recv(stream, got, 1, NULL), IOURINGNET_EOF);
+        CHECK_OK(sink_send(sink, "last ", 5, NULL));
+        CHECK_OK(sink_post(sink, "words", 5));
+        if (i & 4)
+            stream_close(stream);
+        sink_close(sink);
+        if (!(i & 4))
+            stream_close(stream);
+        raw_recv(peer, got, 5);
+        CHECK(memcmp(got, "last ", 5) == 0);
+        raw_recv(peer, got, 5);
+        CHECK(memcmp(got, "words", 5) == 0);
+        raw_expect_eof(peer);
+        raw_close(peer);
+        EVENTUALLY(stats_of(net).connections == 0);
+    }
+    CHECK_OK(net_stop(net));
+}
+
 TEST(a_peer_that_never_closes_does_not_keep_the_connection)
 {
     iouringnet_net *net = net_of_mode();

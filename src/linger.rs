@@ -60,7 +60,12 @@ impl Linger {
         if !socket.half_closed() {
             return;
         }
-        if socket.is_reset() || socket.error().is_some() {
+        // The usual end needs no linger: our FIN is out, and the peer's is there behind what nobody wants. Nothing can
+        // come then that close(2) would answer with a reset, and the kernel sees to what the peer has still to get.
+        let is_over = socket.is_reset() || socket.error().is_some();
+        let input_ended = !is_over && socket.discard_input();
+        if is_over || (input_ended && socket.has_sent_fin()) {
+            tracing::debug!(fd = socket.fd(), "a connection is over");
             net.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
@@ -72,7 +77,7 @@ impl Linger {
             state: Mutex::new(State {
                 socket: Some(Arc::clone(socket)),
                 request: None,
-                input_ended: false,
+                input_ended,
                 counting: false,
                 over: false,
                 reset: false,

@@ -30,6 +30,7 @@ use crate::stream::Stream;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
 use crate::turns::{Queued, Released, Turn};
+use std::mem;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,8 @@ struct State {
     cause: Option<Error>,
     closing: bool,
     closed: bool,
+    /// Counted as one of the two halves that have closed; see linger.rs.
+    counted: bool,
     queue: SendQueue,
     told_full: bool,
     watch: Option<Arc<Watch>>,
@@ -103,6 +106,7 @@ impl Sink {
                 cause: None,
                 closing: false,
                 closed: false,
+                counted: false,
                 queue: SendQueue::default(),
                 told_full: false,
                 watch: None,
@@ -468,6 +472,7 @@ impl Sink {
     /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
     fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.closed = true;
+        let counted = mem::replace(&mut state.counted, true);
         let cause = state.cause;
         if let (Some(watch), None) = (&state.watch, cause) {
             watch.end(&self.net, Error::CLOSED);
@@ -477,6 +482,9 @@ impl Sink {
             // A truncated stream must not look complete.
             Some(_) => self.socket.reset(),
             None => self.socket.shutdown_send(),
+        }
+        if !counted {
+            Linger::half_closed(&self.net, &self.socket); // before it leaves: a net without members may end
         }
         self.net.leave(&**self);
     }
@@ -488,11 +496,14 @@ impl Sink {
             return;
         }
         state.begin_closing();
-        drop(state);
-        // Before the sink can finish: with both halves closed input is discarded beside the drain, since a peer that
-        // sends before it reads would otherwise never come to read.
-        Linger::half_closed(&self.net, &self.socket);
-        state = self.state.lock();
+        if state.turn != Turn::Idle {
+            // Before the sink can finish: with both halves closed input is discarded beside the drain, since a peer
+            // that sends before it reads would otherwise never come to read.
+            state.counted = true;
+            drop(state);
+            Linger::half_closed(&self.net, &self.socket);
+            state = self.state.lock();
+        }
         state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
@@ -515,7 +526,7 @@ impl Sink {
 
     fn end_now(self: &Arc<Self>, cause: Error) {
         let mut state = self.state.lock();
-        let first = !state.closing;
+        let counted = mem::replace(&mut state.counted, true);
         if !state.closed {
             state.begin_closing();
             if cause == Error::STOPPED && !state.queue.is_empty() {
@@ -526,7 +537,7 @@ impl Sink {
         drop(state);
         // Also where the half is over: the connection may linger, or its other half be open.
         self.socket.reset();
-        if first {
+        if !counted {
             Linger::half_closed(&self.net, &self.socket);
         }
         state = self.state.lock();
@@ -678,7 +689,7 @@ impl State {
     fn round(&mut self, net: &Net) -> Round {
         match net.recv_loop.current_round() {
             None => Round::None,
-            Some(round) if std::mem::replace(&mut self.last_round, round) == round => Round::Again,
+            Some(round) if mem::replace(&mut self.last_round, round) == round => Round::Again,
             Some(_) => Round::First,
         }
     }

@@ -56,11 +56,15 @@ pub struct Socket {
     socket: socket2::Socket,
     error: AtomicI32,
     fin_sent: AtomicBool,
+    input_ended: AtomicBool,
     reset: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
     ended: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
+
+/// As much input as one call drops, so that a close in a callback is not long.
+const DISCARDED_AT_ONCE: usize = 256 << 10;
 
 /// Called when a descriptor may have become free; see [`when_descriptor_closes`].
 type Hook = Box<dyn FnOnce() + Send>;
@@ -139,6 +143,7 @@ impl Socket {
             socket,
             error: AtomicI32::new(0),
             fin_sent: AtomicBool::new(false),
+            input_ended: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -252,7 +257,33 @@ impl Socket {
         if !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
             return Tried::Failed(self.fail(libc::ECONNRESET));
         }
+        self.input_ended.store(true, Ordering::Relaxed); // a hint, for `discard_input`
         Tried::End
+    }
+
+    /// Discards what has come and nobody will receive, without waiting. True: nothing can come any more, since the peer
+    /// has ended its stream or the connection is broken.
+    pub fn discard_input(&self) -> bool {
+        if self.input_ended.load(Ordering::Relaxed) {
+            return true;
+        }
+        // What is there, and the end behind it. A peer that sends more meanwhile is for a linger to wait for.
+        for _ in 0..2 {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+            // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes, and writes to no memory.
+            match unsafe { libc::recv(self.fd(), std::ptr::null_mut(), DISCARDED_AT_ONCE, flags) } {
+                1.. => {}
+                0 => return true,
+                _ => match io::Error::last_os_error().raw_os_error() {
+                    Some(libc::EAGAIN | libc::EINTR) => return false,
+                    errno => {
+                        self.fail(errno.unwrap_or(libc::EIO));
+                        return true;
+                    }
+                },
+            }
+        }
+        false
     }
 
     fn is_dead(&self) -> bool {
@@ -381,4 +412,56 @@ impl Drop for Socket {
 /// The error of a failed socket call.
 pub fn to_error(error: io::Error) -> Error {
     Error::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    /// A connection's socket, and its other end.
+    fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Socket::wrap(listener.accept().unwrap().0.into()), peer)
+    }
+
+    fn reset(peer: TcpStream) {
+        socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).unwrap(); // and closes it
+    }
+
+    /// Waits until something, also an end or an error, is there to be received.
+    fn wait(socket: &Socket) {
+        let mut poll = libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, a local.
+        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1);
+    }
+
+    #[test]
+    fn input_is_discarded_up_to_its_end() {
+        let (socket, mut peer) = pair();
+        assert!(!socket.discard_input(), "the peer may still send");
+        peer.write_all(b"unwanted").unwrap();
+        wait(&socket);
+        assert!(!socket.discard_input());
+        peer.write_all(b"more").unwrap();
+        wait(&socket);
+        peer.shutdown(Shutdown::Write).unwrap();
+        let ends = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            socket.discard_input()
+        });
+        assert!(ends);
+        assert_eq!(socket.error(), None);
+    }
+
+    #[test]
+    fn a_reset_is_the_end_of_input_and_kept_for_the_other_half() {
+        let (socket, peer) = pair();
+        reset(peer);
+        wait(&socket);
+        assert!(socket.discard_input());
+        assert_eq!(socket.error(), Some(Error::from_errno(libc::ECONNRESET)));
+    }
 }
