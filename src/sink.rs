@@ -646,6 +646,7 @@ impl Sink {
         state.queue.gather(&mut gather);
         let request =
             Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather), one_try };
+        self.socket.send_begins();
         event_loop.submit(Arc::clone(self) as _, request)
     }
 }
@@ -793,7 +794,9 @@ impl Service for Sink {
         state.request = None;
         state.interrupting = false;
         state.queue.answered();
-        match Meaning::of(reaped.result, &self.socket) {
+        let meaning = Meaning::of(reaped.result, &self.socket);
+        self.socket.send_ends();
+        match meaning {
             Meaning::Count(count) => state.advance(count),
             Meaning::Again => {}
             Meaning::WouldBlock => state.end_try(),

@@ -57,6 +57,9 @@ pub struct Socket {
     error: AtomicI32,
     fin_sent: AtomicBool,
     input_ended: AtomicBool,
+    /// Whether a send may have taken an error from the kernel that is not stored yet. Written by the one who has the
+    /// turn to send.
+    sending: AtomicBool,
     reset: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
@@ -144,6 +147,7 @@ impl Socket {
             error: AtomicI32::new(0),
             fin_sent: AtomicBool::new(false),
             input_ended: AtomicBool::new(false),
+            sending: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
@@ -192,6 +196,7 @@ impl Socket {
         let result = match parts {
             Parts::One(data, size) => {
                 let size = (size - skip).min(ENTRY_MAX);
+                self.send_begins();
                 // SAFETY: the caller vouches for the memory; skip is within it.
                 unsafe { send(self.fd(), data.add(skip), size) }
             }
@@ -211,6 +216,7 @@ impl Socket {
     /// # Safety
     /// The memory that `parts` names is readable during the call.
     pub unsafe fn try_send_gathered(&self, parts: &[libc::iovec]) -> Tried {
+        self.send_begins();
         if let [part] = parts {
             // SAFETY: the caller vouches for the one part.
             return self.sent(unsafe { send(self.fd(), part.iov_base.cast(), part.iov_len) });
@@ -222,13 +228,25 @@ impl Socket {
     }
 
     fn sent(&self, result: isize) -> Tried {
-        match result {
+        let tried = match result {
             0.. => Tried::Bytes(result as usize),
             _ => match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
                 errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
             },
-        }
+        };
+        self.send_ends();
+        tried
+    }
+
+    /// Before the kernel is asked to send, here or by a ring.
+    pub fn send_begins(&self) {
+        self.sending.store(true, Ordering::Relaxed); // seen by who receives after it: the kernel locks the socket for both
+    }
+
+    /// Its answer is in, and an error stored.
+    pub fn send_ends(&self) {
+        self.sending.store(false, Ordering::Release); // pairs with `received_end`
     }
 
     /// Asks the kernel for bytes without waiting.
@@ -250,11 +268,14 @@ impl Socket {
 
     /// What a receive of 0 bytes means: after a reset one half consumes the error, and the other reads 0.
     pub fn received_end(&self) -> Tried {
+        // The kernel tells a reset's error once, to a receive or to a send; receives ask one at a time, and this one got
+        // none. A send that got it before this receive was under way then: it still is, or has stored the error.
+        let may_be_taken = self.sending.load(Ordering::Acquire); // before the error; pairs with `send_ends`
         if let Some(error) = self.error() {
             return Tried::Failed(error);
         }
         // After a FIN of ours the state may be TCP_CLOSE in all order; before it, that means a reset.
-        if !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
+        if may_be_taken && !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
             return Tried::Failed(self.fail(libc::ECONNRESET));
         }
         self.input_ended.store(true, Ordering::Relaxed); // a hint, for `discard_input`
@@ -463,5 +484,34 @@ mod tests {
         wait(&socket);
         assert!(socket.discard_input());
         assert_eq!(socket.error(), Some(Error::from_errno(libc::ECONNRESET)));
+    }
+
+    #[test]
+    fn a_reset_whose_error_a_send_may_have_taken_is_no_end_of_stream() {
+        let (socket, peer) = pair();
+        reset(peer);
+        wait(&socket);
+        socket.send_begins();
+        socket.socket.take_error().unwrap(); // as a send of another thread would
+        let mut byte = 0;
+        // SAFETY: one byte, a local.
+        let tried = unsafe { socket.try_recv(&raw mut byte, 1) };
+        assert_eq!(tried, Tried::Failed(Error::from_errno(libc::ECONNRESET)));
+    }
+
+    #[test]
+    fn an_end_of_stream_is_one_with_and_without_a_send_under_way() {
+        for sends in [false, true] {
+            let (socket, peer) = pair();
+            peer.shutdown(Shutdown::Write).unwrap();
+            wait(&socket);
+            if sends {
+                socket.send_begins();
+            }
+            let mut byte = 0;
+            // SAFETY: one byte, a local.
+            assert_eq!(unsafe { socket.try_recv(&raw mut byte, 1) }, Tried::End);
+            assert!(socket.discard_input());
+        }
     }
 }
