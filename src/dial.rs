@@ -18,13 +18,13 @@ use crate::sync::atomic::AtomicBool;
 use socket2::SockAddr;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// One connection in the making.
 pub struct Dial {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     deadline: Option<Instant>,
     state: Mutex<State>,
@@ -57,7 +57,7 @@ impl Dial {
         };
         let dial = Arc::new(Dial {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             state: Mutex::new(State {
@@ -247,7 +247,7 @@ impl Service for Dial {
 }
 
 impl Member for Dial {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 

@@ -15,7 +15,7 @@ use crate::request::Request;
 use crate::socket::Socket;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a connection is kept for a peer that has acknowledged everything and does not close. Counted from the
@@ -28,7 +28,7 @@ const POLL_MAX: Duration = Duration::from_millis(200);
 /// One closed connection that still drains.
 pub struct Linger {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     state: Mutex<State>,
 }
@@ -72,7 +72,7 @@ impl Linger {
         let now = Instant::now();
         let linger = Arc::new(Linger {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             state: Mutex::new(State {
                 socket: Some(Arc::clone(socket)),
@@ -224,7 +224,7 @@ impl Service for Linger {
 }
 
 impl Member for Linger {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 

@@ -17,7 +17,7 @@ use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Gets each new connection; once and last an error.
@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A listening socket.
 pub struct Listener {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
     address: String,
@@ -67,7 +67,7 @@ impl Listener {
         let local = socket.local().ok_or(Error::INVALID)?;
         let listener = Arc::new(Listener {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             socket: Arc::new(socket),
             address: address::format(&local),
@@ -364,7 +364,7 @@ impl Service for Listener {
 }
 
 impl Member for Listener {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 

@@ -22,7 +22,7 @@ use crate::sync::{Condvar, Mutex};
 use crate::timer::Timer;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -146,8 +146,8 @@ impl Stop {
 
 /// Something that a net must end before its loops can.
 pub trait Member: Send + Sync {
-    /// Its place in the net's list, once it has one.
-    fn place(&self) -> &OnceLock<Place>;
+    /// Its place in the net's list.
+    fn place(&self) -> &Place;
     /// Begins to end; the member leaves the net when it has.
     fn stop(self: Arc<Self>, how: Stop);
 }
@@ -187,9 +187,28 @@ struct Members {
     stopped: Option<Result>,
 }
 
-/// A member's place in its net.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(usize);
+/// A member's place in its net, given once.
+pub struct Place(AtomicUsize);
+
+impl Place {
+    const NONE: usize = usize::MAX;
+
+    /// Of one that has not joined yet.
+    pub fn none() -> Place {
+        Place(AtomicUsize::new(Place::NONE))
+    }
+
+    fn get(&self) -> Option<usize> {
+        let index = self.0.load(Ordering::Acquire); // pairs with `give`
+        (index != Place::NONE).then_some(index)
+    }
+
+    /// Under the lock of the list.
+    fn give(&self, index: usize) {
+        debug_assert!(self.get().is_none(), "a member joins once");
+        self.0.store(index, Ordering::Release);
+    }
+}
 
 impl Net {
     /// Starts the two loops. When this returns, their rings exist.
@@ -419,7 +438,7 @@ impl Net {
 
     /// Takes a member from the list; each leaves once. The list's reference drops outside of the lock.
     pub fn leave(&self, member: &dyn Member) {
-        let Some(&Place(index)) = member.place().get() else {
+        let Some(index) = member.place().get() else {
             return;
         };
         let mut members = self.members.lock();
@@ -549,8 +568,7 @@ impl Members {
             self.list.push(None);
             self.list.len() - 1
         });
-        let first = member.place().set(Place(index));
-        debug_assert!(first.is_ok(), "a member joins once");
+        member.place().give(index);
         self.list[index] = Some(member);
     }
 }

@@ -31,13 +31,13 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
 use crate::turns::{Queued, Released, Turn};
 use std::mem;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The sending half of a connection.
 pub struct Sink {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
     stream: Weak<Stream>,
@@ -96,7 +96,7 @@ impl Sink {
     pub fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Arc<Sink> {
         Arc::new(Sink {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             socket,
             stream: Arc::downgrade(stream),
@@ -825,7 +825,7 @@ impl Service for Sink {
 }
 
 impl Member for Sink {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 

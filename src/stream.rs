@@ -30,13 +30,13 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::turns::{Queued, Released, Turn};
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The receiving half of a connection.
 pub struct Stream {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
     state: Mutex<State>,
@@ -89,7 +89,7 @@ impl Stream {
     pub fn new(net: &Arc<Net>, socket: Arc<Socket>) -> Arc<Stream> {
         Arc::new(Stream {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             socket,
             state: Mutex::new(State {
@@ -818,7 +818,7 @@ impl State {
 }
 
 impl Member for Stream {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 

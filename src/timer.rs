@@ -11,13 +11,13 @@ use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// One delayed call.
 pub struct Timer {
     listed: AtomicBool,
-    place: OnceLock<Place>,
+    place: Place,
     net: Arc<Net>,
     state: Mutex<State>,
 }
@@ -34,7 +34,7 @@ impl Timer {
     pub fn start(net: &Arc<Net>, delay: Duration, op: &Arc<Operation>) -> Result {
         let timer = Arc::new(Timer {
             listed: AtomicBool::new(false),
-            place: OnceLock::new(),
+            place: Place::none(),
             net: Arc::clone(net),
             state: Mutex::new(State {
                 operation: Some(Arc::clone(op)),
@@ -108,7 +108,7 @@ impl Service for Timer {
 }
 
 impl Member for Timer {
-    fn place(&self) -> &OnceLock<Place> {
+    fn place(&self) -> &Place {
         &self.place
     }
 
