@@ -167,6 +167,7 @@ pub struct Net {
     /// Errors of accept that were passed over.
     pub accept_errors: AtomicU64,
     id: u64,
+    started: Instant,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
     members: Mutex<Members>,
@@ -224,6 +225,7 @@ impl Net {
             listeners: AtomicUsize::new(0),
             accept_errors: AtomicU64::new(0),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            started: Instant::now(),
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
             members: Mutex::new(Members::default()),
@@ -268,6 +270,11 @@ impl Net {
     /// A number that no other net of this process has or had.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// When it was started: a moment in the past that is to be had without asking for the time.
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Whether [`Net::stop`] has begun.

@@ -80,7 +80,7 @@ struct State {
     told_full: bool,
     watch: Option<Arc<Watch>>,
     timeout: Option<Duration>,
-    /// When the kernel last took bytes, or the sink had none to give.
+    /// When the kernel last took bytes, or the sink had none to give; counts only while it has some.
     progress: Instant,
     request: Option<RequestId>,
     interrupting: bool,
@@ -111,7 +111,7 @@ impl Sink {
                 told_full: false,
                 watch: None,
                 timeout: net.config.timeout,
-                progress: Instant::now(),
+                progress: net.started(),
                 request: None,
                 interrupting: false,
                 timer: deadlines::Timer::default(),
@@ -698,7 +698,9 @@ impl State {
     fn begin_closing(&mut self) {
         if !self.closing {
             self.closing = true;
-            self.progress = Instant::now();
+            if self.turn != Turn::Idle {
+                self.progress = Instant::now(); // of the drain
+            }
         }
     }
 

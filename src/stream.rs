@@ -203,7 +203,8 @@ impl Stream {
     fn wait_for(self: &Arc<Self>, want: Want) -> Outcome {
         match self.begin(want, None) {
             Ok(Begun::Finished(outcome)) => outcome,
-            Ok(Begun::Queued(op, began)) => {
+            Ok(Begun::Queued(op)) => {
+                let began = Instant::now();
                 let outcome = op.outcome();
                 // A wait that was short after all: spinning would have paid.
                 if began.elapsed() < SHORT_WAIT {
@@ -302,7 +303,7 @@ impl Stream {
                 self.post_to_loop(); // it has one more deadline to mind
             }
         }
-        Ok(Begun::Queued(operation, Instant::now()))
+        Ok(Begun::Queued(operation))
     }
 
     /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
@@ -520,13 +521,13 @@ impl Stream {
         if state.watch.is_some() {
             self.drive_watch(state, event_loop);
         } else {
-            state.sweep(Instant::now());
+            state.sweep(event_loop.now());
             self.drive_queue(state, event_loop);
         }
     }
 
     fn drive_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
-        let now = Instant::now();
+        let now = event_loop.now();
         loop {
             if let Some(request) = state.request {
                 let front_ends = state.queue.front().is_some_and(|item| item.cut(now).is_some());
@@ -614,7 +615,7 @@ const SHORT_WAIT: Duration = Duration::from_micros(150);
 
 enum Begun {
     Finished(Outcome),
-    Queued(Arc<Operation>, Instant),
+    Queued(Arc<Operation>),
 }
 
 impl Begun {
