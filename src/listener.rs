@@ -57,7 +57,7 @@ struct State {
     /// Taken from the kernel and not delivered yet, also because nobody wanted them any more.
     ready: VecDeque<Arc<Socket>>,
     /// In which round of the loop how many were to be delivered.
-    delivered: (u64, usize),
+    delivered: (u32, usize),
     request: Option<RequestId>,
     interrupting: bool,
     /// Not before this moment, after an error.
