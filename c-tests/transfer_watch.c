@@ -850,63 +850,6 @@ static void lets_in(void *user, const iouringnet_completion *done)
     }
 }
 
-struct crowd {
-    iouringnet_listener *listener;
-    struct latch over;
-    iouringnet_status status;
-    int came, enough; /* ends the watch at so many */
-};
-
-static void lets_some_in(void *user, const iouringnet_completion *done)
-{
-    struct crowd *crowd = user;
-    if (done->status != 0) {
-        crowd->status = done->status;
-        latch_open(&crowd->over);
-        return;
-    }
-    sink_close(done->sink);
-    stream_close(done->stream);
-    if (++crowd->came == crowd->enough)
-        CHECK_OK(listener_watch(crowd->listener, NULL, NULL));
-}
-
-TEST(a_crowd_of_connections_is_let_in_as_far_as_wanted)
-{
-    enum { CROWD = 200, SOME = 50 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_address address;
-    struct crowd crowd = {.over = LATCH(1), .enough = SOME};
-    int fds[CROWD];
-
-    crowd.listener = bind_loopback(net, &address);
-    for (int i = 0; i < CROWD; i++)
-        fds[i] = raw_dial(address.text);
-    CHECK_OK(listener_watch(crowd.listener, lets_some_in, &crowd));
-    latch_wait(&crowd.over);
-    CHECK_STATUS(crowd.status, IOURINGNET_CANCELLED);
-    CHECK_EQ(crowd.came, SOME);
-    /* those that came meanwhile are still there, for an accept and for the next watch */
-    for (int i = 0; i < SOME; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-
-        CHECK_OK(listener_accept(crowd.listener, &sink, &stream));
-        sink_close(sink);
-        stream_close(stream);
-    }
-    latch_reset(&crowd.over, 1);
-    crowd.enough = CROWD - SOME;
-    CHECK_OK(listener_watch(crowd.listener, lets_some_in, &crowd));
-    latch_wait(&crowd.over);
-    CHECK_EQ(crowd.came, CROWD - SOME);
-    for (int i = 0; i < CROWD; i++) {
-        raw_expect_eof(fds[i]);
-        raw_close(fds[i]);
-    }
-    CHECK_OK(net_stop(net));
-}
-
 TEST(a_listener_stops_accepting_and_goes_on)
 {
     iouringnet_net *net = net_of_mode();

@@ -51,10 +51,6 @@ pub trait Service: Listed + Send + Sync {
     fn continued(&self, _: &mut EventLoop, _: &[u8]) -> bool {
         unreachable!("it submits no request that completes more than once");
     }
-    /// A request of its has brought a connection, and goes on.
-    fn accepted(self: Arc<Self>, _: &mut EventLoop, _: RawFd) {
-        unreachable!("it submits no request that accepts more than once");
-    }
     /// A moment that it armed its timer for has come.
     fn expire(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it arms no timer");
@@ -370,11 +366,6 @@ impl EventLoop {
         self.features.has(Features::MULTISHOT)
     }
 
-    /// Whether an accept may go on by itself: that came with the same kernel as buffer rings (5.19).
-    pub fn has_multishot_accept(&self) -> bool {
-        self.features.has(Features::BUFFER_RING)
-    }
-
     /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
     pub fn is_crowded(&self) -> bool {
         self.crowded
@@ -500,13 +491,6 @@ impl EventLoop {
         {
             return self.go_on(id, buffer.as_slice());
         }
-        if completion.more() {
-            match self.requests.owner(id) {
-                Some(owner) => self.guarded(owner, |owner, this| owner.accepted(this, completion.result)),
-                None => debug_assert!(false, "a completion without a request"),
-            }
-            return;
-        }
         let reaped = Reaped { result: completion.result, buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = completion.result, "completed");
@@ -627,14 +611,10 @@ impl EventLoop {
         ring.reap(&mut completions);
         drop(ring);
         for completion in completions {
-            let answer = match completion.more() {
-                _ if completion.user_data >= RUNG => continue,
-                // Bytes of a receive that went on are lost with it; a connection is still to be closed.
-                true if completion.buffer().is_some() => continue,
-                true => completion,
-                false => Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion },
-            };
-            let _ = catch_unwind(AssertUnwindSafe(|| self.finish(answer)));
+            if completion.user_data < RUNG && !completion.more() {
+                let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
+                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(failed)));
+            }
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
         // cannot be, but its operation must not hang.

@@ -1,5 +1,4 @@
-//! A listening socket: accepts for those who wait one at a time, and for a watch again and again, on the receive loop's
-//! ring.
+//! A listening socket: accepts for those who wait, one at a time, on the receive loop's ring.
 //!
 //! Invariant: a connection that was taken from the kernel is delivered or, when the listener closes with nobody
 //! waiting, closed; an accept is in flight only while somebody wants its connection.
@@ -18,7 +17,6 @@ use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -27,12 +25,6 @@ pub type AcceptCallback = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 
 /// How long to wait after an error of accept that would come again at once, as a shortage of descriptors does.
 const RETRY: Duration = Duration::from_millis(100);
-
-/// So many connections are delivered in one round: a crowd of new ones must not keep others waiting.
-const DELIVERED_AT_ONCE: usize = 16;
-
-/// With so many taken and not delivered yet no more are taken; what had come until then may be as many as the backlog.
-const READY_MAX: usize = 64;
 
 /// A listening socket.
 pub struct Listener {
@@ -54,10 +46,8 @@ struct State {
     closed: bool,
     queue: VecDeque<Arc<Operation>>,
     watch: Option<Watch>,
-    /// Taken from the kernel and not delivered yet, also because nobody wanted them any more.
+    /// Taken from the kernel when nobody wanted them any more.
     ready: VecDeque<Arc<Socket>>,
-    /// In which round of the loop how many were to be delivered.
-    delivered: (u32, usize),
     request: Option<RequestId>,
     interrupting: bool,
     /// Not before this moment, after an error.
@@ -176,41 +166,23 @@ impl Listener {
             return;
         }
         state.drop_cancelled();
-        let round = self.net.recv_loop.current_round().unwrap_or_default();
-        if state.delivered.0 != round {
-            state.delivered = (round, 0);
-        }
         loop {
             let ending = state.cause.or_else(|| state.watch.as_ref()?.ending);
             let watched = state.watch.is_some();
             let wanted = (watched && ending.is_none()) || !state.queue.is_empty();
             if let Some(request) = state.request {
-                // Nobody must be given a connection by an accept that outlives the wish for it, and a crowd that comes
-                // faster than it is delivered waits in the kernel.
-                let unwanted = state.cause.is_some() || !wanted;
-                if (unwanted || state.ready.len() >= READY_MAX) && !state.interrupting {
+                // Nobody must be given a connection by an accept that outlives the wish for it.
+                if (state.cause.is_some() || !wanted) && !state.interrupting {
                     state.interrupting = true;
                     event_loop.cancel(request);
                 }
-                if unwanted {
-                    return;
-                }
-            }
-            if (wanted || (watched && state.cause.is_some())) && !state.ready.is_empty() {
-                state.delivered.1 += 1;
-                if state.delivered.1 > DELIVERED_AT_ONCE {
-                    let first = state.delivered.1 == DELIVERED_AT_ONCE + 1;
-                    drop(state);
-                    if first {
-                        self.net.recv_loop.at_round_end(Arc::clone(self) as _);
-                    }
-                    return;
-                }
-                state = self.deliver(state, event_loop);
-                continue;
-            }
-            if state.request.is_some() {
                 return;
+            }
+            if (watched || !state.queue.is_empty())
+                && let Some(socket) = state.ready.pop_front()
+            {
+                state = self.deliver(state, event_loop, socket);
+                continue;
             }
             if let Some(ending) = ending
                 && watched
@@ -238,22 +210,16 @@ impl Listener {
             }
             state.retry = None;
         }
-        let request = Request::Accept {
-            socket: Arc::clone(&self.socket),
-            // Operations want one each, a watch all there are.
-            goes_on: state.watch.is_some() && event_loop.has_multishot_accept(),
-        };
-        state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+        let socket = Arc::clone(&self.socket);
+        state.request = Some(event_loop.submit(Arc::clone(self) as _, Request::Accept { socket }));
     }
 
     fn deliver<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
+        socket: Arc<Socket>,
     ) -> MutexGuard<'a, State> {
-        let Some(socket) = state.ready.pop_front() else {
-            return state;
-        };
         if let Some(operation) = state.queue.pop_front() {
             if operation.complete_connected(socket) {
                 self.net.note_uncollected(&operation);
@@ -301,14 +267,6 @@ impl Listener {
         drop(ready); // without the lock: a closing socket may tell this listener that a descriptor is free
         self.net.listeners.fetch_sub(1, Ordering::Relaxed);
         self.net.leave(&**self);
-    }
-
-    /// The connection that an accept of this listener has brought.
-    #[allow(unsafe_code)]
-    fn connection(&self, fd: RawFd) -> Arc<Socket> {
-        tracing::debug!(fd, listener = self.address, "accepted a connection");
-        // SAFETY: the kernel has just made this descriptor for this accept, and tells of it once.
-        Arc::new(unsafe { Socket::from_completion(fd) })
     }
 
     /// An error must not come again at once: try later, or when a descriptor has been freed.
@@ -364,12 +322,18 @@ impl Service for Listener {
         self.drive(event_loop);
     }
 
+    #[allow(unsafe_code)]
     fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
         match reaped.result {
-            fd @ 0.. => state.ready.push_back(self.connection(fd)),
+            fd @ 0.. => {
+                // SAFETY: the kernel has just made this descriptor for this accept.
+                let socket = unsafe { Socket::from_completion(fd) };
+                tracing::debug!(fd, listener = self.address, "accepted a connection");
+                state.ready.push_back(Arc::new(socket));
+            }
             result => match -result {
                 libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
                 _ if state.cause.is_some() => {} // the accept met the end of the listener
@@ -387,16 +351,6 @@ impl Service for Listener {
         }
         drop(state);
         self.drive(event_loop);
-    }
-
-    fn accepted(self: Arc<Self>, event_loop: &mut EventLoop, fd: RawFd) {
-        let socket = self.connection(fd);
-        self.state.lock().ready.push_back(socket);
-        self.drive(event_loop);
-    }
-
-    fn end_round(self: Arc<Self>) {
-        self.post_to_loop(); // the rest of a crowd, in the next round
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {

@@ -72,12 +72,10 @@ pub enum Request {
         /// Memory that many requests overwrite and nobody reads.
         scratch: Arc<Scratch>,
     },
-    /// Take a connection from a listener's backlog.
+    /// Take one connection from a listener's backlog.
     Accept {
         /// The listener.
         socket: Arc<Socket>,
-        /// Whether to take more of them, as they come.
-        goes_on: bool,
     },
     /// Connect.
     Connect {
@@ -204,7 +202,7 @@ impl Request {
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
             | Request::Discard { socket, .. }
-            | Request::Accept { socket, .. }
+            | Request::Accept { socket }
             | Request::Connect { socket, .. } => Arc::clone(socket),
         };
         match mem::replace(self, Request::Readable { socket }) {
@@ -246,13 +244,11 @@ impl Request {
                 let start = scratch.0.as_ptr().cast_mut().cast();
                 opcode::Recv::new(types::Fd(socket.fd()), start, scratch.0.len() as u32).build()
             }
-            Request::Accept { socket, goes_on } => {
-                let (fd, flags) = (types::Fd(socket.fd()), libc::SOCK_CLOEXEC);
+            Request::Accept { socket } => {
                 let null = std::ptr::null_mut();
-                match goes_on {
-                    true => opcode::AcceptMulti::new(fd).flags(flags).build(),
-                    false => opcode::Accept::new(fd, null, std::ptr::null_mut()).flags(flags).build(),
-                }
+                opcode::Accept::new(types::Fd(socket.fd()), null, std::ptr::null_mut())
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build()
             }
             Request::Connect { socket, address } => {
                 let size = address.len();

@@ -79,11 +79,6 @@ impl Requests {
         }
     }
 
-    /// The one whom a request in flight belongs to.
-    pub fn owner(&mut self, id: RequestId) -> Option<Arc<dyn Service>> {
-        self.content(id)?.owner.clone()
-    }
-
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {
         let slot = self.slots.get_mut(id.index())?;
         slot.content.as_mut().filter(|_| slot.generation == id.generation())
