@@ -612,7 +612,12 @@ impl EventLoop {
         drop(ring);
         for completion in completions {
             if completion.user_data < RUNG && !completion.more() {
-                let failed = Completion { result: completion.result.min(-libc::EIO), flags: 0, ..completion };
+                // A connection that was taken is still to be delivered or closed.
+                let result = match RequestId::from_bits(completion.user_data) {
+                    Some(id) if self.requests.is_accept(id) => completion.result,
+                    _ => completion.result.min(-libc::EIO),
+                };
+                let failed = Completion { result, flags: 0, ..completion };
                 let _ = catch_unwind(AssertUnwindSafe(|| self.finish(failed)));
             }
         }

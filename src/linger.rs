@@ -55,7 +55,7 @@ struct State {
 
 impl Linger {
     /// One half of `socket`'s connection was closed; with the second one the connection lingers, or is over at once if
-    /// it was reset.
+    /// it was reset or both ends of it are known.
     pub fn half_closed(net: &Arc<Net>, socket: &Arc<Socket>) {
         if !socket.half_closed() {
             return;

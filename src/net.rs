@@ -311,19 +311,19 @@ impl Net {
         Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
     }
 
-    /// The operation behind a blocking send or receive that has to be queued. LIMIT, unless it has `moved` bytes already:
-    /// then it has to go on, and is one more than the bound.
+    /// The operation behind a blocking send or receive that has to be queued. LIMIT, unless it has `begun`, by
+    /// moving bytes or by waiting: then it has to go on, and is one more than the bound.
     pub fn waiting_operation(
         self: &Arc<Self>,
         socket: &Arc<Socket>,
         half: Half,
         target: Weak<dyn Target>,
-        moved: usize,
+        begun: bool,
     ) -> Result<Arc<Operation>> {
         let op = self.operation(None);
         match self.permit_for(socket, half) {
             Ok(permit) => op.accept(permit, target),
-            Err(error) if moved == 0 => return Err(error),
+            Err(error) if !begun => return Err(error),
             Err(_) => {}
         }
         Ok(op)

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One for each thread that ever waited; its descriptor closes with the thread.
+/// One for each thread that ever waited, with a descriptor that closes with the thread.
 pub struct Parker(OwnedFd);
 
 /// What a socket is waited for.
@@ -32,7 +32,7 @@ pub enum Woken {
     Ready,
     /// The deadline has passed.
     Late,
-    /// Somebody needs the turn.
+    /// Somebody needs the turn, or this process may not wait in this way: a filter of system calls can forbid it.
     CalledOff,
 }
 
@@ -68,21 +68,25 @@ impl Parker {
         ];
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Woken::Late; // however busy the socket is
+            }
             let left = left.map(|left| libc::timespec {
                 tv_sec: left.as_secs().min(1 << 30) as i64,
                 tv_nsec: left.subsec_nanos().into(),
             });
             let limit = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             let mask = std::ptr::null::<libc::sigset_t>();
-            // Not libc's ppoll, in which pthread_cancel could end a thread that has a half's turn.
+            // No call here is libc's own: in those pthread_cancel could end a thread that has a half's turn.
             // SAFETY: two entries and a limit, if any, all locals; the signal mask stays as it is.
             let found =
                 unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, mask, 0usize) };
             match found {
                 _ if found > 0 && polled[1].revents != 0 => return Woken::CalledOff,
                 1.. => return Woken::Ready,
-                0 => return Woken::Late,
-                _ => {} // a signal of the host's
+                0 => {} // the deadline, as the next look at it tells
+                _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
+                _ => return Woken::CalledOff,
             }
         }
     }
@@ -91,14 +95,14 @@ impl Parker {
     pub fn call_off(&self) {
         let one = 1u64;
         // SAFETY: eight bytes of a local.
-        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+        unsafe { libc::syscall(libc::SYS_write, self.0.as_raw_fd(), &raw const one, 8usize) };
     }
 
     /// Forgets the call, so that the next wait is not ended by it.
     pub fn clear(&self) {
         let mut count = 0u64;
         // SAFETY: eight bytes of a local.
-        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) };
+        unsafe { libc::syscall(libc::SYS_read, self.0.as_raw_fd(), &raw mut count, 8usize) };
     }
 }
 
@@ -118,6 +122,7 @@ mod tests {
         assert_eq!(parker.park(two.as_raw_fd(), Ready::Send, None), Woken::Ready);
         one.write_all(b"x").unwrap();
         assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, soon), Woken::Late, "though ready");
         parker.call_off();
         assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::CalledOff);
         parker.clear();

@@ -1,7 +1,8 @@
 //! The sending half of a connection.
 //!
 //! A send is tried at once on the thread that has the data, and a blocking one that is alone waits there for room
-//! (parker.rs); what is left of any other goes to the send loop, which owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
+//! (parker.rs); what is left of any other goes to the send loop, which owns it until it is out. Whose turn it is to take
+//! bytes from the queue's front is told by turns.rs.
 //!
 //! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
 //! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
@@ -177,7 +178,7 @@ impl Sink {
         let one_try = timeout == Some(Duration::ZERO);
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let round = state.round(&self.net);
-        let mut sent = 0;
+        let (mut sent, mut waited) = (0, false);
         let has_turn = self.net.config.first_try && round != Round::Again && state.turn.take();
         if has_turn {
             drop(state);
@@ -188,7 +189,8 @@ impl Sink {
                 state.break_with(error);
             }
             let mut late = false;
-            if op.is_none() && !one_try && round == Round::None {
+            waited = op.is_none() && !one_try && round == Round::None && sent < size;
+            if waited {
                 // SAFETY: the caller vouches for the memory.
                 (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
             }
@@ -215,15 +217,18 @@ impl Sink {
         }
         let op = match op {
             Some(op) => Arc::clone(op),
-            None => match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent) {
-                Ok(op) => op,
-                Err(error) => {
-                    if has_turn {
-                        self.release(state);
+            None => {
+                match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent > 0 || waited)
+                {
+                    Ok(op) => op,
+                    Err(error) => {
+                        if has_turn {
+                            self.release(state);
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
                 }
-            },
+            }
         };
         let item = Item { content: Content::Lent(parts, Arc::clone(&op)), sent, size, deadline, one_try };
         state.queue.push(item, has_turn); // before those that were queued meanwhile
@@ -272,8 +277,10 @@ impl Sink {
                 parker.clear();
                 break;
             }
-            if woken == Woken::Late {
-                return (state, true);
+            match woken {
+                Woken::Ready => {}
+                Woken::Late => return (state, true),
+                Woken::CalledOff => break,
             }
         }
         (state, false)
@@ -492,18 +499,19 @@ impl Sink {
     /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
     pub fn close(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.closing {
-            return;
+        if state.closing || state.counted {
+            return; // closed, or another thread is at it
         }
-        state.begin_closing();
         if state.turn != Turn::Idle {
-            // Before the sink can finish: with both halves closed input is discarded beside the drain, since a peer
-            // that sends before it reads would otherwise never come to read.
+            // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
+            // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
+            // net without members may end.
             state.counted = true;
             drop(state);
             Linger::half_closed(&self.net, &self.socket);
             state = self.state.lock();
         }
+        state.begin_closing();
         state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),

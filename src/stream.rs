@@ -235,6 +235,7 @@ impl Stream {
         let one_try = timeout == Some(Duration::ZERO);
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let mut got = 0;
+        let mut waited = false;
         let has_turn = state.turn.take();
         if has_turn {
             let spin = if op.is_none() && !one_try { self.spin_time(&state) } else { None };
@@ -251,12 +252,13 @@ impl Stream {
             if let Some(hit) = spun {
                 state.learn(hit);
             }
-            if op.is_none() && !one_try && ask {
+            if op.is_none() && !one_try && ask && matches!(step, Step::Blocked) {
                 let began = Instant::now();
                 (state, step) = self.wait_alone(state, step, want, &mut got, deadline);
                 if spun == Some(false) && began.elapsed() < SHORT_WAIT {
                     state.spin_level = 0; // a wait that was short after all: spinning would have paid
                 }
+                waited = true;
             }
             let end = match (step, state.cause) {
                 (Step::Done(outcome), cause) => Some(outcome.ended_by(cause)),
@@ -278,15 +280,17 @@ impl Stream {
         }
         let operation = match op {
             Some(op) => Arc::clone(op),
-            None => match self.net.waiting_operation(&self.socket, Half::Recv, self.target(), got) {
-                Ok(op) => op,
-                Err(error) => {
-                    if has_turn {
-                        self.release(state);
+            None => {
+                match self.net.waiting_operation(&self.socket, Half::Recv, self.target(), got > 0 || waited) {
+                    Ok(op) => op,
+                    Err(error) => {
+                        if has_turn {
+                            self.release(state);
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
                 }
-            },
+            }
         };
         state.cancelled |= operation.is_cancelled();
         state.earliest = state.earliest.into_iter().chain(deadline).min();
@@ -329,7 +333,7 @@ impl Stream {
                 break;
             }
             match woken {
-                Woken::CalledOff => unreachable!("a call takes the waiter out"),
+                Woken::CalledOff => break,
                 Woken::Late => {
                     step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
                 }

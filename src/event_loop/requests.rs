@@ -79,6 +79,10 @@ impl Requests {
         }
     }
 
+    pub fn is_accept(&mut self, id: RequestId) -> bool {
+        self.content(id).is_some_and(|content| matches!(content.request, Request::Accept { .. }))
+    }
+
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {
         let slot = self.slots.get_mut(id.index())?;
         slot.content.as_mut().filter(|_| slot.generation == id.generation())
@@ -90,7 +94,7 @@ impl Requests {
             return None;
         }
         let content = slot.content.take()?;
-        // The two identifiers above are never made: a slot is retired before its generations are used up.
+        // The identifiers above are never made: a slot is retired before its generations are used up.
         slot.generation += 1;
         if slot.generation < u32::MAX {
             self.free.push(id.index() as u32);

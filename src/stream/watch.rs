@@ -28,7 +28,8 @@ pub struct Watch {
     pub(super) progress: Instant,
 }
 
-/// What one multishot receive may bring: so much at most comes after a pause, or before others have their turn.
+/// What one multishot receive may bring, and the rest of its last buffer: so much at most comes after a pause, or before
+/// others have their turn.
 const BUDGET_MIN: usize = 16 << 10;
 const BUDGET_MAX: usize = 256 << 10;
 
