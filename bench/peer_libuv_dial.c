@@ -1,4 +1,5 @@
-/* peer_libuv_dial: dials with libuv. The next connection begins when the one before it has been closed. */
+/* peer_libuv_dial: dials with libuv, and writes at once what the socket takes, which on a new connection is all. The next
+ * connection begins when the one before it has been closed. */
 #define _GNU_SOURCE
 
 #include "server.h"
@@ -9,7 +10,7 @@
 struct connection {
     uv_tcp_t tcp;
     uv_connect_t connect;
-    uv_write_t write;
+    uv_write_t write; /* of what was not taken at once */
     size_t received;
     bool over; /* something failed: no next one */
     char message[DIAL_MESSAGE];
@@ -41,7 +42,7 @@ static void hang_up(struct connection *c, int status) {
         uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
-/* Straight into the message: the one that was sent there is in the kernel. */
+/* Straight into the message: an answer comes only when all of it has been sent, so that it is in the kernel. */
 static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     (void)suggested;
     struct connection *c = handle->data;
@@ -62,17 +63,31 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
 
 static void on_written(uv_write_t *request, int status) {
     struct connection *c = request->data;
-    if (status == 0)
-        status = uv_read_start((uv_stream_t *)&c->tcp, allocate, on_read);
     if (status < 0 && status != UV_ECANCELED)
         hang_up(c, status);
 }
 
+/* Returns 0 or an error. */
+static int send_message(struct connection *c) {
+    uv_stream_t *stream = (uv_stream_t *)&c->tcp;
+    uv_buf_t message = uv_buf_init(c->message, DIAL_MESSAGE);
+    int sent = uv_try_write(stream, &message, 1);
+    if (sent == DIAL_MESSAGE)
+        return 0;
+    if (sent < 0 && sent != UV_EAGAIN)
+        return sent;
+    if (sent < 0)
+        sent = 0;
+    uv_buf_t rest = uv_buf_init(c->message + sent, (unsigned)(DIAL_MESSAGE - sent));
+    return uv_write(&c->write, stream, &rest, 1, on_written);
+}
+
 static void on_connected(uv_connect_t *request, int status) {
     struct connection *c = request->data;
-    uv_buf_t buffer = uv_buf_init(c->message, DIAL_MESSAGE);
     if (status == 0)
-        status = uv_write(&c->write, (uv_stream_t *)&c->tcp, &buffer, 1, on_written);
+        status = send_message(c);
+    if (status == 0)
+        status = uv_read_start((uv_stream_t *)&c->tcp, allocate, on_read);
     if (status < 0)
         hang_up(c, status);
 }

@@ -1,13 +1,14 @@
-/* peer_libuv_proxy: a proxy with libuv: a connection to the backend for each one that it accepts, and bytes both ways, each
- * read's buffer sent and freed by the write. Usage: peer_libuv_proxy BACKEND */
+/* peer_libuv_proxy: a proxy with libuv: a connection to the backend for each one that it accepts, and bytes both ways, written
+ * at once as far as the socket takes them, from the one buffer that all reads share. Usage: peer_libuv_proxy BACKEND
+ *
+ * Only the rest is copied. Its one invariant: while a rest for one end waits for room there, nothing is read from the other, so
+ * that an end of input, too, is seen only when all before it has been written. */
 #define _GNU_SOURCE
 
 #include "server.h"
 
 #include <signal.h>
 #include <uv.h>
-
-#define MARK (1024 * 1024) /* unsent bytes from which on nothing more is read */
 
 struct pair;
 
@@ -16,7 +17,7 @@ struct end {
     struct pair *pair;
     struct end *other;
     uv_shutdown_t shutdown;
-    bool input_ended, held;
+    bool input_ended;
 };
 
 struct pair {
@@ -27,9 +28,10 @@ struct pair {
 
 struct write {
     uv_write_t request;
-    uv_buf_t buffer;
+    char rest[];
 };
 
+static char incoming[64 * 1024]; /* holds bytes only while on_read runs */
 static struct sockaddr_in backend;
 
 static void check(int status, const char *what) {
@@ -53,29 +55,32 @@ static void hang_up(struct pair *p) {
 }
 
 static void allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
-    (void)handle;
-    buffer->base = malloc(suggested);
-    buffer->len = suggested;
+    (void)handle, (void)suggested;
+    *buffer = uv_buf_init(incoming, sizeof incoming);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer);
 
 static void on_written(uv_write_t *request, int status) {
-    struct write *write = (struct write *)request;
-    struct end *to = (struct end *)request->handle;
-    struct end *from = to->other;
-    free(write->buffer.base);
-    free(write);
-    if (status < 0) {
-        hang_up(to->pair);
-    } else if (from->held && uv_stream_get_write_queue_size((uv_stream_t *)&to->tcp) <= MARK / 2) {
-        from->held = false;
-        if (uv_read_start((uv_stream_t *)&from->tcp, allocate, on_read) != 0)
-            hang_up(to->pair);
+    struct end *from = ((struct end *)request->handle)->other;
+    free(request);
+    if (status < 0 || uv_read_start((uv_stream_t *)&from->tcp, allocate, on_read) != 0)
+        hang_up(from->pair);
+}
+
+static void send_later(struct end *from, const char *rest, size_t size) {
+    struct write *write = malloc(sizeof *write + size);
+    if (!write)
+        die("malloc");
+    memcpy(write->rest, rest, size);
+    uv_buf_t buffer = uv_buf_init(write->rest, (unsigned)size);
+    uv_read_stop((uv_stream_t *)&from->tcp);
+    if (uv_write(&write->request, (uv_stream_t *)&from->other->tcp, &buffer, 1, on_written) != 0) {
+        free(write);
+        hang_up(from->pair);
     }
 }
 
-/* What was written goes out first. */
 static void on_shut_down(uv_shutdown_t *request, int status) {
     struct end *to = (struct end *)request->handle;
     if (status < 0 || to->input_ended)
@@ -91,27 +96,25 @@ static void on_end(struct end *from) {
 
 static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer) {
     struct end *from = (struct end *)stream;
-    uv_stream_t *to = (uv_stream_t *)&from->other->tcp;
-    if (size > 0) {
-        struct write *write = malloc(sizeof *write);
-        if (!write)
-            die("malloc");
-        write->buffer = uv_buf_init(buffer->base, (unsigned)size);
-        if (uv_write(&write->request, to, &write->buffer, 1, on_written) != 0) {
-            free(write);
-            free(buffer->base);
+    if (size < 0) {
+        if (size == UV_EOF)
+            on_end(from);
+        else
             hang_up(from->pair);
-        } else if (uv_stream_get_write_queue_size(to) > MARK) {
-            from->held = true;
-            uv_read_stop(stream);
-        }
         return;
     }
-    free(buffer->base);
-    if (size == UV_EOF)
-        on_end(from);
-    else if (size < 0)
+    if (size == 0)
+        return;
+    uv_buf_t bytes = uv_buf_init(buffer->base, (unsigned)size);
+    int sent = uv_try_write((uv_stream_t *)&from->other->tcp, &bytes, 1);
+    if (sent < 0 && sent != UV_EAGAIN) {
         hang_up(from->pair);
+        return;
+    }
+    if (sent < 0)
+        sent = 0;
+    if (sent < size)
+        send_later(from, buffer->base + sent, (size_t)(size - sent));
 }
 
 static void on_connected(uv_connect_t *request, int status) {
