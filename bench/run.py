@@ -149,6 +149,7 @@ CASES = [
     echo("echo_64b_64_idle_1", 64, 64, "--idle", 1, quick=True),
     echo("echo_64b_1000_idle_1", 1000, 64, "--idle", 1, most_rounds=10),
     echo("echo_64b_64_idle_10000", 64, 64, "--idle", 10000, most_rounds=10),
+    echo("echo_64b_1000_idle_10000", 1000, 64, "--idle", 10000, most_rounds=10),
     echo("echo_4kib_64", 64, 4096),
     echo("echo_16kib_64", 64, 16384, quick=True, floor_arguments=BIG_BUFFERS),
     echo("echo_64b_64_pipelined_16", 64, 64, "--in-flight", 16),
