@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // entries name memory, eventfd and signal masks are C calls
+#![allow(unsafe_code)] // entries name memory, poll is a C call
 //! One loop: a thread with a ring of its own, a mailbox, deadlines, and requests in flight.
 //!
 //! A net has two of them, one for sends and one for receives; nothing here knows which is which. What a loop does is
@@ -21,7 +21,8 @@ use self::requests::Requests;
 use crate::buffer::{BufferPool, PoolBuffer};
 use crate::completion::{Operation, Outbox};
 use crate::deadlines::{Deadlines, Timer};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::eventfd::EventFd;
 use crate::mailbox::{Listed, Mailbox};
 use crate::request::{Request, Scratch};
 use crate::ring::{self, Completion, Features, Ring, Wait};
@@ -32,7 +33,7 @@ use io_uring::{opcode, types};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub struct Reaped {
 /// What others know of a loop.
 pub struct LoopHandle {
     mailbox: Mailbox<dyn Service>,
-    eventfd: OwnedFd,
+    eventfd: EventFd,
     /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
     bell: Mutex<Option<RawFd>>,
     quit: AtomicBool,
@@ -126,15 +127,9 @@ thread_local! {
 impl LoopHandle {
     /// The outside of a loop that is to be started.
     pub fn new() -> Result<Arc<LoopHandle>> {
-        // SAFETY: no memory is involved.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(Error::last_os());
-        }
         Ok(Arc::new(LoopHandle {
             mailbox: Mailbox::new(),
-            // SAFETY: just made, and nobody else knows it.
-            eventfd: unsafe { OwnedFd::from_raw_fd(fd) },
+            eventfd: EventFd::new()?,
             bell: Mutex::new(None),
             quit: AtomicBool::new(false),
             dead: AtomicBool::new(false),
@@ -178,13 +173,9 @@ impl LoopHandle {
         self.counters.wakes.fetch_add(1, Ordering::Relaxed);
         // Under the lock the ring stays, so that its descriptor is no other's.
         let rung = self.bell.lock().is_some_and(|ring| ring::send_completion(ring, RUNG).is_ok());
-        if rung {
-            return;
+        if !rung {
+            self.eventfd.ring();
         }
-        let one = 1u64;
-        // It can fail only where the counter is about to overflow, and then the loop has been woken often enough.
-        // SAFETY: eight bytes of a local.
-        unsafe { libc::write(self.eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 }
 
@@ -342,7 +333,7 @@ impl EventLoop {
     }
 
     fn watch_eventfd(&mut self) {
-        let fd = types::Fd(self.handle.eventfd.as_raw_fd());
+        let fd = types::Fd(self.handle.eventfd.fd());
         // Edge triggered: each write to the eventfd is one completion, and nobody needs to read it.
         let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(WAKE);
         if let Some(ring) = &mut self.ring {
@@ -576,13 +567,10 @@ impl EventLoop {
             Wait::Forever => -1,
             Wait::For(time) => i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX),
         };
-        let mut poll = libc::pollfd { fd: self.handle.eventfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let mut count = 0u64;
-        // SAFETY: one pollfd and eight bytes, both locals.
-        unsafe {
-            libc::poll(&mut poll, 1, milliseconds);
-            libc::read(poll.fd, (&raw mut count).cast(), 8);
-        }
+        let mut poll = libc::pollfd { fd: self.handle.eventfd.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, a local.
+        unsafe { libc::poll(&mut poll, 1, milliseconds) };
+        self.handle.eventfd.clear();
     }
 
     /// One service's panic ends what that service serves, not the loop.

@@ -15,6 +15,7 @@ mod deadlines;
 mod dial;
 pub mod error;
 mod event_loop;
+mod eventfd;
 #[cfg(not(loom))]
 pub mod ffi;
 pub mod fork;

@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // eventfd and ppoll are C calls
+#![allow(unsafe_code)] // ppoll is a C call
 //! A caller's thread that waits for a socket by itself, until the socket is ready or somebody calls it off.
 //!
 //! A blocking call that has its half's turn, and nobody behind it, needs no loop to wait for it. Whoever comes to need
@@ -6,15 +6,14 @@
 //! called off at most once for each wait, under the lock of the half that it is entered in, and clears the call before it
 //! waits again.
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::eventfd::EventFd;
 use std::cell::OnceCell;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// One for each thread that ever waited, with a descriptor that closes with the thread.
-pub struct Parker(OwnedFd);
+pub struct Parker(EventFd);
 
 /// What a socket is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,17 +42,8 @@ thread_local! {
 impl Parker {
     /// This thread's; `None` where descriptors are short, or the thread is ending.
     pub fn own() -> Option<Arc<Parker>> {
-        OWN.try_with(|own| own.get_or_init(|| Parker::new().ok().map(Arc::new)).clone()).ok().flatten()
-    }
-
-    fn new() -> Result<Parker> {
-        // SAFETY: no memory is involved.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(Error::last_os());
-        }
-        // SAFETY: just made, and nobody else knows it.
-        Ok(Parker(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let new = || EventFd::new().ok().map(|bell| Arc::new(Parker(bell)));
+        OWN.try_with(|own| own.get_or_init(new).clone()).ok().flatten()
     }
 
     /// Waits until `socket` is ready, until `deadline`, or until it is called off.
@@ -64,7 +54,7 @@ impl Parker {
         };
         let mut polled = [
             libc::pollfd { fd: socket, events, revents: 0 },
-            libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+            libc::pollfd { fd: self.0.fd(), events: libc::POLLIN, revents: 0 },
         ];
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -77,7 +67,7 @@ impl Parker {
             });
             let limit = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             let mask = std::ptr::null::<libc::sigset_t>();
-            // No call here is libc's own: in those pthread_cancel could end a thread that has a half's turn.
+            // Not libc's own ppoll, for the reason given in eventfd.rs.
             // SAFETY: two entries and a limit, if any, all locals; the signal mask stays as it is.
             let found =
                 unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, mask, 0usize) };
@@ -93,16 +83,12 @@ impl Parker {
 
     /// Ends the wait, now or as soon as it begins.
     pub fn call_off(&self) {
-        let one = 1u64;
-        // SAFETY: eight bytes of a local.
-        unsafe { libc::syscall(libc::SYS_write, self.0.as_raw_fd(), &raw const one, 8usize) };
+        self.0.ring();
     }
 
     /// Forgets the call, so that the next wait is not ended by it.
     pub fn clear(&self) {
-        let mut count = 0u64;
-        // SAFETY: eight bytes of a local.
-        unsafe { libc::syscall(libc::SYS_read, self.0.as_raw_fd(), &raw mut count, 8usize) };
+        self.0.clear();
     }
 }
 
@@ -110,6 +96,7 @@ impl Parker {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 

@@ -7,7 +7,18 @@ use std::path::{Path, PathBuf};
 
 const LEVELS: &[&[&str]] = &[
     &["sync", "error", "slots", "deadlines", "fork", "threads"],
-    &["parts", "socket", "address", "resolver", "availability", "buffer", "completion", "request", "parker"],
+    &[
+        "parts",
+        "socket",
+        "address",
+        "resolver",
+        "availability",
+        "eventfd",
+        "parker",
+        "buffer",
+        "completion",
+        "request",
+    ],
     &["ring", "mailbox", "turns"],
     &["event_loop"],
     &["net", "listener", "dial", "sink", "stream", "linger", "timer"],

@@ -1,0 +1,46 @@
+#![allow(unsafe_code)] // eventfd, read and write are C calls
+//! A descriptor that one thread rings and another one waits for.
+//!
+//! A loop has one, and so has each thread that waits by itself (parker.rs). Invariant: from a ring to the next clear it is
+//! readable, however often it is rung; neither call ever blocks.
+//!
+//! Both are made by syscall(2): libc's own read and write are points at which pthread_cancel ends a thread, and this one
+//! may have a half's turn or a lock.
+
+use crate::error::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// An eventfd(2), closed when dropped.
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// One that nobody has rung.
+    pub fn new() -> Result<EventFd> {
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(Error::last_os());
+        }
+        // SAFETY: just made, and nobody else knows it.
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// What to poll for input.
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Makes it readable. It can fail only where the counter is about to overflow, and then it is readable anyway.
+    pub fn ring(&self) {
+        let one = 1u64;
+        // SAFETY: eight bytes of a local.
+        unsafe { libc::syscall(libc::SYS_write, self.fd(), &raw const one, size_of_val(&one)) };
+    }
+
+    /// Forgets every ring so far.
+    pub fn clear(&self) {
+        let mut count = 0u64;
+        // SAFETY: eight bytes of a local.
+        unsafe { libc::syscall(libc::SYS_read, self.fd(), &raw mut count, size_of_val(&count)) };
+    }
+}
