@@ -86,10 +86,14 @@ struct State {
     request: Option<RequestId>,
     interrupting: bool,
     timer: deadlines::Timer,
-    /// The thread that has the turn and waits for the socket by itself.
-    waiter: Option<Arc<Parker>>,
+    waiter: Option<Waiter>,
+}
+
+/// The thread that has the turn and waits for the socket by itself.
+struct Waiter {
+    parker: Arc<Parker>,
     /// The bytes that it has left to send.
-    waiting: usize,
+    unsent: usize,
 }
 
 impl Sink {
@@ -117,7 +121,6 @@ impl Sink {
                 interrupting: false,
                 timer: deadlines::Timer::default(),
                 waiter: None,
-                waiting: 0,
             }),
         })
     }
@@ -260,8 +263,7 @@ impl Sink {
             && state.queue.is_empty()
             && let Some(parker) = Parker::own()
         {
-            state.waiter = Some(Arc::clone(&parker));
-            state.waiting = size - *sent;
+            state.waiter = Some(Waiter { parker: Arc::clone(&parker), unsent: size - *sent });
             drop(state);
             let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
             let tried = match woken {
@@ -601,7 +603,7 @@ impl Sink {
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
         let state = self.state.lock();
-        let unsent = state.queue.unsent() + if state.waiter.is_some() { state.waiting } else { 0 };
+        let unsent = state.queue.unsent() + state.waiter.as_ref().map_or(0, |waiter| waiter.unsent);
         drop(state);
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
@@ -691,7 +693,7 @@ impl State {
     /// Has the one who waits alone hand its rest to the loop.
     fn call_off(&mut self) {
         if let Some(waiter) = self.waiter.take() {
-            waiter.call_off();
+            waiter.parker.call_off();
         }
     }
 
