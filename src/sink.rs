@@ -1,32 +1,32 @@
 //! The sending half of a connection.
 //!
-//! A send is tried at once on the thread that has the data, and a blocking one that is alone waits there for room
-//! (parker.rs); what is left of any other goes to the send loop, which owns it until it is out. Whose turn it is to take
-//! bytes from the queue's front is told by turns.rs.
+//! What callers hand to it is tried on their threads first (sink/send.rs). What is left is queued here, and goes to the
+//! send loop, which owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
 //!
 //! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
 //! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
 //! who has the turn sees it when it locks again.
 
 mod queue;
+mod send;
 mod watch;
 
 pub use self::watch::RoomCallback;
 
-use self::queue::{Content, Item, SendQueue};
+use self::queue::SendQueue;
 use self::watch::Watch;
 use crate::address;
-use crate::completion::{Operation, Outcome, Target};
+use crate::completion::Target;
 use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
-use crate::parker::{Parker, Ready, Woken};
-use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
+use crate::parker::Parker;
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
 use crate::request::{Meaning, Message, Request};
-use crate::socket::{Half, Socket, Tried};
+use crate::socket::{Socket, Tried};
 use crate::stream::Stream;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
@@ -128,256 +128,6 @@ impl Sink {
     /// The net that it belongs to.
     pub fn net(&self) -> &Arc<Net> {
         &self.net
-    }
-
-    /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
-    #[allow(unsafe_code)]
-    pub fn send(self: &Arc<Self>, data: &[u8]) -> Outcome {
-        // SAFETY: `data` is borrowed until this returns.
-        unsafe { self.send_parts(Parts::One(data.as_ptr(), data.len())) }
-    }
-
-    /// The same for memory that C names, in one piece or several.
-    ///
-    /// # Safety
-    /// The memory that `parts` names is readable and unchanged until this returns.
-    #[allow(unsafe_code)]
-    pub unsafe fn send_parts(self: &Arc<Self>, parts: Parts) -> Outcome {
-        // SAFETY: this waits for the operation, so the memory outlives it.
-        match unsafe { self.begin_send(parts, None) } {
-            Ok(Begun::Finished(outcome)) => outcome,
-            Ok(Begun::Queued(operation)) => operation.outcome(),
-            Err(error) => Outcome { result: Err(error), bytes: 0 },
-        }
-    }
-
-    /// The same, with the result delivered by `op`. An error means that nothing was started.
-    ///
-    /// # Safety
-    /// The memory that `parts` names is readable and unchanged until `op` completes.
-    #[allow(unsafe_code)]
-    pub unsafe fn send_parts_async(self: &Arc<Self>, parts: Parts, op: &Arc<Operation>) -> Result {
-        // SAFETY: the caller vouches until `op` completes.
-        unsafe { self.begin_send(parts, Some(op)) }.map(drop)
-    }
-
-    /// # Safety
-    /// As `send_parts_async`; without `op`, until the operation returned in `Queued` completes.
-    #[allow(unsafe_code)]
-    unsafe fn begin_send(self: &Arc<Self>, parts: Parts, op: Option<&Arc<Operation>>) -> Result<Begun> {
-        let size = parts.size().ok_or(Error::INVALID)?;
-        let mut state = self.state.lock();
-        state.check_open(&self.net)?;
-        if let Some(op) = op {
-            op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
-        }
-        if let Some(cause) = state.cause {
-            return Ok(Begun::finished(op, Err(cause), 0));
-        }
-        if size == 0 {
-            return Ok(Begun::finished(op, Ok(()), 0));
-        }
-        let timeout = state.timeout;
-        let one_try = timeout == Some(Duration::ZERO);
-        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
-        let round = state.round(&self.net);
-        let (mut sent, mut waited) = (0, false);
-        let has_turn = self.net.config.first_try && round != Round::Again && state.turn.take();
-        if has_turn {
-            drop(state);
-            // SAFETY: the caller vouches for the memory.
-            let tried = unsafe { self.try_all(&parts, size, &mut sent, round) };
-            state = self.state.lock();
-            if let Tried::Failed(error) = tried {
-                state.break_with(error);
-            }
-            let mut late = false;
-            waited = op.is_none() && !one_try && round == Round::None && sent < size;
-            if waited {
-                // SAFETY: the caller vouches for the memory.
-                (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
-            }
-            let end = if sent == size {
-                Some(Ok(()))
-            } else if let Some(cause) = state.cause {
-                Some(Err(cause))
-            } else if one_try || late {
-                if sent > 0 {
-                    state.break_with(Error::TORN);
-                }
-                Some(Err(Error::TIMEOUT))
-            } else {
-                None
-            };
-            if let Some(result) = end {
-                // Before the sink is free for others, so that completions keep the order of the sends.
-                let begun = Begun::finished(op, result, sent);
-                self.release(state);
-                return Ok(begun);
-            }
-        } else if one_try && state.turn != Turn::Idle {
-            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind queued work
-        }
-        let op = match op {
-            Some(op) => Arc::clone(op),
-            None => {
-                match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent > 0 || waited)
-                {
-                    Ok(op) => op,
-                    Err(error) => {
-                        if has_turn {
-                            self.release(state);
-                        }
-                        return Err(error);
-                    }
-                }
-            }
-        };
-        let item = Item { content: Content::Lent(parts, Arc::clone(&op)), sent, size, deadline, one_try };
-        state.queue.push(item, has_turn); // before those that were queued meanwhile
-        if has_turn {
-            self.release(state);
-        } else {
-            self.hand_on(state, round);
-        }
-        Ok(Begun::Queued(op))
-    }
-
-    /// Waits on the caller's thread for room for the rest, as long as nobody else needs the turn. True: the deadline has
-    /// passed.
-    ///
-    /// # Safety
-    /// The memory that `parts` names is readable during the call.
-    #[allow(unsafe_code)]
-    unsafe fn wait_alone<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        parts: &Parts,
-        size: usize,
-        sent: &mut usize,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'a, State>, bool) {
-        while *sent < size
-            && state.cause.is_none()
-            && !state.closing
-            && state.queue.is_empty()
-            && let Some(parker) = Parker::own()
-        {
-            state.waiter = Some(Waiter { parker: Arc::clone(&parker), unsent: size - *sent });
-            drop(state);
-            let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
-            let tried = match woken {
-                // SAFETY: the caller vouches for the memory.
-                Woken::Ready => unsafe { self.try_all(parts, size, sent, Round::None) },
-                Woken::Late | Woken::CalledOff => Tried::WouldBlock,
-            };
-            state = self.state.lock();
-            if let Tried::Failed(error) = tried {
-                state.break_with(error);
-            }
-            if state.waiter.take().is_none() {
-                parker.clear();
-                break;
-            }
-            match woken {
-                Woken::Ready => {}
-                Woken::Late => return (state, true),
-                Woken::CalledOff => break,
-            }
-        }
-        (state, false)
-    }
-
-    /// # Safety
-    /// The memory that `parts` names is readable during the call.
-    #[allow(unsafe_code)]
-    unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize, round: Round) -> Tried {
-        loop {
-            // SAFETY: as the caller vouches.
-            match unsafe { self.socket.try_send(parts, *sent) } {
-                Tried::Bytes(count) => *sent += count,
-                other => return other,
-            }
-            // A callback must not be long, however fast the peer reads: the rest is the send loop's.
-            if *sent == size || round != Round::None {
-                return Tried::Bytes(*sent);
-            }
-        }
-    }
-
-    /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
-    /// posted and unsent have reached the net's mark.
-    #[allow(unsafe_code)]
-    pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
-        let mut state = self.state.lock();
-        state.check_sound(&self.net)?;
-        if state.queue.posted() >= self.net.config.post_mark {
-            state.told_full = true;
-            return Err(Error::FULL);
-        }
-        if data.is_empty() {
-            return Ok(());
-        }
-        let round = state.round(&self.net);
-        if self.net.config.first_try && round != Round::Again && state.turn.take() {
-            drop(state);
-            let mut sent = 0;
-            let parts = Parts::One(data.as_ptr(), data.len());
-            // SAFETY: `data` is borrowed for the whole of this call.
-            let tried = unsafe { self.try_all(&parts, data.len(), &mut sent, round) };
-            state = self.state.lock();
-            if let Tried::Failed(error) = tried {
-                state.break_with(error);
-            }
-            if sent < data.len() {
-                if let Some(cause) = state.cause {
-                    self.release(state);
-                    return Err(cause);
-                }
-                state.first_post();
-                state.queue.post_front(&data[sent..]);
-            }
-            self.release(state);
-            return Ok(());
-        }
-        state.first_post();
-        state.queue.post_back(data);
-        self.hand_on(state, round);
-        Ok(())
-    }
-
-    /// Waits until the kernel has everything that was accepted before.
-    pub fn flush(self: &Arc<Self>) -> Result {
-        let op = self.net.operation(None);
-        self.flush_async(&op)?;
-        op.outcome().result
-    }
-
-    /// The same, with the result delivered by `op`.
-    pub fn flush_async(self: &Arc<Self>, op: &Arc<Operation>) -> Result {
-        let mut state = self.state.lock();
-        state.check_open(&self.net)?;
-        op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
-        let timeout = state.timeout;
-        if let Some(cause) = state.cause {
-            op.complete(Err(cause), 0);
-        } else if state.turn == Turn::Idle {
-            op.complete(Ok(()), 0);
-        } else if timeout == Some(Duration::ZERO) {
-            op.complete(Err(Error::TIMEOUT), 0);
-        } else {
-            let item = Item {
-                content: Content::Flush(Arc::clone(op)),
-                sent: 0,
-                size: 0,
-                deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-                one_try: false,
-            };
-            state.queue.push(item, false);
-            let round = state.round(&self.net);
-            self.hand_on(state, round);
-        }
-        Ok(())
     }
 
     /// Something was queued: sees to it that somebody sends it.
@@ -658,21 +408,6 @@ impl Sink {
             Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather), one_try };
         self.socket.send_begins();
         event_loop.submit(Arc::clone(self) as _, request)
-    }
-}
-
-enum Begun {
-    Finished(Outcome),
-    Queued(Arc<Operation>),
-}
-
-impl Begun {
-    /// An end without queueing; an operation is told at once.
-    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
-        if let Some(op) = op {
-            op.complete(result, bytes);
-        }
-        Begun::Finished(Outcome { result, bytes })
     }
 }
 
