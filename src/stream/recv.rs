@@ -1,0 +1,354 @@
+//! What callers ask of a stream: receives and fills.
+//!
+//! Each is served on its caller's thread where the turn is free, from the buffer and by receives that do not wait; a
+//! blocking one asks again for a short while, and then, if it is alone, waits there (parker.rs); any other is queued.
+//! Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
+//! operation has completed or stands at the queue's front, so that completions keep the order of the calls.
+
+use super::want::{Taken, Want};
+use super::{Item, State, Stream};
+use crate::completion::{Operation, Outcome};
+use crate::error::{Error, Result};
+use crate::parker::{Parker, Ready, Woken};
+use crate::request::Lent;
+use crate::socket::{Half, Tried};
+use crate::sync::MutexGuard;
+use crate::turns::Queued;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What became of a turn.
+pub(super) enum Step {
+    /// The receive has ended.
+    Done(Outcome),
+    /// It needs more than there is.
+    Blocked,
+}
+
+/// Waits below this are worth spinning for the next time.
+const SHORT_WAIT: Duration = Duration::from_micros(150);
+
+/// What became of a receive: it is over, or the operation tells when.
+enum Begun {
+    Finished(Outcome),
+    Queued(Arc<Operation>),
+}
+
+impl Begun {
+    /// An end without queueing; an operation is told at once.
+    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
+        if let Some(op) = op {
+            op.complete(result, bytes);
+        }
+        Begun::Finished(Outcome { result, bytes })
+    }
+}
+
+impl Stream {
+    /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
+    /// what it took, whatever the result.
+    #[allow(unsafe_code)]
+    pub fn recv(self: &Arc<Self>, into: &mut [u8]) -> Outcome {
+        // SAFETY: `into` is borrowed until this returns.
+        unsafe { self.recv_raw(into.as_mut_ptr(), into.len()) }
+    }
+
+    /// Receives what there is, at least one byte.
+    #[allow(unsafe_code)]
+    pub fn recv_some(self: &Arc<Self>, into: &mut [u8]) -> Outcome {
+        // SAFETY: `into` is borrowed until this returns.
+        unsafe { self.recv_some_raw(into.as_mut_ptr(), into.len()) }
+    }
+
+    /// [`Stream::recv`] for memory that C names.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable, and nobody else uses them until this returns.
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_raw(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+        self.wait_for(Want::Exactly(Lent { start: into, size }))
+    }
+
+    /// The same, with the result delivered by `op`.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable, and nobody else uses them until `op` completes.
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_raw_async(
+        self: &Arc<Self>,
+        into: *mut u8,
+        size: usize,
+        op: &Arc<Operation>,
+    ) -> Result {
+        self.begin(Want::Exactly(Lent { start: into, size }), Some(op)).map(drop)
+    }
+
+    /// [`Stream::recv_some`] for memory that C names.
+    ///
+    /// # Safety
+    /// As for [`Stream::recv_raw`].
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_some_raw(self: &Arc<Self>, into: *mut u8, size: usize) -> Outcome {
+        self.wait_for(Want::Some(Lent { start: into, size }))
+    }
+
+    /// The same, with the result delivered by `op`.
+    ///
+    /// # Safety
+    /// As for [`Stream::recv_raw_async`].
+    #[allow(unsafe_code)]
+    pub unsafe fn recv_some_raw_async(
+        self: &Arc<Self>,
+        into: *mut u8,
+        size: usize,
+        op: &Arc<Operation>,
+    ) -> Result {
+        self.begin(Want::Some(Lent { start: into, size }), Some(op)).map(drop)
+    }
+
+    /// Waits until `size` bytes are buffered.
+    pub fn fill(self: &Arc<Self>, size: usize) -> Result {
+        self.check_fill(size)?;
+        self.wait_for(Want::Buffered(size)).result
+    }
+
+    /// The same, with the result delivered by `op`.
+    pub fn fill_async(self: &Arc<Self>, size: usize, op: &Arc<Operation>) -> Result {
+        self.check_fill(size)?;
+        self.begin(Want::Buffered(size), Some(op)).map(drop)
+    }
+
+    fn check_fill(&self, size: usize) -> Result {
+        let config = &self.net.config;
+        match size {
+            _ if config.read_buffer == 0 => Err(Error::INVALID),
+            size if size > config.buffer_max => Err(Error::TOO_BIG),
+            _ => Ok(()),
+        }
+    }
+
+    fn wait_for(self: &Arc<Self>, want: Want) -> Outcome {
+        match self.begin(want, None) {
+            Ok(Begun::Finished(outcome)) => outcome,
+            Ok(Begun::Queued(op)) => {
+                let began = Instant::now();
+                let outcome = op.outcome();
+                // A wait that was short after all: spinning would have paid.
+                if began.elapsed() < SHORT_WAIT {
+                    self.state.lock().spin_level = 0;
+                }
+                outcome
+            }
+            Err(error) => Outcome { result: Err(error), bytes: 0 },
+        }
+    }
+
+    fn begin(self: &Arc<Self>, want: Want, op: Option<&Arc<Operation>>) -> Result<Begun> {
+        let mut state = self.state.lock();
+        state.check_open(&self.net)?;
+        if state.watch.is_some() {
+            return Err(Error::BUSY);
+        }
+        if let Some(op) = op {
+            op.accept(self.net.permit_for(&self.socket, Half::Recv)?, self.target());
+        }
+        if let Some(cause) = state.cause {
+            return Ok(Begun::finished(op, Err(cause), 0));
+        }
+        if want.is_empty() {
+            return Ok(Begun::finished(op, Ok(()), 0));
+        }
+        let timeout = state.timeout;
+        let one_try = timeout == Some(Duration::ZERO);
+        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut got = 0;
+        let mut waited = false;
+        let has_turn = state.turn.take();
+        if has_turn {
+            let spin = if op.is_none() && !one_try { self.spin_time(&state) } else { None };
+            let mut taken = state.take_work();
+            drop(state);
+            let ask = self.net.config.first_try;
+            let (mut step, mut spun) = (self.serve_turn(want, &mut got, &mut taken, ask), None);
+            if let (Step::Blocked, Some(spin), true) = (&step, spin, ask) {
+                step = self.spin(want, &mut got, &mut taken, spin);
+                spun = Some(matches!(step, Step::Done(_)));
+            }
+            state = self.state.lock();
+            state.give_back(taken);
+            if let Some(hit) = spun {
+                state.learn(hit);
+            }
+            if op.is_none() && !one_try && ask && matches!(step, Step::Blocked) {
+                let began = Instant::now();
+                (state, step) = self.wait_alone(state, step, want, &mut got, deadline);
+                if spun == Some(false) && began.elapsed() < SHORT_WAIT {
+                    state.spin_level = 0; // a wait that was short after all: spinning would have paid
+                }
+                waited = true;
+            }
+            let end = match (step, state.cause) {
+                (Step::Done(outcome), cause) => Some(outcome.ended_by(cause)),
+                (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
+                // With the first try off, the one try is the ring's.
+                (Step::Blocked, None) if one_try && ask => {
+                    Some(Outcome { result: Err(Error::TIMEOUT), bytes: got })
+                }
+                (Step::Blocked, None) => None,
+            };
+            if let Some(outcome) = end {
+                // Before the stream is free for others, so that completions keep the order of the receives.
+                let begun = Begun::finished(op, outcome.result, outcome.bytes);
+                self.release(state);
+                return Ok(begun);
+            }
+        } else if one_try {
+            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind others
+        }
+        let operation = match op {
+            Some(op) => Arc::clone(op),
+            None => {
+                match self.net.waiting_operation(&self.socket, Half::Recv, self.target(), got > 0 || waited) {
+                    Ok(op) => op,
+                    Err(error) => {
+                        if has_turn {
+                            self.release(state);
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        };
+        state.cancelled |= operation.is_cancelled();
+        state.earliest = state.earliest.into_iter().chain(deadline).min();
+        let item = Item { want, got, operation: Arc::clone(&operation), deadline, one_try };
+        if has_turn {
+            state.queue.push_front(item); // before those that were queued meanwhile
+            self.release(state);
+        } else {
+            state.queue.push_back(item);
+            state.call_off();
+            let noticed = state.turn.queued(false);
+            drop(state);
+            if noticed == Queued::TellLoop && deadline.is_some() {
+                self.post_to_loop(); // it has one more deadline to mind
+            }
+        }
+        Ok(Begun::Queued(operation))
+    }
+
+    /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
+    fn wait_alone<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        mut step: Step,
+        want: Want,
+        got: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, Step) {
+        while let Step::Blocked = step
+            && state.cause.is_none()
+            && state.queue.is_empty()
+            && let Some(parker) = Parker::own()
+        {
+            state.waiter = Some(Arc::clone(&parker));
+            drop(state);
+            let woken = parker.park(self.socket.fd(), Ready::Receive, deadline);
+            state = self.state.lock();
+            if state.waiter.take().is_none() {
+                parker.clear();
+                break;
+            }
+            match woken {
+                Woken::CalledOff => break,
+                Woken::Late => {
+                    step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
+                }
+                Woken::Ready => {
+                    let mut taken = state.take_work();
+                    drop(state);
+                    step = self.serve_turn(want, got, &mut taken, true);
+                    state = self.state.lock();
+                    state.give_back(taken);
+                }
+            }
+        }
+        (state, step)
+    }
+
+    /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. With the turn, without the lock.
+    #[allow(unsafe_code)]
+    pub(super) fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, ask: bool) -> Step {
+        let capacity = self.net.config.read_buffer;
+        loop {
+            if let Some(outcome) = want.satisfy(got, taken, capacity) {
+                return Step::Done(outcome);
+            }
+            if !ask {
+                return Step::Blocked;
+            }
+            let tried = match want.direct(*got, capacity) {
+                // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
+                Some(lent) => match unsafe { self.socket.try_recv(lent.start, lent.size) } {
+                    Tried::Bytes(count) => {
+                        *got += count;
+                        continue;
+                    }
+                    other => other,
+                },
+                None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity)),
+            };
+            match tried {
+                Tried::Bytes(_) => {}
+                Tried::WouldBlock => return Step::Blocked,
+                Tried::End => taken.end = Some(Error::EOF),
+                Tried::Failed(error) => taken.end = Some(error),
+            }
+        }
+    }
+
+    #[allow(unsafe_code)]
+    fn fill_buffer(&self, taken: &mut Taken, room: usize) -> Tried {
+        let (into, size) = taken.buffer.room(room);
+        // SAFETY: the buffer's own room, of which so much counts as received is written.
+        let tried = unsafe { self.socket.try_recv(into, size) };
+        if let Tried::Bytes(count) = tried {
+            // SAFETY: the kernel has written `count` bytes there.
+            unsafe { taken.buffer.filled(count) };
+        }
+        taken.buffer.trim();
+        tried
+    }
+
+    fn spin_time(&self, state: &State) -> Option<Duration> {
+        let spin = self.net.spin() / (1 << state.spin_level);
+        (spin >= Duration::from_micros(1)).then_some(spin)
+    }
+
+    /// Asks the kernel again and again for a short while: waking a sleeping thread costs more.
+    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, time: Duration) -> Step {
+        let began = Instant::now();
+        loop {
+            for _ in 0..16 {
+                std::hint::spin_loop();
+            }
+            match self.serve_turn(want, got, taken, true) {
+                Step::Blocked if began.elapsed() < time => {}
+                step => return step,
+            }
+            if self.state.lock().cause.is_some() {
+                return Step::Blocked;
+            }
+        }
+    }
+}
+
+impl State {
+    /// Spins longer after a spin that found something, half as long after one that did not.
+    fn learn(&mut self, hit: bool) {
+        self.spin_level = match hit {
+            true => self.spin_level.saturating_sub(1),
+            false => (self.spin_level + 1).min(6),
+        };
+    }
+}
