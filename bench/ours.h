@@ -1,4 +1,5 @@
-/* What the programs that use the library have in common: the net, the listener and the end. */
+/* What the programs that use the library have in common: the net, the listener, the threads of those that accept by blocking
+ * calls, and the end. */
 #ifndef BENCH_OURS_H
 #define BENCH_OURS_H
 
@@ -67,6 +68,63 @@ static inline int stop_net(iouringnet_net *net) {
     if (status != IOURINGNET_TIMEOUT)
         check(status, "net_stop");
     return 0;
+}
+
+/* Runs `accept_all` in a thread until SIGTERM, and returns the exit code. `accept_all` is given `user`, and returns when the
+ * net stops. */
+static inline int accept_until_sigterm(const struct ours *ours, void *(*accept_all)(void *), void *user) {
+    pthread_t acceptor = start_thread(NULL, accept_all, user);
+    announce_ours(ours);
+    wait_for_sigterm();
+    int code = stop_net(ours->net);
+    pthread_join(acceptor, NULL);
+    return code;
+}
+
+/* ---- Programs with a thread for each connection ---- */
+
+struct accepted {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    void (*serve)(const struct accepted *);
+};
+
+struct acceptor {
+    const struct ours *ours;
+    void (*serve)(const struct accepted *);
+};
+
+static inline void *serve_accepted(void *user) {
+    struct accepted c = *(struct accepted *)user;
+    free(user);
+    c.serve(&c);
+    sink_close(c.sink);
+    stream_close(c.stream);
+    return NULL;
+}
+
+/* Ends when the net stops, and with it every wait of the other threads. */
+static inline void *accept_for_threads(void *user) {
+    const struct acceptor *acceptor = user;
+    pthread_attr_t attributes;
+    init_thread_attributes(&attributes);
+    struct accepted c = {.serve = acceptor->serve};
+    while (listener_accept(acceptor->ours->listener, &c.sink, &c.stream) == IOURINGNET_OK) {
+        struct accepted *own = malloc(sizeof *own);
+        if (!own)
+            die("malloc");
+        *own = c;
+        start_thread(&attributes, serve_accepted, own);
+    }
+    pthread_attr_destroy(&attributes);
+    return NULL;
+}
+
+/* Calls `serve` for each connection, in a thread of its own, until SIGTERM; closes the connection when `serve` returns. Returns
+ * the exit code. */
+static inline int serve_ours_in_threads(const struct ours *ours, void (*serve)(const struct accepted *)) {
+    struct acceptor acceptor = {.ours = ours, .serve = serve};
+    return accept_until_sigterm(ours, accept_for_threads, &acceptor);
 }
 
 #endif

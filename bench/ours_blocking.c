@@ -7,17 +7,10 @@
 
 #include "ours.h"
 
-#include <pthread.h>
-
 #define BUFFER (64 * 1024)
 
 static bool with_ops;
 static int cpu = NO_CPU;
-
-struct connection {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-};
 
 /* Waits for an op and gives it back. Returns the operation's own status. */
 static iouringnet_status wait_for(iouringnet_op *op, size_t *bytes) {
@@ -47,41 +40,14 @@ static iouringnet_status send_all(iouringnet_sink *sink, const char *data, size_
     return status == IOURINGNET_OK ? wait_for(op, &size) : status;
 }
 
-static void *echo(void *user) {
-    struct connection c = *(struct connection *)user;
-    free(user);
+static void echo(const struct accepted *c) {
     keep_to_cpu(cpu);
     char buffer[BUFFER];
     for (;;) {
         size_t size;
-        if (receive(c.stream, buffer, &size) != IOURINGNET_OK || send_all(c.sink, buffer, size) != IOURINGNET_OK)
+        if (receive(c->stream, buffer, &size) != IOURINGNET_OK || send_all(c->sink, buffer, size) != IOURINGNET_OK)
             break;
     }
-    sink_close(c.sink);
-    stream_close(c.stream);
-    return NULL;
-}
-
-/* Ends when the net stops, and with it every wait of the other threads. */
-static void *accept_all(void *user) {
-    struct ours *ours = user;
-    pthread_attr_t small;
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, BUFFER + 64 * 1024);
-    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
-    struct connection c;
-    while (listener_accept(ours->listener, &c.sink, &c.stream) == IOURINGNET_OK) {
-        struct connection *own = malloc(sizeof *own);
-        if (!own)
-            die("malloc");
-        *own = c;
-        pthread_t thread;
-        errno = pthread_create(&thread, &small, echo, own);
-        if (errno != 0)
-            die("pthread_create");
-    }
-    pthread_attr_destroy(&small);
-    return NULL;
 }
 
 int main(int argc, char **argv) {
@@ -94,13 +60,5 @@ int main(int argc, char **argv) {
         argc--;
     }
     struct ours ours = start_ours(argc, argv);
-    pthread_t acceptor;
-    errno = pthread_create(&acceptor, NULL, accept_all, &ours);
-    if (errno != 0)
-        die("pthread_create");
-    announce_ours(&ours);
-    wait_for_sigterm();
-    int code = stop_net(ours.net);
-    pthread_join(acceptor, NULL);
-    return code;
+    return serve_ours_in_threads(&ours, echo);
 }

@@ -97,13 +97,5 @@ static void *accept_all(void *user) {
 int main(int argc, char **argv) {
     fill_pattern();
     struct ours ours = start_ours(argc, argv);
-    pthread_t acceptor;
-    errno = pthread_create(&acceptor, NULL, accept_all, &ours);
-    if (errno != 0)
-        die("pthread_create");
-    announce_ours(&ours);
-    wait_for_sigterm();
-    int code = stop_net(ours.net);
-    pthread_join(acceptor, NULL);
-    return code;
+    return accept_until_sigterm(&ours, accept_all, &ours);
 }

@@ -6,20 +6,13 @@
 #include "ours.h"
 #include "stream.h"
 
-#include <pthread.h>
-
-struct connection {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-};
-
-static void download(const struct connection *c, const struct stream_request *request) {
+static void download(const struct accepted *c, const struct stream_request *request) {
     uint64_t offset = 0;
     while (sink_send(c->sink, pattern_at(request->number, offset), request->send_size, NULL) == IOURINGNET_OK)
         offset += request->send_size;
 }
 
-static void upload(const struct connection *c, const struct stream_request *request) {
+static void upload(const struct accepted *c, const struct stream_request *request) {
     struct upload u = {0};
     char buffer[STREAM_BUFFER];
     size_t size;
@@ -31,54 +24,19 @@ static void upload(const struct connection *c, const struct stream_request *requ
         sink_send(c->sink, &answer, sizeof answer, NULL);
 }
 
-static void *serve(void *user) {
-    struct connection c = *(struct connection *)user;
-    free(user);
+static void serve(const struct accepted *c) {
     struct stream_request request;
-    if (stream_recv(c.stream, &request, sizeof request, NULL) == IOURINGNET_OK && request.send_size <= MOST_PIECE &&
-        sink_send(c.sink, &request, sizeof request, NULL) == IOURINGNET_OK) {
+    if (stream_recv(c->stream, &request, sizeof request, NULL) == IOURINGNET_OK && request.send_size <= MOST_PIECE &&
+        sink_send(c->sink, &request, sizeof request, NULL) == IOURINGNET_OK) {
         if (request.send_size > 0)
-            download(&c, &request);
+            download(c, &request);
         else
-            upload(&c, &request);
+            upload(c, &request);
     }
-    sink_close(c.sink);
-    stream_close(c.stream);
-    return NULL;
-}
-
-/* Ends when the net stops, and with it every wait of the other threads. */
-static void *accept_all(void *user) {
-    struct ours *ours = user;
-    pthread_attr_t small;
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, STREAM_BUFFER + 64 * 1024);
-    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
-    struct connection c;
-    while (listener_accept(ours->listener, &c.sink, &c.stream) == IOURINGNET_OK) {
-        struct connection *own = malloc(sizeof *own);
-        if (!own)
-            die("malloc");
-        *own = c;
-        pthread_t thread;
-        errno = pthread_create(&thread, &small, serve, own);
-        if (errno != 0)
-            die("pthread_create");
-    }
-    pthread_attr_destroy(&small);
-    return NULL;
 }
 
 int main(int argc, char **argv) {
     fill_pattern();
     struct ours ours = start_ours(argc, argv);
-    pthread_t acceptor;
-    errno = pthread_create(&acceptor, NULL, accept_all, &ours);
-    if (errno != 0)
-        die("pthread_create");
-    announce_ours(&ours);
-    wait_for_sigterm();
-    int code = stop_net(ours.net);
-    pthread_join(acceptor, NULL);
-    return code;
+    return serve_ours_in_threads(&ours, serve);
 }

@@ -1,6 +1,6 @@
 /* What the programs written in C have in common, so that they differ in nothing but what is measured: the listening socket,
- * the line that names its address, the orders of those that dial, the sockets' options and the end of the program. SIGTERM has
- * its default meaning. */
+ * the line that names its address, the threads of those that have one for each connection, the orders of those that dial, and the
+ * sockets' options. SIGTERM has its default meaning. */
 #ifndef BENCH_SERVER_H
 #define BENCH_SERVER_H
 
@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -84,6 +85,21 @@ static inline int cpu_of(const char *text) {
     if (end == text || *end != 0 || cpu < 0 || cpu >= CPU_SETSIZE)
         die("--cpu");
     return (int)cpu;
+}
+
+/* What the threads of connections are started with: a stack for a buffer of 64 KiB and as much again. */
+static inline void init_thread_attributes(pthread_attr_t *attributes) {
+    pthread_attr_init(attributes);
+    pthread_attr_setstacksize(attributes, 128 * 1024);
+    pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED); /* they end with the process */
+}
+
+static inline pthread_t start_thread(const pthread_attr_t *attributes, void *(*run)(void *), void *user) {
+    pthread_t thread;
+    errno = pthread_create(&thread, attributes, run, user);
+    if (errno != 0)
+        die("pthread_create");
+    return thread;
 }
 
 /* "A:P" as an address. */
