@@ -5,9 +5,6 @@
 
 #include "server.h"
 
-#include <pthread.h>
-#include <stdint.h>
-
 #define BUFFER (64 * 1024)
 
 static int cpu = NO_CPU;
@@ -43,21 +40,5 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s [--cpu N]\n", argv[0]);
         return 2;
     }
-    int listener = listen_here(0);
-    pthread_attr_t small;
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, BUFFER + 64 * 1024);
-    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
-    for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0)
-            die("accept");
-        set_nodelay(fd);
-        pthread_t thread;
-        errno = pthread_create(&thread, &small, echo, (void *)(intptr_t)fd);
-        if (errno != 0)
-            die("pthread_create");
-    }
+    serve_in_threads(listen_here(0), echo);
 }

@@ -28,12 +28,7 @@ int main(void) {
     fill_pattern();
     int listener = listen_here(0);
     for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0)
-            die("accept");
-        set_nodelay(fd);
+        int fd = accept_next(listener);
         struct sender senders[POST_THREADS];
         for (uint32_t i = 0; i < POST_THREADS; i++) {
             senders[i] = (struct sender){.number = i, .fd = fd};

@@ -5,8 +5,6 @@
 #include "server.h"
 #include "stream.h"
 
-#include <pthread.h>
-
 static bool send_all(int fd, const void *data, size_t size) {
     const unsigned char *at = data;
     while (size > 0) {
@@ -55,21 +53,5 @@ static void *serve(void *user) {
 
 int main(void) {
     fill_pattern();
-    int listener = listen_here(0);
-    pthread_attr_t small;
-    pthread_attr_init(&small);
-    pthread_attr_setstacksize(&small, STREAM_BUFFER + 64 * 1024);
-    pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED); /* they end with the process */
-    for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-            continue;
-        if (fd < 0)
-            die("accept");
-        set_nodelay(fd);
-        pthread_t thread;
-        errno = pthread_create(&thread, &small, serve, (void *)(intptr_t)fd);
-        if (errno != 0)
-            die("pthread_create");
-    }
+    serve_in_threads(listen_here(0), serve);
 }

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,27 @@ static inline pthread_t start_thread(const pthread_attr_t *attributes, void *(*r
     if (errno != 0)
         die("pthread_create");
     return thread;
+}
+
+/* Waits for a connection to `listener`. */
+static inline int accept_next(int listener) {
+    for (;;) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+            continue;
+        if (fd < 0)
+            die("accept");
+        set_nodelay(fd);
+        return fd;
+    }
+}
+
+/* Calls `serve` for each connection, in a thread of its own, for ever. It is given the descriptor, which it closes. */
+static inline void serve_in_threads(int listener, void *(*serve)(void *)) {
+    pthread_attr_t attributes;
+    init_thread_attributes(&attributes);
+    for (;;)
+        start_thread(&attributes, serve, (void *)(intptr_t)accept_next(listener));
 }
 
 /* "A:P" as an address. */
