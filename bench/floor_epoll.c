@@ -2,9 +2,7 @@
  * each event. Its one invariant: while bytes of a connection wait for room, nothing is received from it. */
 #define _GNU_SOURCE
 
-#include "server.h"
-
-#include <sys/epoll.h>
+#include "epoll.h"
 
 #define BUFFER (64 * 1024)
 
@@ -15,13 +13,6 @@ struct connection {
 
 static struct connection connections[MOST_DESCRIPTORS]; /* by descriptor */
 static unsigned char buffer[BUFFER];
-static int poller;
-
-static void watch(int fd, int operation, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.fd = fd};
-    if (epoll_ctl(poller, operation, fd, &event) != 0)
-        die("epoll_ctl");
-}
 
 static void hang_up(int fd) {
     free(connections[fd].kept);
@@ -72,29 +63,13 @@ static void send_kept(int fd) {
     watch(fd, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-static void accept_all(int listener) {
-    for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED))
-            return;
-        if (fd < 0 || fd >= MOST_DESCRIPTORS)
-            die("accept");
-        set_nodelay(fd);
-        watch(fd, EPOLL_CTL_ADD, EPOLLIN);
-    }
-}
-
 int main(void) {
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (poller < 0)
-        die("epoll_create1");
+    open_poller();
     int listener = listen_here(SOCK_NONBLOCK);
     watch(listener, EPOLL_CTL_ADD, EPOLLIN);
     for (;;) {
-        struct epoll_event events[256];
-        int n = epoll_wait(poller, events, 256, -1);
-        if (n < 0 && errno != EINTR)
-            die("epoll_wait");
+        struct epoll_event events[MOST_EVENTS];
+        int n = wait_for_events(events);
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)

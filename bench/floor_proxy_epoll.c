@@ -5,9 +5,7 @@
  * other. */
 #define _GNU_SOURCE
 
-#include "server.h"
-
-#include <sys/epoll.h>
+#include "epoll.h"
 
 #define BUFFER (64 * 1024)
 
@@ -32,20 +30,14 @@ struct pair {
 static unsigned char buffer[BUFFER];
 static struct sockaddr_in backend;
 static struct pair *closed;
-static int poller, listening;
-
-static void watch(int fd, int operation, uint32_t events, void *user) {
-    struct epoll_event event = {.events = events, .data.ptr = user};
-    if (epoll_ctl(poller, operation, fd, &event) != 0)
-        die("epoll_ctl");
-}
 
 /* Waits for what an end can do next: take what is kept for it, or bring what the other can take. */
 static void watch_end(struct end *e) {
     uint32_t events = (e->kept ? EPOLLOUT : 0u) | (e->input_ended || e->other->kept ? 0u : EPOLLIN);
     if (events == e->watched)
         return;
-    watch(e->fd, e->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, events, e);
+    watch_as(e->fd, e->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, events,
+             (epoll_data_t){.ptr = e});
     e->watched = events;
 }
 
@@ -128,7 +120,6 @@ static void begin(int fd) {
     int to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (to < 0)
         die("socket");
-    set_nodelay(fd);
     set_nodelay(to);
     p->client = (struct end){.fd = fd, .pair = p, .other = &p->backend};
     p->backend = (struct end){.fd = to, .pair = p, .other = &p->client};
@@ -140,15 +131,9 @@ static void begin(int fd) {
     watch_end(&p->backend);
 }
 
-static void accept_all(void) {
-    for (;;) {
-        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED))
-            return;
-        if (fd < 0)
-            die("accept");
+static void accept_pairs(int listener) {
+    for (int fd; (fd = accept_now(listener)) >= 0;)
         begin(fd);
-    }
 }
 
 static void serve(struct end *e, uint32_t events) {
@@ -164,21 +149,17 @@ static void serve(struct end *e, uint32_t events) {
 
 int main(int argc, char **argv) {
     backend = address_of(argc == 2 ? argv[1] : "");
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (poller < 0)
-        die("epoll_create1");
-    listening = listen_here(SOCK_NONBLOCK);
-    watch(listening, EPOLL_CTL_ADD, EPOLLIN, NULL);
+    open_poller();
+    int listener = listen_here(SOCK_NONBLOCK);
+    watch_as(listener, EPOLL_CTL_ADD, EPOLLIN, (epoll_data_t){.ptr = NULL});
     for (;;) {
-        struct epoll_event events[256];
-        int n = epoll_wait(poller, events, 256, -1);
-        if (n < 0 && errno != EINTR)
-            die("epoll_wait");
+        struct epoll_event events[MOST_EVENTS];
+        int n = wait_for_events(events);
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
                 serve(events[i].data.ptr, events[i].events);
             else
-                accept_all();
+                accept_pairs(listener);
         }
         while (closed) {
             struct pair *p = closed;

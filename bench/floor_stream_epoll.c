@@ -2,10 +2,8 @@
  * call of recv(2) or send(2) at each event. */
 #define _GNU_SOURCE
 
-#include "server.h"
+#include "epoll.h"
 #include "stream.h"
-
-#include <sys/epoll.h>
 
 struct connection {
     bool asked;
@@ -16,13 +14,6 @@ struct connection {
 
 static struct connection connections[MOST_DESCRIPTORS]; /* by descriptor */
 static unsigned char buffer[STREAM_BUFFER];
-static int poller;
-
-static void watch(int fd, int operation, uint32_t events) {
-    struct epoll_event event = {.events = events, .data.fd = fd};
-    if (epoll_ctl(poller, operation, fd, &event) != 0)
-        die("epoll_ctl");
-}
 
 static void hang_up(int fd) {
     connections[fd] = (struct connection){0};
@@ -73,30 +64,14 @@ static void receive(int fd) {
     hang_up(fd);
 }
 
-static void accept_all(int listener) {
-    for (;;) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || errno == ECONNABORTED))
-            return;
-        if (fd < 0 || fd >= MOST_DESCRIPTORS)
-            die("accept");
-        set_nodelay(fd);
-        watch(fd, EPOLL_CTL_ADD, EPOLLIN);
-    }
-}
-
 int main(void) {
     fill_pattern();
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (poller < 0)
-        die("epoll_create1");
+    open_poller();
     int listener = listen_here(SOCK_NONBLOCK);
     watch(listener, EPOLL_CTL_ADD, EPOLLIN);
     for (;;) {
-        struct epoll_event events[256];
-        int n = epoll_wait(poller, events, 256, -1);
-        if (n < 0 && errno != EINTR)
-            die("epoll_wait");
+        struct epoll_event events[MOST_EVENTS];
+        int n = wait_for_events(events);
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
