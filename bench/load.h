@@ -1,5 +1,5 @@
-/* What the modes of the load generator share: the options, the clock that says which part of a run counts, what the kernel
- * tells about the server, and connections. load.c owns all of it. */
+/* What the files of the load generator share, each part under the name of the file that owns it. Its one invariant: what one
+ * mode alone needs is not here, but for its entry. */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
@@ -10,8 +10,11 @@
 
 #define IO_SIZE (256 * 1024)
 #define MOST_SIZE (64 * 1024) /* of a message: what a connection's buffers hold while nobody receives yet */
+#define MOST_IN_FLIGHT 4096   /* messages of one connection */
 #define SECOND 1000000000LL
 #define NO_PROGRESS (5 * SECOND) /* so long without a byte is a failure */
+
+/* ---- load_options.c ---- */
 
 enum mode { CLOSED_LOOP, OPEN_LOOP, BLOCKING, DOWNLOAD, UPLOAD, POSTS, DIALLED, MEMORY };
 
@@ -26,15 +29,35 @@ struct options {
 };
 
 extern struct options options;
-extern unsigned char incoming[IO_SIZE];
 
-void fail(const char *what);
+/* Wrong ones end the program, with the usage. */
+void parse_options(int argc, char **argv);
+
+/* ---- load_account.c ---- */
+
+struct account {
+    uint64_t cpu_ns, switches, threads, rss_kib;
+};
+
+struct account take_account(pid_t pid);
+
+void begin_counting_calls(pid_t pid);
+/* Those since then; false: they are not counted. */
+bool calls_counted(uint64_t *sum);
+
+bool read_text(const char *path, char *text, size_t size);
+/* The number behind `name` in a status file, or 0. */
+uint64_t field(const char *text, const char *name);
+
+/* ---- load_measure.c ---- */
+
 int64_t now_ns(void);
 
 /* The part of a run that counts. A mode starts the clock, adds to `counted` while `counting`, sets `last_progress` whenever
  * something has happened, and calls keep_time at every turn until `done`. Or it begins and ends the counting itself. */
 extern bool counting, done;
 extern uint64_t counted; /* messages, or bytes of streams */
+extern uint64_t dropped; /* messages of an open loop that were not sent for want of room */
 extern int64_t start, counted_from, last_progress;
 
 void start_clock(void);
@@ -45,24 +68,22 @@ void count(int64_t at, int64_t now);
 /* The line of a mode that counted messages by `count`. */
 void report(void);
 
-/* What the kernel says about the server. */
-struct account {
-    uint64_t cpu_ns, switches, threads, rss_kib;
-};
-
-struct account take_account(pid_t pid);
 void begin_counting(void);
 /* `served`: the account of a moment at which the server's threads still lived, for all but its CPU time; NULL: now. */
 void end_counting(const struct account *served);
-/* Prints them for each `unit`, of which there were so many, and ends the line. */
+/* Prints what the kernel says about the server for each `unit`, of which there were so many, and ends the line. */
 void report_server(double units, const char *unit);
 
-bool read_text(const char *path, char *text, size_t size);
-uint64_t field(const char *text, const char *name);
+/* ---- load.c ---- */
 
+extern unsigned char incoming[IO_SIZE];
+
+void fail(const char *what);
 /* A connection, on which calls that wait fail after NO_PROGRESS. */
 int connect_there(void);
 bool send_all(int fd, const void *data, size_t size);
+
+/* ---- The other modes ---- */
 
 void run_download(void);
 void run_upload(void);
