@@ -1,6 +1,7 @@
-/* load_memory: what idle connections cost, of the load generator: the server's memory and the kernel's small objects (slab),
- * with none of them open and with all. Both ends of a connection live in the same kernel, so that of the slab only the
- * difference between two servers says something about them. */
+/* The mode "memory" of the load generator, what idle connections cost: the server's memory and the kernel's small objects
+ * (slab), with none of them open and with all. Both ends of a connection live in the same kernel, so that of the slab only the
+ * difference between two servers says something about them. Its one invariant: no connection comes or goes while memory
+ * settles. */
 #define _GNU_SOURCE
 
 #include "load.h"

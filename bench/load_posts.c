@@ -1,5 +1,5 @@
-/* load_posts: receives the messages that several threads of the server's send on one connection (posts.h), of the load
- * generator. Each must be whole, and those of a thread must come in order and without a gap. */
+/* The mode "posts" of the load generator: receives the messages that several threads of the server's send on one connection
+ * (posts.h). Its one invariant: each must be whole, and those of a thread must come in order and without a gap. */
 #define _GNU_SOURCE
 
 #include "load.h"

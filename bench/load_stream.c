@@ -1,10 +1,11 @@
-/* load_stream: one-way streams (stream.h), of the load generator.
+/* The modes of the load generator for one-way streams (stream.h):
  *
  *   download  receives as fast as it can, compares every byte, and counts those that come in the counted part;
  *   upload    sends as fast as the server receives. Much may be under way between the two ends, so that the counted part
  *             lasts from the first byte until the server has told of each connection how many bytes came.
  *
- * One connection is served by calls that wait, more by epoll: each is what costs this end the least. */
+ * One connection is served by calls that wait, more by epoll: each is what costs this end the least. Its one invariant: the
+ * `bytes` of a stream are its place in the pattern, so that each end knows which byte must be next. */
 #define _GNU_SOURCE
 
 #include "load.h"
