@@ -1,7 +1,9 @@
-//! One dial: a name's addresses, tried one after the other on the receive loop's ring, within one deadline.
+//! One dial: a name's addresses, tried one after the other within one deadline.
 //!
-//! Each address has an equal share of the time that is left, so that one that swallows packets does not cost the
-//! others their turn. Invariant: the operation completes once, and the dial leaves the net with it.
+//! A numeric address is tried at once on the caller's thread; over the loopback device that is usually all. Otherwise the
+//! receive loop's ring tells when a socket has its answer, and there the addresses of a name are tried too. Each of them
+//! has an equal share of the time that is left, so that one that swallows packets does not cost the others their turn.
+//! Invariant: the operation completes once, and a dial that was not over at once leaves the net with it.
 
 use crate::address::Parsed;
 use crate::completion::{Operation, Target};
@@ -13,9 +15,8 @@ use crate::net::{Member, Net, Place, Stop};
 use crate::request::Request;
 use crate::resolver;
 use crate::socket::Socket;
-use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
-use socket2::SockAddr;
+use crate::sync::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -41,35 +42,80 @@ struct State {
     timer: deadlines::Timer,
 }
 
+/// An address that has been asked and has not answered yet.
 struct Attempt {
-    request: RequestId,
     socket: Arc<Socket>,
+    address: SocketAddr,
     until: Option<Instant>,
+    /// Waits in the ring for the answer; `None` until the loop has seen the attempt.
+    request: Option<RequestId>,
     interrupting: bool,
+}
+
+/// What came of asking an address.
+enum Begun {
+    Over(Result<Arc<Socket>>),
+    UnderWay(Attempt),
+}
+
+impl Attempt {
+    fn begin(net: &Net, address: SocketAddr) -> Begun {
+        let connect = || {
+            let socket = Arc::new(Socket::to_connect(&address, &net.socket_options())?);
+            let connected = socket.connect(&address)?;
+            Ok((socket, connected))
+        };
+        match connect() {
+            Ok((socket, true)) => Begun::Over(Ok(socket)),
+            Ok((socket, false)) => {
+                let (until, request, interrupting) = (None, None, false);
+                Begun::UnderWay(Attempt { socket, address, until, request, interrupting })
+            }
+            Err(error) => Begun::Over(Err(error)),
+        }
+    }
+
+    /// Has the loop tell the dial when there is an answer.
+    fn await_answer(&mut self, dial: &Arc<Dial>, event_loop: &mut EventLoop) {
+        let request = Request::Writable { socket: Arc::clone(&self.socket) };
+        self.request = Some(event_loop.submit(Arc::clone(dial) as _, request));
+    }
 }
 
 impl Dial {
     /// Begins; `op` gets the connection.
     pub fn start(net: &Arc<Net>, target: Parsed, timeout: Option<Duration>, op: &Arc<Operation>) -> Result {
-        let (addresses, name) = match target {
-            Parsed::Numeric(address) => (Some(VecDeque::from([address])), None),
-            Parsed::Name { host, port } => (None, Some((host, port))),
-        };
+        let permit = net.permit()?;
+        let (mut addresses, mut name, mut attempt) = (None, None, None);
+        match target {
+            Parsed::Numeric(address) if net.config.first_try => match Attempt::begin(net, address) {
+                Begun::Over(result) => {
+                    op.accept(permit, Weak::<Dial>::new()); // over before anybody could cancel it
+                    return net.unless_stopping(|| net.complete_connection(op, result));
+                }
+                Begun::UnderWay(begun) => (addresses, attempt) = (Some(VecDeque::new()), Some(begun)),
+            },
+            Parsed::Numeric(address) => addresses = Some(VecDeque::from([address])),
+            Parsed::Name { host, port } => name = Some((host, port)),
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        if let Some(attempt) = &mut attempt {
+            attempt.until = deadline;
+        }
         let dial = Arc::new(Dial {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
-            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            deadline,
             state: Mutex::new(State {
                 operation: Some(Arc::clone(op)),
                 addresses,
                 cause: None,
                 last_error: Error::NAME,
-                attempt: None,
+                attempt,
                 timer: deadlines::Timer::default(),
             }),
         });
-        let permit = net.permit()?;
         let target: Weak<Dial> = Arc::downgrade(&dial);
         op.accept(permit, target); // before anybody can complete it
         net.join(&[Arc::clone(&dial) as _])?;
@@ -122,18 +168,27 @@ impl Dial {
             self.deadline.filter(|deadline| *deadline <= now).map(|_| Error::TIMEOUT)
         };
         if let Some(attempt) = &mut state.attempt {
-            let late = attempt.until.is_some_and(|until| until <= now);
-            if (late || end.is_some()) && !attempt.interrupting {
-                attempt.interrupting = true;
-                event_loop.cancel(attempt.request);
+            let ends = end.is_some() || attempt.until.is_some_and(|until| until <= now);
+            match attempt.request {
+                None if ends => {
+                    state.attempt = None;
+                    state.last_error = Error::TIMEOUT;
+                }
+                None => attempt.await_answer(self, event_loop),
+                Some(request) if ends && !attempt.interrupting => {
+                    attempt.interrupting = true;
+                    event_loop.cancel(request);
+                }
+                Some(_) => {}
             }
-        } else if let Some(error) = end {
-            return self.finish(state.take_end(event_loop), Err(error));
-        } else if state.addresses.is_some() {
-            self.try_next(&mut state, event_loop, now);
-            if state.attempt.is_none() {
-                let error = state.last_error;
-                return self.finish(state.take_end(event_loop), Err(error));
+        }
+        if state.attempt.is_none() {
+            let result = match end {
+                Some(error) => Some(Err(error)),
+                None => self.try_next(&mut state, event_loop, now),
+            };
+            if let Some(result) = result {
+                return self.finish(state, event_loop, result);
             }
         }
         let share =
@@ -144,55 +199,44 @@ impl Dial {
         }
     }
 
-    /// Begins with the next address that a socket can be made for.
-    fn try_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop, now: Instant) {
-        let Some(addresses) = &mut state.addresses else {
-            return;
-        };
+    /// Asks the addresses that are left until one connects or keeps us waiting; the end of the dial, if there is one.
+    fn try_next(
+        self: &Arc<Self>,
+        state: &mut State,
+        event_loop: &mut EventLoop,
+        now: Instant,
+    ) -> Option<Result<Arc<Socket>>> {
+        let addresses = state.addresses.as_mut()?;
         while let Some(address) = addresses.pop_front() {
             let left = addresses.len() as u32 + 1;
-            match Socket::new(&address, &self.net.socket_options()) {
-                Ok(socket) => {
-                    let socket = Arc::new(socket);
-                    let request = Request::Connect {
-                        socket: Arc::clone(&socket),
-                        address: Box::new(SockAddr::from(address)),
-                    };
-                    state.attempt = Some(Attempt {
-                        request: event_loop.submit(Arc::clone(self) as _, request),
-                        socket,
-                        until: self
-                            .deadline
-                            .map(|deadline| now + deadline.saturating_duration_since(now) / left),
-                        interrupting: false,
-                    });
-                    return;
+            match Attempt::begin(&self.net, address) {
+                Begun::Over(Ok(socket)) => return Some(Ok(socket)),
+                Begun::Over(Err(error)) => state.last_error = error,
+                Begun::UnderWay(mut attempt) => {
+                    attempt.until =
+                        self.deadline.map(|deadline| now + deadline.saturating_duration_since(now) / left);
+                    attempt.await_answer(self, event_loop);
+                    state.attempt = Some(attempt);
+                    return None;
                 }
-                Err(error) => state.last_error = error,
             }
         }
+        Some(Err(state.last_error))
     }
 
-    fn finish(self: &Arc<Self>, operation: Option<Arc<Operation>>, result: Result<Arc<Socket>>) {
+    fn finish(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        event_loop: &mut EventLoop,
+        result: Result<Arc<Socket>>,
+    ) {
+        event_loop.disarm(&mut state.timer);
+        let operation = state.operation.take();
+        drop(state);
         if let Some(operation) = operation {
-            match result {
-                Ok(socket) => {
-                    if operation.complete_connected(socket) {
-                        self.net.note_uncollected(&operation);
-                    }
-                }
-                Err(error) => operation.complete(Err(error), 0),
-            }
+            self.net.complete_connection(&operation, result);
         }
         self.net.leave(&**self);
-    }
-}
-
-impl State {
-    /// What is to be completed; nothing is left to do afterwards.
-    fn take_end(&mut self, event_loop: &mut EventLoop) -> Option<Arc<Operation>> {
-        event_loop.disarm(&mut self.timer);
-        self.operation.take()
     }
 }
 
@@ -215,21 +259,27 @@ impl Service for Dial {
 
     fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
-        let Some(attempt) = state.attempt.take() else {
+        let Some(mut attempt) = state.attempt.take() else {
             return;
         };
         let fd = attempt.socket.fd();
-        match -reaped.result {
-            ..=0 => {
+        let connected = match -reaped.result {
+            ..=0 => attempt.socket.connect(&attempt.address),
+            libc::ECANCELED | libc::EINTR if attempt.interrupting => Err(Error::TIMEOUT),
+            errno => Err(Error::from_errno(errno)),
+        };
+        match connected {
+            Ok(true) => {
                 tracing::debug!(fd, "dialled a connection");
-                let operation = state.take_end(event_loop);
-                drop(state);
-                return self.finish(operation, Ok(attempt.socket));
+                return self.finish(state, event_loop, Ok(attempt.socket));
             }
-            libc::ECANCELED | libc::EINTR if attempt.interrupting => state.last_error = Error::TIMEOUT,
-            errno => {
-                state.last_error = Error::from_errno(errno);
-                tracing::debug!(fd, error = %state.last_error, "an address could not be dialled");
+            Ok(false) => {
+                attempt.request = None;
+                state.attempt = Some(attempt);
+            }
+            Err(error) => {
+                tracing::debug!(fd, %error, "an address could not be dialled");
+                state.last_error = error;
             }
         }
         drop(state);

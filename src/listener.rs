@@ -221,9 +221,7 @@ impl Listener {
         socket: Arc<Socket>,
     ) -> MutexGuard<'a, State> {
         if let Some(operation) = state.queue.pop_front() {
-            if operation.complete_connected(socket) {
-                self.net.note_uncollected(&operation);
-            }
+            self.net.complete_connection(&operation, Ok(socket));
             return state;
         }
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {

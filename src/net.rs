@@ -18,7 +18,7 @@ use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::timer::Timer;
 use std::io;
 use std::net::SocketAddr;
@@ -373,8 +373,19 @@ impl Net {
         self.collect(&op)
     }
 
-    /// A connection waits for the one who collects it from `op`; a stop closes it.
-    pub fn note_uncollected(&self, op: &Arc<Operation>) {
+    /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector, and a
+    /// stop closes it.
+    pub fn complete_connection(&self, op: &Arc<Operation>, result: Result<Arc<Socket>>) {
+        let waits = match result {
+            Ok(socket) => op.complete_connected(socket),
+            Err(error) => {
+                op.complete(Err(error), 0);
+                false
+            }
+        };
+        if !waits {
+            return;
+        }
         let mut uncollected = self.uncollected.lock();
         if uncollected.len() == uncollected.capacity() {
             let waits = |op: &Weak<Operation>| op.upgrade().is_some_and(|op| op.has_connection());
@@ -425,15 +436,25 @@ impl Net {
 
     /// Lists new members, all or none; refused once the net stops.
     pub fn join(&self, new: &[Arc<dyn Member>]) -> Result {
+        let mut members = self.members_of_running()?;
+        new.iter().for_each(|member| members.add(Arc::clone(member)));
+        Ok(())
+    }
+
+    /// Completes, by `end`, what was over before it became a member: the loops are there to run its callback, as no stop
+    /// begins meanwhile. Refused once the net stops.
+    pub fn unless_stopping(&self, end: impl FnOnce()) -> Result {
+        let _members = self.members_of_running()?;
+        end();
+        Ok(())
+    }
+
+    fn members_of_running(&self) -> Result<MutexGuard<'_, Members>> {
         if self.dead.load(Ordering::Acquire) {
             return Err(Error::PANIC);
         }
-        let mut members = self.members.lock();
-        if members.stopping {
-            return Err(Error::STOPPED);
-        }
-        new.iter().for_each(|member| members.add(Arc::clone(member)));
-        Ok(())
+        let members = self.members.lock();
+        if members.stopping { Err(Error::STOPPED) } else { Ok(members) }
     }
 
     /// Lists a connection that lingers after its halves have closed; also while the net stops. True: the net is past

@@ -10,7 +10,6 @@ use crate::parts::{ENTRY_MAX, Gather, message_of};
 use crate::socket::Socket;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
-use socket2::SockAddr;
 use std::mem;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -65,6 +64,11 @@ pub enum Request {
         /// The connection.
         socket: Arc<Socket>,
     },
+    /// Wait until a connect(2) that was begun is over.
+    Writable {
+        /// The new socket.
+        socket: Arc<Socket>,
+    },
     /// Receive and forget.
     Discard {
         /// The connection.
@@ -76,13 +80,6 @@ pub enum Request {
     Accept {
         /// The listener.
         socket: Arc<Socket>,
-    },
-    /// Connect.
-    Connect {
-        /// The new socket.
-        socket: Arc<Socket>,
-        /// Where to.
-        address: Box<SockAddr>,
     },
 }
 
@@ -185,10 +182,9 @@ impl Request {
             Request::RecvPooled { .. } => "receive into the pool",
             Request::RecvMultishot { .. } => "receive into the pool again and again",
             Request::RecvBuffered { .. } => "receive into the buffer",
-            Request::Readable { .. } => "poll",
+            Request::Readable { .. } | Request::Writable { .. } => "poll",
             Request::Discard { .. } => "discard",
             Request::Accept { .. } => "accept",
-            Request::Connect { .. } => "connect",
         }
     }
 
@@ -201,19 +197,19 @@ impl Request {
             | Request::RecvMultishot { socket, .. }
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
+            | Request::Writable { socket }
             | Request::Discard { socket, .. }
-            | Request::Accept { socket }
-            | Request::Connect { socket, .. } => Arc::clone(socket),
+            | Request::Accept { socket } => Arc::clone(socket),
         };
         match mem::replace(self, Request::Readable { socket }) {
             Request::Send { message, .. } => mem::forget(message),
             Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
             Request::Discard { scratch, .. } => mem::forget(scratch),
-            Request::Connect { address, .. } => mem::forget(address),
             Request::Recv { .. }
             | Request::RecvPooled { .. }
             | Request::RecvMultishot { .. }
             | Request::Readable { .. }
+            | Request::Writable { .. }
             | Request::Accept { .. } => {} // a caller's memory, the pool's, or none
         }
     }
@@ -237,9 +233,8 @@ impl Request {
                 let size = size.min(ENTRY_MAX) as u32;
                 opcode::Recv::new(types::Fd(socket.fd()), start, size).flags(recv_flags(true)).build()
             }
-            Request::Readable { socket } => {
-                opcode::PollAdd::new(types::Fd(socket.fd()), libc::POLLIN as u32).build()
-            }
+            Request::Readable { socket } => poll(socket, libc::POLLIN),
+            Request::Writable { socket } => poll(socket, libc::POLLOUT),
             Request::Discard { socket, scratch } => {
                 let start = scratch.0.as_ptr().cast_mut().cast();
                 opcode::Recv::new(types::Fd(socket.fd()), start, scratch.0.len() as u32).build()
@@ -250,12 +245,12 @@ impl Request {
                     .flags(libc::SOCK_CLOEXEC)
                     .build()
             }
-            Request::Connect { socket, address } => {
-                let size = address.len();
-                opcode::Connect::new(types::Fd(socket.fd()), address.as_ptr().cast(), size).build()
-            }
         }
     }
+}
+
+fn poll(socket: &Socket, events: i16) -> Entry {
+    opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).build()
 }
 
 fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {

@@ -107,10 +107,14 @@ unsafe fn recv(fd: RawFd, into: *mut u8, size: usize) -> isize {
 }
 
 impl Socket {
-    /// A new, unconnected socket for `address`'s family.
-    pub fn new(address: &SocketAddr, options: &Options) -> Result<Socket> {
+    /// A new socket for `address`'s family, for [`Socket::connect`].
+    pub fn to_connect(address: &SocketAddr, options: &Options) -> Result<Socket> {
+        Socket::new(address, Type::STREAM.nonblocking(), options)
+    }
+
+    fn new(address: &SocketAddr, kind: Type, options: &Options) -> Result<Socket> {
         let domain = Domain::for_address(*address);
-        let kind = Type::STREAM.cloexec();
+        let kind = kind.cloexec();
         let socket = socket2::Socket::new_raw(domain, kind, Some(Protocol::TCP)).map_err(to_error)?;
         let socket = Socket::wrap(socket);
         socket.apply(options).map_err(to_error)?;
@@ -119,7 +123,7 @@ impl Socket {
 
     /// A listening socket. The sockets that it accepts inherit `options`.
     pub fn listen(address: &SocketAddr, backlog: u32, reuse_port: bool, options: &Options) -> Result<Socket> {
-        let socket = Socket::new(address, options)?;
+        let socket = Socket::new(address, Type::STREAM, options)?;
         let listen = || -> io::Result<()> {
             socket.socket.set_reuse_address(true)?;
             if reuse_port {
@@ -130,6 +134,32 @@ impl Socket {
         };
         listen().map_err(to_error)?;
         Ok(socket)
+    }
+
+    /// Connects to `address` without waiting, or looks how far that is. False: it is under way, and over when the socket
+    /// is writable or broken.
+    pub fn connect(&self, address: &SocketAddr) -> Result<bool> {
+        let address = SockAddr::from(*address);
+        // The first call begins. The second, or one after a wait, tells the end; over the loopback device that has come
+        // before the first returns.
+        for _ in 0..2 {
+            match self.socket.connect(&address).map_err(|error| error.raw_os_error()) {
+                Ok(()) => return self.wait_in_rings().map_err(to_error).map(|()| true),
+                Err(Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR)) => {}
+                Err(errno) => return Err(Error::from_errno(errno.unwrap_or(libc::EINVAL))),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Of a descriptor that does not block, a ring's entry would not wait either.
+    fn wait_in_rings(&self) -> io::Result<()> {
+        let mut off: libc::c_int = 0;
+        // SAFETY: FIONBIO reads one int.
+        match unsafe { libc::ioctl(self.fd(), libc::FIONBIO, &raw mut off) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Takes over a connected descriptor that an accept has made, by the number in its completion.
@@ -452,11 +482,35 @@ mod tests {
         socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).unwrap(); // and closes it
     }
 
-    /// Waits until something, also an end or an error, is there to be received.
-    fn wait(socket: &Socket) {
-        let mut poll = libc::pollfd { fd: socket.fd(), events: libc::POLLIN, revents: 0 };
+    /// Waits for `events`; an end is something to receive, and an error is any of them.
+    fn wait(socket: &Socket, events: i16) {
+        let mut poll = libc::pollfd { fd: socket.fd(), events, revents: 0 };
         // SAFETY: one pollfd, a local.
         assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1);
+    }
+
+    #[test]
+    fn a_connect_is_over_at_once_or_when_the_socket_is_writable() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = Socket::to_connect(&address, &Options::default()).unwrap();
+        assert_eq!(socket.connect(&address), Ok(true));
+        assert_eq!(socket.peer(), Some(address));
+        drop(listener);
+        let socket = Socket::to_connect(&address, &Options::default()).unwrap();
+        assert_eq!(socket.connect(&address), Err(Error::from_errno(libc::ECONNREFUSED)));
+        // A listener whose backlog is full drops what asks; the kernel asks again after a second.
+        let full = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 0, false, &Options::default()).unwrap();
+        let address = full.local().unwrap();
+        let new = || Socket::to_connect(&address, &Options::default()).unwrap();
+        let sockets: Vec<_> = (0..4).map(|_| new()).collect();
+        let waits = sockets.iter().position(|socket| socket.connect(&address) == Ok(false)).unwrap();
+        assert_eq!(sockets[waits].connect(&address), Ok(false), "still under way");
+        for _ in 0..waits {
+            full.socket.accept().unwrap();
+        }
+        wait(&sockets[waits], libc::POLLOUT);
+        assert_eq!(sockets[waits].connect(&address), Ok(true));
     }
 
     #[test]
@@ -464,10 +518,10 @@ mod tests {
         let (socket, mut peer) = pair();
         assert!(!socket.discard_input(), "the peer may still send");
         peer.write_all(b"unwanted").unwrap();
-        wait(&socket);
+        wait(&socket, libc::POLLIN);
         assert!(!socket.discard_input());
         peer.write_all(b"more").unwrap();
-        wait(&socket);
+        wait(&socket, libc::POLLIN);
         peer.shutdown(Shutdown::Write).unwrap();
         let ends = (0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
@@ -481,7 +535,7 @@ mod tests {
     fn a_reset_is_the_end_of_input_and_kept_for_the_other_half() {
         let (socket, peer) = pair();
         reset(peer);
-        wait(&socket);
+        wait(&socket, libc::POLLIN);
         assert!(socket.discard_input());
         assert_eq!(socket.error(), Some(Error::from_errno(libc::ECONNRESET)));
     }
@@ -490,7 +544,7 @@ mod tests {
     fn a_reset_whose_error_a_send_may_have_taken_is_no_end_of_stream() {
         let (socket, peer) = pair();
         reset(peer);
-        wait(&socket);
+        wait(&socket, libc::POLLIN);
         socket.send_begins();
         socket.socket.take_error().unwrap(); // as a send of another thread would
         let mut byte = 0;
@@ -504,7 +558,7 @@ mod tests {
         for sends in [false, true] {
             let (socket, peer) = pair();
             peer.shutdown(Shutdown::Write).unwrap();
-            wait(&socket);
+            wait(&socket, libc::POLLIN);
             if sends {
                 socket.send_begins();
             }
