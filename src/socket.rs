@@ -81,8 +81,8 @@ pub fn when_descriptor_closes(hook: Hook) {
     STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-// The two calls that are made for each message go round libc's wrappers: those are points at which pthread_cancel may end
-// a thread, which a call that does not wait need not be, and arranging for that costs a tenth of an echo's own work.
+// Calls that do not wait go round libc's wrappers where those are points at which pthread_cancel may end a thread: this one
+// may have a half's turn, and arranging for it costs a tenth of an echo's own work.
 
 /// send(2) without waiting.
 ///
@@ -97,12 +97,23 @@ unsafe fn send(fd: RawFd, data: *const u8, size: usize) -> isize {
 /// recv(2) without waiting.
 ///
 /// # Safety
-/// `size` bytes at `into` are writable during the call.
-unsafe fn recv(fd: RawFd, into: *mut u8, size: usize) -> isize {
-    let nowhere = std::ptr::null_mut::<libc::sockaddr>();
+/// `size` bytes at `into` are writable during the call, but with MSG_TRUNC, with which the kernel drops a TCP socket's bytes
+/// and writes to no memory.
+unsafe fn recv(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> isize {
+    let (flags, nowhere) = (flags | libc::MSG_DONTWAIT, std::ptr::null_mut::<libc::sockaddr>());
     // SAFETY: the caller vouches for the memory; no address is asked for.
-    unsafe {
-        libc::syscall(libc::SYS_recvfrom, fd, into, size, libc::MSG_DONTWAIT, nowhere, nowhere) as isize
+    unsafe { libc::syscall(libc::SYS_recvfrom, fd, into, size, flags, nowhere, nowhere) as isize }
+}
+
+/// connect(2) of a socket that does not block, or to AF_UNSPEC.
+///
+/// # Safety
+/// `size` bytes at `address` are a socket address.
+unsafe fn connect(fd: RawFd, address: *const libc::sockaddr, size: libc::socklen_t) -> io::Result<()> {
+    // SAFETY: the caller vouches for the address.
+    match unsafe { libc::syscall(libc::SYS_connect, fd, address, size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -143,7 +154,9 @@ impl Socket {
         // The first call begins. The second, or one after a wait, tells the end; over the loopback device that has come
         // before the first returns.
         for _ in 0..2 {
-            match self.socket.connect(&address).map_err(|error| error.raw_os_error()) {
+            // SAFETY: the address is the local above.
+            let connected = unsafe { connect(self.fd(), address.as_ptr().cast(), address.len()) };
+            match connected.map_err(|error| error.raw_os_error()) {
                 Ok(()) => return self.wait_in_rings().map_err(to_error).map(|()| true),
                 Err(Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR)) => {}
                 Err(errno) => return Err(Error::from_errno(errno.unwrap_or(libc::EINVAL))),
@@ -254,7 +267,7 @@ impl Socket {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let message = message_of(parts);
         // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
-        self.sent(unsafe { libc::sendmsg(self.fd(), &message, flags) })
+        self.sent(unsafe { libc::syscall(libc::SYS_sendmsg, self.fd(), &raw const message, flags) as isize })
     }
 
     fn sent(&self, result: isize) -> Tried {
@@ -285,7 +298,7 @@ impl Socket {
     /// `size` bytes at `into` are writable during the call and `size` is not 0.
     pub unsafe fn try_recv(&self, into: *mut u8, size: usize) -> Tried {
         // SAFETY: the caller vouches for the memory.
-        let result = unsafe { recv(self.fd(), into, size.min(ENTRY_MAX)) };
+        let result = unsafe { recv(self.fd(), into, size.min(ENTRY_MAX), 0) };
         match result {
             1.. => Tried::Bytes(result as usize),
             0 => self.received_end(),
@@ -320,9 +333,8 @@ impl Socket {
         }
         // What is there, and the end behind it. A peer that sends more meanwhile is for a linger to wait for.
         for _ in 0..2 {
-            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
-            // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes, and writes to no memory.
-            match unsafe { libc::recv(self.fd(), std::ptr::null_mut(), DISCARDED_AT_ONCE, flags) } {
+            // SAFETY: with MSG_TRUNC no memory is written to.
+            match unsafe { recv(self.fd(), std::ptr::null_mut(), DISCARDED_AT_ONCE, libc::MSG_TRUNC) } {
                 1.. => {}
                 0 => return true,
                 _ => match io::Error::last_os_error().raw_os_error() {
@@ -412,7 +424,7 @@ impl Socket {
         let unspecified: libc::sockaddr = unsafe { mem::zeroed() };
         let size = mem::size_of_val(&unspecified) as libc::socklen_t;
         // SAFETY: the address is the local above.
-        unsafe { libc::connect(self.fd(), &unspecified, size) };
+        let _ = unsafe { connect(self.fd(), &unspecified, size) }; // it fails where the connection is gone already
         self.tell_ended();
     }
 
