@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use crate::socket::{Half, Socket};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -58,6 +58,8 @@ pub enum Waited {
 pub trait Outbox: Send + Sync {
     /// Sees to it that [`Operation::run_callback`] is called on the callback thread.
     fn deliver(&self, operation: Arc<Operation>);
+    /// Whether this is the callback thread: a callback that runs is the one that asks.
+    fn runs_here(&self) -> bool;
 }
 
 /// The handle that serves an operation, told when a cancellation is asked for.
@@ -144,8 +146,6 @@ struct State {
     permit: Option<Permit>,
     released: bool,
     waiters: u32,
-    /// Where its callback runs or ran.
-    callback_thread: Option<thread::ThreadId>,
 }
 
 thread_local! {
@@ -180,7 +180,6 @@ impl Operation {
                 permit: None,
                 released: false,
                 waiters: 0,
-                callback_thread: None,
             }),
             changed: Condvar::new(),
         })
@@ -231,7 +230,6 @@ impl Operation {
             return;
         };
         state.phase = Phase::Running;
-        state.callback_thread = Some(thread::current().id());
         let done = Done { outcome: state.outcome, connection: state.connection.take() };
         // Before the callback: the operation that follows this one is usually begun in it.
         let socket = state.permit.as_mut().and_then(Permit::give_back);
@@ -262,8 +260,7 @@ impl Operation {
                 return Waited::Released;
             }
             // Its own callback is told the result already, and may ask again.
-            let own_callback = || state.callback_thread == Some(thread::current().id());
-            if state.phase == Phase::Done || (state.phase == Phase::Running && own_callback()) {
+            if state.phase == Phase::Done || (state.phase == Phase::Running && self.outbox.runs_here()) {
                 return Waited::Done(state.outcome);
             }
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -356,6 +353,10 @@ mod tests {
     impl Outbox for AtOnce {
         fn deliver(&self, operation: Arc<Operation>) {
             operation.run_callback();
+        }
+
+        fn runs_here(&self) -> bool {
+            false
         }
     }
 

@@ -118,7 +118,7 @@ impl Dial {
         });
         let target: Weak<Dial> = Arc::downgrade(&dial);
         op.accept(permit, target); // before anybody can complete it
-        net.join(&[Arc::clone(&dial) as _])?;
+        net.join([Arc::clone(&dial) as _])?;
         if let Some((host, port)) = name {
             let asker = Arc::downgrade(&dial);
             let reply = move |answer| {

@@ -183,6 +183,10 @@ impl Outbox for LoopHandle {
     fn deliver(&self, operation: Arc<Operation>) {
         self.post(operation);
     }
+
+    fn runs_here(&self) -> bool {
+        self.current_round().is_some()
+    }
 }
 
 impl Listed for Operation {

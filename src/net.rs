@@ -429,15 +429,15 @@ impl Net {
     pub fn adopt(self: &Arc<Self>, socket: Arc<Socket>) -> Result<(Arc<Sink>, Arc<Stream>)> {
         let stream = Stream::new(self, Arc::clone(&socket));
         let sink = Sink::new(self, socket, &stream);
-        self.join(&[Arc::clone(&sink) as _, Arc::clone(&stream) as _])?;
+        self.join([Arc::clone(&sink) as _, Arc::clone(&stream) as _])?;
         self.connections.fetch_add(1, Ordering::Relaxed);
         Ok((sink, stream))
     }
 
     /// Lists new members, all or none; refused once the net stops.
-    pub fn join(&self, new: &[Arc<dyn Member>]) -> Result {
+    pub fn join<const COUNT: usize>(&self, new: [Arc<dyn Member>; COUNT]) -> Result {
         let mut members = self.members_of_running()?;
-        new.iter().for_each(|member| members.add(Arc::clone(member)));
+        new.into_iter().for_each(|member| members.add(member));
         Ok(())
     }
 

@@ -15,14 +15,6 @@ pub use self::real::Condvar;
 #[cfg(not(loom))]
 pub use parking_lot::{Mutex, MutexGuard};
 
-/// Which thread this is; a model has its own.
-pub mod thread {
-    #[cfg(loom)]
-    pub use loom::thread::{ThreadId, current};
-    #[cfg(not(loom))]
-    pub use std::thread::{ThreadId, current};
-}
-
 /// Atomic integers, loom's or the standard library's.
 pub mod atomic {
     #[cfg(loom)]

@@ -46,7 +46,7 @@ impl Timer {
         let permit = net.permit()?;
         let target: Weak<Timer> = Arc::downgrade(&timer);
         op.accept(permit, target); // before anybody can complete it
-        net.join(&[Arc::clone(&timer) as _])?;
+        net.join([Arc::clone(&timer) as _])?;
         net.recv_loop.post(timer);
         Ok(())
     }

@@ -267,6 +267,10 @@ mod tests {
         fn deliver(&self, _: Arc<Operation>) {
             unreachable!("no operation here has a callback");
         }
+
+        fn runs_here(&self) -> bool {
+            false
+        }
     }
 
     fn lent(size: usize, deadline: Option<Instant>) -> (Item, Arc<Operation>) {

@@ -62,7 +62,7 @@ impl Stream {
             paused: false,
             owed: true,
             ending: None,
-            progress: Instant::now(),
+            progress: if state.timeout.is_some() { Instant::now() } else { self.net.started() },
         });
         state.turn.queued(false);
         drop(state);
