@@ -32,7 +32,6 @@
 
 struct connection {
     int fd;
-    bool waits_for_room; /* EPOLLOUT is armed */
     uint64_t number;     /* where in the pattern it starts */
     uint64_t asked, sent, received; /* bytes: to be sent so far, handed to the kernel, come back */
     uint64_t begun, ended;          /* messages; at most MOST_IN_FLIGHT between them */
@@ -139,13 +138,12 @@ static void check_idle(const struct connection *c) {
 
 static int poller;
 
-static void wait_for_room(struct connection *c, bool room) {
-    if (c->waits_for_room == room)
-        return;
-    struct epoll_event event = {.events = EPOLLIN | (room ? EPOLLOUT : 0u), .data.ptr = c};
-    if (epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event) != 0)
+/* Edge-triggered: the kernel then looks at each connection once for a message, and not again in the next epoll_wait. So what
+ * has come is taken until there is no more (pull), and room that is missed is told when it comes. */
+static void watch(struct connection *c) {
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event) != 0)
         die("load: epoll_ctl");
-    c->waits_for_room = room;
 }
 
 /* Hands the kernel as much of what was asked for as it takes. */
@@ -153,15 +151,12 @@ static void push(struct connection *c) {
     while (c->sent < c->asked) {
         uint64_t left = c->asked - c->sent;
         ssize_t n = send(c->fd, expected(c, c->sent), left < IO_SIZE ? left : IO_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            wait_for_room(c, true);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
-        }
         if (n < 0)
             die("load: send");
         c->sent += (uint64_t)n;
     }
-    wait_for_room(c, false);
 }
 
 /* One more message, to be sent by the next push. */
@@ -180,19 +175,17 @@ static void reopen(struct connection *c) {
     c->fd = connect_there();
     c->number += (uint64_t)options.connections;
     c->asked = c->sent = c->received = c->begun = c->ended = 0;
-    c->waits_for_room = false;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event) != 0)
-        die("load: epoll_ctl");
+    watch(c);
     begin_message(c, now);
     push(c);
 }
 
-/* Takes what has come, and in the closed loop sends as many messages as have come back whole. */
-static void pull(struct connection *c) {
+/* Takes what has come, and in the closed loop sends as many messages as have come back whole. Returns whether there may be
+ * more: less than the buffer holds was all there was, but for the end, which is told together with the last bytes. */
+static bool pull(struct connection *c, bool ended) {
     ssize_t n = recv(c->fd, incoming, sizeof incoming, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return;
+        return false;
     if (n == 0 && options.silent) {
         int64_t now = last_progress = now_ns();
         keep_time(now);
@@ -200,7 +193,7 @@ static void pull(struct connection *c) {
     }
     if (n == 0 && options.reconnect && c->begun > 0 && c->ended == c->begun) {
         reopen(c);
-        return;
+        return false;
     }
     if (n == 0)
         fail("the server closed a connection");
@@ -222,6 +215,7 @@ static void pull(struct connection *c) {
             begin_message(c, now);
     }
     push(c);
+    return ended || n == sizeof incoming;
 }
 
 static void serve_events(int timeout_ms) {
@@ -230,10 +224,10 @@ static void serve_events(int timeout_ms) {
     if (n < 0 && errno != EINTR)
         die("load: epoll_wait");
     for (int i = 0; i < n; i++) {
-        if (events[i].events & EPOLLOUT)
-            push(events[i].data.ptr);
-        if (events[i].events & ~(uint32_t)EPOLLOUT)
-            pull(events[i].data.ptr);
+        struct connection *c = events[i].data.ptr;
+        push(c);
+        while (events[i].events & ~(uint32_t)EPOLLOUT && pull(c, events[i].events & EPOLLRDHUP))
+            ;
     }
 }
 
@@ -323,11 +317,8 @@ static void run_echo(void) {
     }
     open_connections(connections, options.connections, 0,
                      options.mode == OPEN_LOOP ? MOST_IN_FLIGHT : (uint64_t)options.in_flight, 64);
-    for (int i = 0; i < options.connections; i++) {
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
-        if (epoll_ctl(poller, EPOLL_CTL_ADD, connections[i].fd, &event) != 0)
-            die("load: epoll_ctl");
-    }
+    for (int i = 0; i < options.connections; i++)
+        watch(&connections[i]);
 
     start_clock();
     if (options.mode == BLOCKING)
