@@ -118,6 +118,49 @@ TEST(arrives_whole_in_any_pieces)
     }
 }
 
+static void resumes(void *user, const iouringnet_completion *done)
+{
+    struct watcher *self = user;
+    CHECK_OK(done->status);
+    CHECK_OK(stream_resume(self->pair->b.stream));
+}
+
+/* leaves a little of each call but the last, and pauses now and then until a timer resumes */
+static size_t leaves_and_pauses(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct watcher *self = user;
+    if (!watcher_call(self, status, data, size))
+        return 0;
+    if (self->calls % 7 == 0) {
+        CHECK_OK(stream_pause(self->pair->b.stream));
+        CHECK_OK(net_call(self->pair->b.net, 1, resumes, self, NULL));
+    }
+    if (self->consumed + size < self->want && size > 10)
+        size -= 10;
+    return watcher_consume(self, size);
+}
+
+/* more than a pool buffer takes at once, so that the loop receives by calls of its own */
+TEST(a_flood_is_left_in_part_and_paused)
+{
+    enum { SIZE = 32 << 20 };
+    struct pair p = tcp_pair_apart();
+    struct watcher self;
+
+    watcher_init(&self, &p, SIZE, 18);
+    CHECK_OK(stream_watch(p.b.stream, leaves_and_pauses, &self));
+    send_pattern(p.a.sink, 0, SIZE, 1 << 20, 18);
+    latch_wait(&self.enough);
+    CHECK_EQ(self.consumed, SIZE);
+    send_pattern(p.a.sink, SIZE, SIZE + 100, 100, 18);
+    sink_close(p.a.sink);
+    latch_wait(&self.over);
+    CHECK_STATUS(self.status, IOURINGNET_EOF);
+    CHECK_EQ(self.consumed, SIZE + 100);
+    pair_close(&p);
+    CHECK_EQ(self.ends, 1);
+}
+
 /* bytes that a receive had read ahead are the watch's first */
 TEST(begins_with_what_was_buffered)
 {

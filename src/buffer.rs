@@ -89,6 +89,15 @@ impl ReadBuffer {
         }
     }
 
+    /// Keeps the waiting bytes in no more memory than they need, if they are few.
+    pub fn shrink(&mut self) {
+        if self.bytes.capacity() / 8 > self.len() {
+            let kept = self.as_slice().to_vec();
+            self.free();
+            self.bytes = kept;
+        }
+    }
+
     fn reserve(&mut self, size: usize) {
         if self.bytes.capacity() == 0 {
             self.bytes = SPARE.take();
@@ -135,6 +144,9 @@ pub struct PoolBuffer {
 
 /// The group under which a loop registers its one pool.
 pub const POOL_GROUP: u16 = 0;
+
+/// A pool buffer takes a large send whole.
+pub const POOL_BUFFER_SIZE: usize = 64 << 10;
 
 // Heads of buffers that are a power of two apart would share few cache sets; a line more spreads them.
 const SPREAD: usize = 64;

@@ -18,7 +18,7 @@ mod requests;
 pub use self::requests::RequestId;
 
 use self::requests::Requests;
-use crate::buffer::{BufferPool, PoolBuffer};
+use crate::buffer::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
 use crate::completion::{Operation, Outbox};
 use crate::deadlines::{Deadlines, Timer};
 use crate::error::Result;
@@ -234,10 +234,8 @@ const WAKE: u64 = u64::MAX;
 const CANCEL: u64 = u64::MAX - 1;
 const RUNG: u64 = u64::MAX - 2;
 
-/// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off,
-/// and buffers that take a large send whole.
+/// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off.
 const POOL_BUFFERS: u16 = 32;
-const POOL_BUFFER_SIZE: usize = 64 << 10;
 
 impl EventLoop {
     /// Starts the loop's thread. Returns once its ring is there, with what the ring can do, or the errno of the

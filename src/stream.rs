@@ -441,7 +441,9 @@ impl Service for Stream {
                     state = self.arrived(state, event_loop, bytes.as_slice());
                 }
             }
-            (Request::Readable { .. }, Meaning::Count(_)) => readable = true,
+            (Request::Readable { .. }, Meaning::Count(_)) => {
+                readable = state.watch.as_ref().is_none_or(|watch| !watch.bulk);
+            }
             _ => {}
         }
         match meaning {

@@ -308,7 +308,7 @@ impl Stream {
     }
 
     #[allow(unsafe_code)]
-    fn fill_buffer(&self, taken: &mut Taken, room: usize) -> Tried {
+    pub(super) fn fill_buffer(&self, taken: &mut Taken, room: usize) -> Tried {
         let (into, size) = taken.buffer.room(room);
         // SAFETY: the buffer's own room, of which so much counts as received is written.
         let tried = unsafe { self.socket.try_recv(into, size) };

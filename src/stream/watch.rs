@@ -4,10 +4,11 @@
 //! stream's buffer, to be shown with the next bytes or received once the watch is over.
 
 use super::{State, Stream};
-use crate::buffer::ReadBuffer;
+use crate::buffer::{POOL_BUFFER_SIZE, ReadBuffer};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::request::Request;
+use crate::socket::Tried;
 use crate::sync::MutexGuard;
 use std::mem;
 use std::sync::Arc;
@@ -24,12 +25,14 @@ pub struct Watch {
     /// A resume, or the arming, owes a call with the kept bytes.
     owed: bool,
     ending: Option<Error>,
+    /// The peer sends more than a pool buffer takes: the loop waits by a poll, and receives by a call.
+    pub(super) bulk: bool,
     /// When bytes came last, or the watch had no cause to expect any.
     pub(super) progress: Instant,
 }
 
-/// What one multishot receive may bring, and the rest of its last buffer: so much at most comes after a pause, or before
-/// others have their turn.
+/// What one multishot receive may bring, and the rest of its last buffer, or one call: so much at most comes after a pause,
+/// or before others have their turn.
 const BUDGET_MIN: usize = 16 << 10;
 const BUDGET_MAX: usize = 256 << 10;
 
@@ -62,6 +65,7 @@ impl Stream {
             paused: false,
             owed: true,
             ending: None,
+            bulk: false,
             progress: if state.timeout.is_some() { Instant::now() } else { self.net.started() },
         });
         state.turn.queued(false);
@@ -97,6 +101,7 @@ impl Stream {
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
     ) {
+        let mut may_ask = true;
         loop {
             let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
             let (cause, end, in_flight) = (state.cause, state.end, state.request);
@@ -136,6 +141,10 @@ impl Stream {
             if let Some(end) = end {
                 return self.end_watch(state, event_loop, end);
             }
+            if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
+                state = self.receive_bulk(state, event_loop);
+                continue;
+            }
             if in_flight.is_none() {
                 let request = self.watch_request(event_loop, &mut state);
                 state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
@@ -147,10 +156,46 @@ impl Stream {
         }
     }
 
+    fn watch_budget(&self) -> usize {
+        self.net.config.buffer_max.clamp(BUDGET_MIN, BUDGET_MAX)
+    }
+
+    /// One call of the kernel for a peer that sends in bulk. The memory is the same each time and stays in the cache, where
+    /// the kernel fills a pool's buffers in turn; and what comes by one call counts as one when the kernel finds out how
+    /// large a window the connection needs.
+    fn receive_bulk<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) -> MutexGuard<'a, State> {
+        let mut taken = state.take_work();
+        drop(state);
+        let room = self.watch_budget().saturating_sub(taken.buffer.len()).max(POOL_BUFFER_SIZE);
+        let tried = self.fill_buffer(&mut taken, room);
+        let mut state = self.state.lock();
+        state.give_back(taken);
+        match tried {
+            Tried::Bytes(count) => {
+                if let Some(watch) = &mut state.watch {
+                    watch.bulk = count >= POOL_BUFFER_SIZE;
+                }
+                state = self.arrived(state, event_loop, &[]);
+                state.buffer.shrink();
+            }
+            Tried::WouldBlock => {}
+            Tried::End => state.end = Some(Error::EOF),
+            Tried::Failed(error) => state.end = Some(error),
+        }
+        state
+    }
+
     fn watch_request(&self, event_loop: &EventLoop, state: &mut State) -> Request {
+        if state.watch.as_ref().is_some_and(|watch| watch.bulk) {
+            return Request::Readable { socket: Arc::clone(&self.socket) };
+        }
         match self.buffered_request(event_loop, state, 0, false) {
             Request::RecvPooled { socket, start } if event_loop.has_multishot() => {
-                let budget = self.net.config.buffer_max.clamp(BUDGET_MIN, BUDGET_MAX) as u32;
+                let budget = self.watch_budget() as u32;
                 Request::RecvMultishot { socket, start, budget }
             }
             request => request,
@@ -236,6 +281,7 @@ impl Stream {
             state.buffer.append(bytes); // shown after the resume, or receivable after the watch
         } else {
             watch.owed = false;
+            watch.bulk |= bytes.len() >= POOL_BUFFER_SIZE && self.net.config.first_try;
             state = self.show(state, event_loop, bytes);
             let too_big = state.buffer.len() > self.net.config.buffer_max;
             if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
