@@ -16,6 +16,9 @@ use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// A send of so many bytes costs far more than its call: it is tried at once, also where others are collected.
+const COLLECTED_MAX: usize = 16 << 10;
+
 /// What became of a send: it is over, or the operation tells when.
 enum Begun {
     Finished(Outcome),
@@ -85,7 +88,8 @@ impl Sink {
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let round = state.round(&self.net);
         let (mut sent, mut waited) = (0, false);
-        let has_turn = self.net.config.first_try && round != Round::Again && state.turn.take();
+        let collect = round == Round::Again && size < COLLECTED_MAX;
+        let has_turn = self.net.config.first_try && !collect && state.turn.take();
         if has_turn {
             drop(state);
             // SAFETY: the caller vouches for the memory.
