@@ -213,7 +213,10 @@ pub struct EventLoop {
     requests: Requests,
     pool: Option<Rc<BufferPool>>,
     deadlines: Deadlines<Arc<dyn Service>>,
-    now: Instant,
+    /// Of this round, once somebody has asked or may ask.
+    now: Option<Instant>,
+    /// It told its mailbox that it sleeps.
+    slept: bool,
     refused: Vec<RequestId>,
     crowded: bool,
     completions: Vec<Completion>,
@@ -291,7 +294,8 @@ impl EventLoop {
             requests: Requests::default(),
             pool,
             deadlines: Deadlines::new(),
-            now: Instant::now(),
+            now: None,
+            slept: false,
             refused: Vec::new(),
             crowded: false,
             completions: Vec::new(),
@@ -344,9 +348,10 @@ impl EventLoop {
         }
     }
 
-    /// The moment at which this part of the round began.
-    pub fn now(&self) -> Instant {
-        self.now
+    /// The moment at which the round began, or at which somebody first asked in a round that began without deadlines:
+    /// reading the clock is a tenth of what a message costs in user space.
+    pub fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
     /// Whether the kernel can pick a buffer of the loop's pool.
@@ -424,8 +429,10 @@ impl EventLoop {
     /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].
     fn run(&mut self) -> io::Result<()> {
         loop {
-            self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
-            self.now = Instant::now();
+            if mem::take(&mut self.slept) {
+                self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
+            }
+            self.now = self.deadlines.next().map(|_| Instant::now());
             ROUND_NUMBER.set(ROUND_NUMBER.get().wrapping_add(1));
             self.reap();
             self.expire();
@@ -509,8 +516,11 @@ impl EventLoop {
 
     /// Step 2.
     fn expire(&mut self) {
+        let Some(now) = self.now else {
+            return; // there was no deadline when the round began
+        };
         let mark = self.deadlines.mark();
-        while let Some(owner) = self.deadlines.pop_due(self.now, mark) {
+        while let Some(owner) = self.deadlines.pop_due(now, mark) {
             self.guarded(owner, |owner, this| owner.expire(this));
         }
     }
@@ -542,7 +552,8 @@ impl EventLoop {
     /// Step 5.
     fn sleep(&mut self) -> io::Result<()> {
         self.publish();
-        let wait = if !self.refused.is_empty() || !self.handle.mailbox.sleep() {
+        self.slept = self.refused.is_empty() && self.handle.mailbox.sleep();
+        let wait = if !self.slept {
             Wait::No
         } else {
             match self.deadlines.next() {
