@@ -115,6 +115,34 @@ impl Drop for Permit {
     }
 }
 
+/// An operation that was over before anybody could ask for it: all that is left is its callback.
+pub struct Finished {
+    /// To be run once, on the thread of the loop that this is posted to.
+    pub callback: Callback,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its place among the operations in flight, which it has until its callback runs.
+    pub permit: Permit,
+}
+
+impl Finished {
+    /// Runs the callback.
+    pub fn run_callback(mut self) {
+        drop(self.permit.give_back()); // before the callback, as an operation does
+        (self.callback)(Done { outcome: self.outcome, connection: None });
+    }
+}
+
+/// How the one who begins something learns its end.
+pub enum Tell<'a> {
+    /// He waits for it.
+    Wait,
+    /// By an operation, which somebody may ask or cancel.
+    By(&'a Arc<Operation>),
+    /// By a callback alone: an operation is made only if it is not over at once.
+    Call(Callback),
+}
+
 /// One accepted operation.
 pub struct Operation {
     /// Listed in the receive loop's mailbox, for its callback.

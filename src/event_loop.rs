@@ -19,11 +19,11 @@ pub use self::requests::RequestId;
 
 use self::requests::Requests;
 use crate::buffer::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
-use crate::completion::{Operation, Outbox};
+use crate::completion::{Finished, Operation, Outbox};
 use crate::deadlines::{Deadlines, Timer};
 use crate::error::Result;
 use crate::eventfd::EventFd;
-use crate::mailbox::{Listed, Mailbox};
+use crate::mailbox::{self, Letter, Listed, Mailbox};
 use crate::request::{Request, Scratch};
 use crate::ring::{self, Completion, Features, Ring, Wait};
 use crate::sync::Mutex;
@@ -74,7 +74,7 @@ pub struct Reaped {
 
 /// What others know of a loop.
 pub struct LoopHandle {
-    mailbox: Mailbox<dyn Service>,
+    mailbox: Mailbox<dyn Service, Finished>,
     eventfd: EventFd,
     /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
     bell: Mutex<Option<RawFd>>,
@@ -140,6 +140,13 @@ impl LoopHandle {
     /// Has `service` served on the loop's thread, soon and at least once after this call. Cannot fail.
     pub fn post(&self, service: Arc<dyn Service>) {
         if self.mailbox.post(service) {
+            self.wake();
+        }
+    }
+
+    /// Has the callback of something that is over run on the loop's thread. Cannot fail.
+    pub fn post_finished(&self, finished: Finished) {
+        if self.mailbox.post_plain(finished) {
             self.wake();
         }
     }
@@ -220,7 +227,7 @@ pub struct EventLoop {
     refused: Vec<RequestId>,
     crowded: bool,
     completions: Vec<Completion>,
-    mail: Vec<Arc<dyn Service>>,
+    mail: Vec<Letter<dyn Service, Finished>>,
     callbacks: u64,
     reaped: u64,
     features: Features,
@@ -529,8 +536,18 @@ impl EventLoop {
     fn take_mail(&mut self) {
         let mut mail = mem::take(&mut self.mail);
         self.handle.mailbox.take(&mut mail);
-        for service in mail.drain(..) {
-            Mailbox::unlist(&*service);
+        for letter in mail.drain(..) {
+            let service = match letter {
+                Letter::Listed(service) => service,
+                Letter::Plain(finished) => {
+                    self.callbacks += 1;
+                    if catch_unwind(AssertUnwindSafe(|| finished.run_callback())).is_err() {
+                        tracing::error!("a callback panicked");
+                    }
+                    continue;
+                }
+            };
+            mailbox::unlist(&*service);
             self.guarded(service, |service, this| service.serve(this));
         }
         self.mail = mail;

@@ -1,6 +1,7 @@
 //! What a loop is told by others, and when it must be woken for it.
 //!
-//! A mailbox lists those who want service, each at most once, so that mail cannot fail and needs no bound of its own.
+//! A mailbox lists those who want service, each at most once, so that mail cannot fail and needs no bound of its own; what
+//! comes by itself is bounded by its senders. All of it is taken in the order of its posting.
 //! Invariant: mail that was posted is either taken before the loop sleeps, or its poster is told to wake the loop.
 //! Both rest on one lock around the list and the "asleep" flag; there are no fences to get wrong.
 
@@ -13,18 +14,26 @@ pub trait Listed {
     fn listed(&self) -> &AtomicBool;
 }
 
-/// The mail of one loop.
-pub struct Mailbox<T: ?Sized> {
-    inner: Mutex<Inner<T>>,
+/// The mail of one loop; `P` is what needs no one to serve it.
+pub struct Mailbox<T: ?Sized, P = ()> {
+    inner: Mutex<Inner<T, P>>,
 }
 
-struct Inner<T: ?Sized> {
-    list: Vec<Arc<T>>,
+/// One piece of mail.
+pub enum Letter<T: ?Sized, P> {
+    /// Somebody who wants service.
+    Listed(Arc<T>),
+    /// Something that comes by itself.
+    Plain(P),
+}
+
+struct Inner<T: ?Sized, P> {
+    list: Vec<Letter<T, P>>,
     asleep: bool,
     nudged: bool,
 }
 
-impl<T: ?Sized + Listed> Mailbox<T> {
+impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     /// An empty mailbox of a loop that is awake.
     pub fn new() -> Self {
         Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false }) }
@@ -39,7 +48,15 @@ impl<T: ?Sized + Listed> Mailbox<T> {
             return false;
         }
         let mut inner = self.inner.lock();
-        inner.list.push(item);
+        inner.list.push(Letter::Listed(item));
+        std::mem::replace(&mut inner.asleep, false)
+    }
+
+    /// Adds something that comes by itself. True: the loop is asleep and the caller must wake it.
+    #[must_use]
+    pub fn post_plain(&self, plain: P) -> bool {
+        let mut inner = self.inner.lock();
+        inner.list.push(Letter::Plain(plain));
         std::mem::replace(&mut inner.asleep, false)
     }
 
@@ -58,18 +75,13 @@ impl<T: ?Sized + Listed> Mailbox<T> {
     }
 
     /// Moves all mail to `into`, in the order of its posting.
-    pub fn take(&self, into: &mut Vec<Arc<T>>) {
+    pub fn take(&self, into: &mut Vec<Letter<T, P>>) {
         let mut inner = self.inner.lock();
         if into.is_empty() {
             std::mem::swap(&mut inner.list, into);
         } else {
             into.append(&mut inner.list);
         }
-    }
-
-    /// Clears the mark of an item that is about to be served: from now on it may be listed anew.
-    pub fn unlist(item: &T) {
-        item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
     }
 
     /// Whether there is no mail at this moment.
@@ -85,6 +97,11 @@ impl<T: ?Sized + Listed> Mailbox<T> {
         inner.asleep = inner.list.is_empty() && !nudged;
         inner.asleep
     }
+}
+
+/// Clears the mark of an item that is about to be served: from now on it may be listed anew.
+pub fn unlist<T: ?Sized + Listed>(item: &T) {
+    item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
 }
 
 #[cfg(all(test, loom))]
@@ -135,8 +152,9 @@ mod loom_tests {
             while served < 2 {
                 mailbox.awake();
                 mailbox.take(&mut mail);
-                for item in mail.drain(..) {
-                    Mailbox::unlist(&*item);
+                for letter in mail.drain(..) {
+                    let Letter::Listed(item) = letter else { unreachable!("nothing else was posted") };
+                    unlist(&*item);
                     served += item.wanted.swap(0, Ordering::Relaxed);
                 }
                 if served < 2 && mailbox.sleep() {
@@ -170,14 +188,19 @@ mod tests {
         let item = |n| Arc::new(Item(AtomicBool::new(false), n));
         let (a, b) = (item(1), item(2));
         assert!(!mailbox.post(Arc::clone(&a)), "the loop is awake");
+        assert!(!mailbox.post_plain(3));
         assert!(!mailbox.post(Arc::clone(&b)));
         assert!(!mailbox.post(Arc::clone(&a)), "stands there already");
         assert!(!mailbox.sleep(), "there is mail");
         let mut mail = Vec::new();
         mailbox.take(&mut mail);
-        assert_eq!(mail.iter().map(|item| item.1).collect::<Vec<_>>(), [1, 2]);
+        let numbers = mail.iter().map(|letter| match letter {
+            Letter::Listed(item) => item.1,
+            Letter::Plain(number) => *number,
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), [1, 3, 2], "in the order of posting");
         assert!(mailbox.sleep());
-        Mailbox::unlist(&*a);
+        unlist(&*a);
         assert!(mailbox.post(a), "asleep: wake it");
         assert!(!mailbox.nudge(), "woken already");
         mailbox.awake();

@@ -112,7 +112,7 @@ impl Turn {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::mailbox::{Listed, Mailbox};
+    use crate::mailbox::{self, Letter, Listed, Mailbox};
     use crate::sync::atomic::{AtomicBool, Ordering};
     use crate::sync::{Arc, Condvar, Mutex};
     use loom::thread;
@@ -236,8 +236,9 @@ mod loom_tests {
             let mut mail = Vec::new();
             while self.state.lock().closed == 0 {
                 self.mailbox.take(&mut mail);
-                for half in mail.drain(..) {
-                    Mailbox::unlist(&*half);
+                for letter in mail.drain(..) {
+                    let Letter::Listed(half) = letter else { unreachable!("nothing else was posted") };
+                    mailbox::unlist(&*half);
                     let mut state = half.state.lock();
                     if state.turn == Turn::Loop {
                         // As the ring would: everything that is queued goes out in its order.

@@ -19,7 +19,7 @@ mod sink;
 mod stream;
 mod types;
 
-use crate::completion::{Callback, Done, Operation, Outcome, in_callback};
+use crate::completion::{Callback, Done, Operation, Outcome, Tell, in_callback};
 use crate::error::{Error, Result};
 use crate::fork;
 use handles::Home;
@@ -146,6 +146,25 @@ unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(&Arc<Opera
         // SAFETY: as above. The core refused, so no callback of this operation looks at it.
         unsafe { notify.op.write(old) };
     })
+}
+
+/// [`submit`] for sends, which are mostly over at once: where only a callback is to be told, they begin without an operation.
+///
+/// # Safety
+/// As for [`submit`].
+unsafe fn submit_send(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
+    if notify.op.is_null()
+        && let Some(function) = notify.callback
+    {
+        let user = User(notify.user);
+        return start(Tell::Call(Box::new(move |done: Done| {
+            let completion = completion(done.outcome);
+            // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
+            unsafe { function(user.pointer(), &completion) }
+        })));
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { submit(home, notify, |op| start(Tell::By(op))) }
 }
 
 /// The core's form of a C callback that is told one completion.

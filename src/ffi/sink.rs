@@ -4,9 +4,9 @@
 use super::types::*;
 use super::{
     Notify, User, completion, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory,
-    submit,
+    submit, submit_send,
 };
-use crate::completion::Outcome;
+use crate::completion::{Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::parts::Parts;
 use libc::iovec;
@@ -101,9 +101,9 @@ pub unsafe extern "C" fn sink_send_async(
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
         let start =
-            |operation: &_| unsafe { sink.core.send_parts_async(Parts::One(data.cast(), size), operation) };
+            |tell: Tell<'_>| unsafe { sink.core.send_parts_async(Parts::One(data.cast(), size), tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit_send(&sink.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -130,9 +130,9 @@ pub unsafe extern "C" fn sink_sendv_async(
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
-        let start = |operation: &_| unsafe { sink.core.send_parts_async(parts, operation) };
+        let start = |tell: Tell<'_>| unsafe { sink.core.send_parts_async(parts, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit_send(&sink.home, Notify { callback, user, op }, start) }
     })
 }
 

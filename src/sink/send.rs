@@ -6,7 +6,7 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, Waiter};
-use crate::completion::{Operation, Outcome};
+use crate::completion::{Finished, Operation, Outcome, Permit, Tell};
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::parts::Parts;
@@ -25,16 +25,6 @@ enum Begun {
     Queued(Arc<Operation>),
 }
 
-impl Begun {
-    /// An end without queueing; an operation is told at once.
-    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
-        if let Some(op) = op {
-            op.complete(result, bytes);
-        }
-        Begun::Finished(Outcome { result, bytes })
-    }
-}
-
 impl Sink {
     /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
     #[allow(unsafe_code)]
@@ -50,38 +40,55 @@ impl Sink {
     #[allow(unsafe_code)]
     pub unsafe fn send_parts(self: &Arc<Self>, parts: Parts) -> Outcome {
         // SAFETY: this waits for the operation, so the memory outlives it.
-        match unsafe { self.begin_send(parts, None) } {
+        match unsafe { self.begin_send(parts, Tell::Wait) } {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(operation)) => operation.outcome(),
             Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
 
-    /// The same, with the result delivered by `op`. An error means that nothing was started.
+    /// The same, with the result told as `tell` says. An error means that nothing was started.
     ///
     /// # Safety
-    /// The memory that `parts` names is readable and unchanged until `op` completes.
+    /// The memory that `parts` names is readable and unchanged until the end has been told.
     #[allow(unsafe_code)]
-    pub unsafe fn send_parts_async(self: &Arc<Self>, parts: Parts, op: &Arc<Operation>) -> Result {
-        // SAFETY: the caller vouches until `op` completes.
-        unsafe { self.begin_send(parts, Some(op)) }.map(drop)
+    pub unsafe fn send_parts_async(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result {
+        // SAFETY: the caller vouches until the end.
+        unsafe { self.begin_send(parts, tell) }.map(drop)
+    }
+
+    /// An end without queueing, told at once.
+    #[inline]
+    fn ended(&self, tell: Tell<'_>, permit: Option<Permit>, result: Result, bytes: usize) -> Begun {
+        let outcome = Outcome { result, bytes };
+        match (tell, permit) {
+            (Tell::By(op), _) => op.complete(result, bytes),
+            (Tell::Call(callback), Some(permit)) => {
+                self.net.recv_loop.post_finished(Finished { callback, outcome, permit });
+            }
+            _ => {}
+        }
+        Begun::Finished(outcome)
     }
 
     /// # Safety
-    /// As `send_parts_async`; without `op`, until the operation returned in `Queued` completes.
+    /// As `send_parts_async`; for one who waits, until the operation returned in `Queued` completes.
     #[allow(unsafe_code)]
-    unsafe fn begin_send(self: &Arc<Self>, parts: Parts, op: Option<&Arc<Operation>>) -> Result<Begun> {
+    unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
         let mut state = self.state.lock();
         state.check_open(&self.net)?;
-        if let Some(op) = op {
-            op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
+        let mut permit = None;
+        match &tell {
+            Tell::Wait => {}
+            Tell::By(op) => op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target()),
+            Tell::Call(_) => permit = Some(self.net.permit_for(&self.socket, Half::Send)?),
         }
         if let Some(cause) = state.cause {
-            return Ok(Begun::finished(op, Err(cause), 0));
+            return Ok(self.ended(tell, permit, Err(cause), 0));
         }
         if size == 0 {
-            return Ok(Begun::finished(op, Ok(()), 0));
+            return Ok(self.ended(tell, permit, Ok(()), 0));
         }
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
@@ -99,7 +106,7 @@ impl Sink {
                 state.break_with(error);
             }
             let mut late = false;
-            waited = op.is_none() && !one_try && round == Round::None && sent < size;
+            waited = matches!(tell, Tell::Wait) && !one_try && round == Round::None && sent < size;
             if waited {
                 // SAFETY: the caller vouches for the memory.
                 (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
@@ -118,16 +125,23 @@ impl Sink {
             };
             if let Some(result) = end {
                 // Before the sink is free for others, so that completions keep the order of the sends.
-                let begun = Begun::finished(op, result, sent);
+                let begun = self.ended(tell, permit, result, sent);
                 self.release(state);
                 return Ok(begun);
             }
         } else if one_try && state.turn != Turn::Idle {
-            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind queued work
+            return Ok(self.ended(tell, permit, Err(Error::TIMEOUT), 0)); // behind queued work
         }
-        let op = match op {
-            Some(op) => Arc::clone(op),
-            None => {
+        let op = match tell {
+            Tell::By(op) => Arc::clone(op),
+            Tell::Call(callback) => {
+                let op = self.net.operation(Some(callback));
+                if let Some(permit) = permit {
+                    op.accept(permit, self.target());
+                }
+                op
+            }
+            Tell::Wait => {
                 match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent > 0 || waited)
                 {
                     Ok(op) => op,
