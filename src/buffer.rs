@@ -18,7 +18,7 @@ pub struct ReadBuffer {
 }
 
 thread_local! {
-    // One emptied buffer a thread: a receive through the buffer needs 64 KiB for a moment, and the hot one is best.
+    // One emptied buffer a thread: a receive through the buffer needs up to 256 KiB for a moment, and the hot one is best.
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -89,9 +89,9 @@ impl ReadBuffer {
         }
     }
 
-    /// Keeps the waiting bytes in no more memory than they need, if they are few.
+    /// Keeps the waiting bytes in no more than eight times the memory that they need.
     pub fn shrink(&mut self) {
-        if self.bytes.capacity() / 8 > self.len() {
+        if self.bytes.capacity() > (8 * self.len()).max(FEW) {
             let kept = self.as_slice().to_vec();
             self.free();
             self.bytes = kept;
@@ -99,21 +99,28 @@ impl ReadBuffer {
     }
 
     fn reserve(&mut self, size: usize) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.take();
+        if self.bytes.capacity() - self.bytes.len() >= size {
+            return;
         }
-        if self.bytes.capacity() - self.bytes.len() < size {
+        let waiting = self.len();
+        if self.start >= waiting && self.bytes.capacity() - waiting >= size {
             self.bytes.drain(..self.start);
             self.start = 0;
-            self.bytes.reserve(size);
+            return;
         }
+        let needed = waiting + size;
+        let mut bytes = if needed > FEW { SPARE.take() } else { Vec::new() };
+        bytes.reserve(needed.max(2 * waiting)); // twice, so that many small pieces are not copied for each of them
+        bytes.extend_from_slice(self.as_slice());
+        self.free();
+        self.bytes = bytes;
     }
 
     fn free(&mut self) {
         const SPARE_MAX: usize = 256 << 10;
         let mut bytes = std::mem::take(&mut self.bytes);
         self.start = 0;
-        if (1..=SPARE_MAX).contains(&bytes.capacity()) {
+        if (FEW..=SPARE_MAX).contains(&bytes.capacity()) {
             bytes.clear();
             // On a thread that is ending there is no spare any more; the memory is freed then.
             let _ = SPARE.try_with(|spare| {
@@ -125,6 +132,9 @@ impl ReadBuffer {
         }
     }
 }
+
+/// So few bytes have memory of their own size; the spare is for more.
+const FEW: usize = 4 << 10;
 
 /// Buffers that the kernel picks from when data arrives. Lives on its loop's thread.
 pub struct BufferPool {
@@ -275,6 +285,48 @@ mod tests {
         buffer.consume(7);
         assert!(buffer.is_empty());
         assert_eq!(buffer.bytes.capacity(), 0, "an empty buffer keeps no memory");
+    }
+
+    #[test]
+    fn a_few_bytes_keep_no_large_memory() {
+        let mut buffer = ReadBuffer::default();
+        buffer.room(256 << 10);
+        buffer.trim(); // the spare is large now
+        buffer.append(b"a");
+        assert!(buffer.bytes.capacity() <= FEW, "{}", buffer.bytes.capacity());
+        let (room, _) = buffer.room((256 << 10) - 1);
+        // SAFETY: there is room for one byte, and it is told once.
+        unsafe {
+            room.write(b'b');
+            buffer.filled(1);
+        }
+        assert!(buffer.bytes.capacity() >= 256 << 10);
+        buffer.shrink();
+        assert!(buffer.bytes.capacity() <= FEW, "{}", buffer.bytes.capacity());
+        assert_eq!(buffer.as_slice(), b"ab");
+        buffer.append(&[0; 10_000]);
+        assert!(SPARE.with_borrow(|spare| spare.capacity() == 0), "many bytes have the spare");
+        buffer.consume(2 + 9_990);
+        buffer.shrink();
+        assert_eq!(buffer.as_slice(), [0; 10]);
+        assert!(buffer.bytes.capacity() <= FEW);
+    }
+
+    #[test]
+    fn many_small_pieces_are_not_copied_for_each_of_them() {
+        let mut buffer = ReadBuffer::default();
+        let mut moves = 0;
+        for piece in 0..10_000u32 {
+            let before = buffer.bytes.as_ptr();
+            buffer.append(&piece.to_le_bytes());
+            moves += u32::from(before != buffer.bytes.as_ptr());
+            if piece % 2 == 1 {
+                buffer.consume(4);
+            }
+        }
+        assert_eq!(buffer.len(), 20_000);
+        assert_eq!(buffer.as_slice()[..4], 5_000u32.to_le_bytes());
+        assert!(moves < 40, "{moves}");
     }
 
     #[test]

@@ -442,7 +442,11 @@ impl Service for Stream {
                 }
             }
             (Request::Readable { .. }, Meaning::Count(_)) => {
+                let timed = state.timeout.is_some();
                 readable = state.watch.as_ref().is_none_or(|watch| !watch.bulk);
+                if let Some(watch) = state.watch.as_mut().filter(|_| timed) {
+                    watch.progress = Instant::now(); // the bytes are there, and asked for next
+                }
             }
             _ => {}
         }

@@ -180,21 +180,23 @@ impl Stream {
                     watch.bulk = count >= POOL_BUFFER_SIZE;
                 }
                 state = self.arrived(state, event_loop, &[]);
-                state.buffer.shrink();
             }
             Tried::WouldBlock => {}
             Tried::End => state.end = Some(Error::EOF),
             Tried::Failed(error) => state.end = Some(error),
         }
+        state.buffer.shrink();
         state
     }
 
     fn watch_request(&self, event_loop: &EventLoop, state: &mut State) -> Request {
-        if state.watch.as_ref().is_some_and(|watch| watch.bulk) {
+        let bulk = state.watch.as_ref().is_some_and(|watch| watch.bulk);
+        // A poll of a socket that has bytes is over as it is submitted, and would overtake those that wait for their turn.
+        if bulk && !event_loop.is_crowded() {
             return Request::Readable { socket: Arc::clone(&self.socket) };
         }
         match self.buffered_request(event_loop, state, 0, false) {
-            Request::RecvPooled { socket, start } if event_loop.has_multishot() => {
+            Request::RecvPooled { socket, start } if !bulk && event_loop.has_multishot() => {
                 let budget = self.watch_budget() as u32;
                 Request::RecvMultishot { socket, start, budget }
             }
@@ -222,7 +224,10 @@ impl Stream {
         event_loop.count_callback();
         let consumed = callback(Ok(()), shown);
         match &mut kept {
-            Some(kept) => kept.consume(consumed),
+            Some(kept) => {
+                kept.consume(consumed);
+                kept.shrink();
+            }
             None if consumed < size => kept.insert(ReadBuffer::default()).append(&arrived[consumed..]),
             None => {}
         }
@@ -279,6 +284,7 @@ impl Stream {
         };
         if watch.paused || watch.ending.is_some() || ending {
             state.buffer.append(bytes); // shown after the resume, or receivable after the watch
+            state.buffer.shrink();
         } else {
             watch.owed = false;
             watch.bulk |= bytes.len() >= POOL_BUFFER_SIZE && self.net.config.first_try;
