@@ -7,7 +7,8 @@
 //!
 //! 1. reap: each completion that was there when the round began goes to the owner of its request;
 //! 2. expire: owners whose deadline has passed are told;
-//! 3. take mail: those who were posted are served; an operation's service is its callback;
+//! 3. take mail: those who were posted are served; an operation's service is its callback, and of a send that was over at
+//!    once the callback alone is the mail;
 //! 4. end the round: what callbacks collected to be done together is done;
 //! 5. sleep: submit, and wait for a completion, a deadline or mail.
 //!
@@ -422,15 +423,19 @@ impl EventLoop {
     }
 
     fn run_to_the_end(&mut self, died: Box<dyn FnOnce() + Send>) {
-        match catch_unwind(AssertUnwindSafe(|| self.run())) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => tracing::error!("the loop's ring failed: {error}"),
-            Err(_) => tracing::error!("the loop panicked"),
+        let failure = match catch_unwind(AssertUnwindSafe(|| self.run())) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("the loop's ring failed: {error}")),
+            Err(_) => Some("the loop panicked".to_owned()),
+        };
+        if let Some(failure) = failure {
+            tracing::error!("{failure}");
+            self.die();
+            died();
+            // Without a ring every request is refused, so nothing can fail here that could fail again.
+            while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
         }
-        self.die();
-        died();
-        // Without a ring every request is refused, so nothing can fail here that could fail again.
-        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
+        drop(self.handle.mailbox.close()); // late mail has nothing to tell: its senders have left the net
     }
 
     /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].

@@ -31,12 +31,13 @@ struct Inner<T: ?Sized, P> {
     list: Vec<Letter<T, P>>,
     asleep: bool,
     nudged: bool,
+    closed: bool,
 }
 
 impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     /// An empty mailbox of a loop that is awake.
     pub fn new() -> Self {
-        Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false }) }
+        Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false, closed: false }) }
     }
 
     /// Lists `item`, unless it stands there already. True: the loop is asleep and the caller must wake it.
@@ -47,17 +48,31 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
         if item.listed().swap(true, Ordering::AcqRel) {
             return false;
         }
-        let mut inner = self.inner.lock();
-        inner.list.push(Letter::Listed(item));
-        std::mem::replace(&mut inner.asleep, false)
+        self.add(Letter::Listed(item))
     }
 
     /// Adds something that comes by itself. True: the loop is asleep and the caller must wake it.
     #[must_use]
     pub fn post_plain(&self, plain: P) -> bool {
+        self.add(Letter::Plain(plain))
+    }
+
+    fn add(&self, letter: Letter<T, P>) -> bool {
         let mut inner = self.inner.lock();
-        inner.list.push(Letter::Plain(plain));
+        if inner.closed {
+            drop(inner); // the letter drops after the lock
+            return false;
+        }
+        inner.list.push(letter);
         std::mem::replace(&mut inner.asleep, false)
+    }
+
+    /// Nobody takes mail any more: what is there is returned, and what comes later is dropped, so that it does not keep its
+    /// senders, and they this mailbox, for ever.
+    pub fn close(&self) -> Vec<Letter<T, P>> {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        std::mem::take(&mut inner.list)
     }
 
     /// Wakes without mail: a loop that is about to sleep looks once more. True: it is asleep and the caller must wake
@@ -207,5 +222,11 @@ mod tests {
         mailbox.take(&mut mail);
         assert!(!mailbox.sleep(), "a nudge before the sleep counts");
         assert!(mailbox.sleep());
+        assert!(mailbox.post_plain(4));
+        assert_eq!(mailbox.close().len(), 1);
+        unlist(&*b);
+        assert!(!mailbox.post(Arc::clone(&b)), "nobody is there to be woken");
+        drop(mail);
+        assert_eq!(Arc::strong_count(&b), 1, "or keeps it");
     }
 }
