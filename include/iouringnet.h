@@ -221,7 +221,7 @@
 /** Also what starts and ends. */
 #define IOURINGNET_LOG_INFO 3
 
-/** Also every connection. */
+/** Also every connection that the net's threads make or end. */
 #define IOURINGNET_LOG_DEBUG 4
 
 /** Also every operation that reaches a loop. */

@@ -62,8 +62,9 @@ impl Attempt {
     fn begin(net: &Net, address: SocketAddr) -> Begun {
         let connect = || {
             let socket = Arc::new(Socket::to_connect(&address, &net.socket_options())?);
-            let connected = socket.connect(&address)?;
-            Ok((socket, connected))
+            let connected = socket.connect(&address);
+            log(&socket, &connected);
+            Ok((socket, connected?))
         };
         match connect() {
             Ok((socket, true)) => Begun::Over(Ok(socket)),
@@ -82,6 +83,15 @@ impl Attempt {
     }
 }
 
+fn log(socket: &Socket, connected: &Result<bool>) {
+    let fd = socket.fd();
+    match connected {
+        Ok(true) => tracing::debug!(fd, "dialled a connection"),
+        Ok(false) => {} // more will be known
+        Err(error) => tracing::debug!(fd, %error, "an address could not be dialled"),
+    }
+}
+
 impl Dial {
     /// Begins; `op` gets the connection.
     pub fn start(net: &Arc<Net>, target: Parsed, timeout: Option<Duration>, op: &Arc<Operation>) -> Result {
@@ -90,7 +100,7 @@ impl Dial {
         match target {
             Parsed::Numeric(address) if net.config.first_try => match Attempt::begin(net, address) {
                 Begun::Over(result) => {
-                    op.accept(permit, Weak::<Dial>::new()); // over before anybody could cancel it
+                    op.accept(permit, Weak::<Dial>::new()); // over: nothing is left to be cancelled
                     return net.unless_stopping(|| net.complete_connection(op, result));
                 }
                 Begun::UnderWay(begun) => (addresses, attempt) = (Some(VecDeque::new()), Some(begun)),
@@ -127,8 +137,10 @@ impl Dial {
                 }
             };
             if let Err(error) = resolver::resolve(host, port, Box::new(reply)) {
-                dial.state.lock().operation = None; // refused: nothing was started
-                net.leave(&*dial);
+                if dial.state.lock().operation.take().is_none() {
+                    return Ok(()); // a stop has ended it meanwhile
+                }
+                net.leave(&*dial); // refused: nothing was started
                 return Err(error);
             }
         }
@@ -262,25 +274,19 @@ impl Service for Dial {
         let Some(mut attempt) = state.attempt.take() else {
             return;
         };
-        let fd = attempt.socket.fd();
         let connected = match -reaped.result {
             ..=0 => attempt.socket.connect(&attempt.address),
             libc::ECANCELED | libc::EINTR if attempt.interrupting => Err(Error::TIMEOUT),
             errno => Err(Error::from_errno(errno)),
         };
+        log(&attempt.socket, &connected);
         match connected {
-            Ok(true) => {
-                tracing::debug!(fd, "dialled a connection");
-                return self.finish(state, event_loop, Ok(attempt.socket));
-            }
+            Ok(true) => return self.finish(state, event_loop, Ok(attempt.socket)),
             Ok(false) => {
                 attempt.request = None;
                 state.attempt = Some(attempt);
             }
-            Err(error) => {
-                tracing::debug!(fd, %error, "an address could not be dialled");
-                state.last_error = error;
-            }
+            Err(error) => state.last_error = error,
         }
         drop(state);
         self.drive(event_loop);

@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // send, recv, ioctl and getsockopt on memory that the callers name
+#![allow(unsafe_code)] // connect, send, recv, ioctl and getsockopt on memory that the callers name
 //! One TCP descriptor: its options, the calls made on it directly, and the error that both halves share.
 //!
 //! Shared by the two halves of a connection and by every request in flight, so that the descriptor closes after the

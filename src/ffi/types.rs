@@ -32,7 +32,7 @@ pub const IOURINGNET_LOG_ERROR: u32 = 1;
 pub const IOURINGNET_LOG_WARN: u32 = 2;
 /// Also what starts and ends.
 pub const IOURINGNET_LOG_INFO: u32 = 3;
-/// Also every connection.
+/// Also every connection that the net's threads make or end.
 pub const IOURINGNET_LOG_DEBUG: u32 = 4;
 /// Also every operation that reaches a loop.
 pub const IOURINGNET_LOG_TRACE: u32 = 5;
