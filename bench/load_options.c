@@ -1,5 +1,6 @@
 /* The command line of the load generator. Owns `options`, which do not change once they are parsed. Its one invariant: an
- * option that the mode would not heed is refused, so that no figure is taken for another one. */
+ * option that would change what is measured, and that the mode does not heed, is refused, so that no figure is taken for
+ * another one. */
 #define _GNU_SOURCE
 
 #include "load.h"

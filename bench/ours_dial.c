@@ -52,6 +52,8 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
         return size;
     }
     hang_up(c);
+    if (status == IOURINGNET_EOF && c->received > 0 && c->received < DIAL_MESSAGE)
+        die("an answer shorter than a message");
     if (status == IOURINGNET_EOF && c->received == DIAL_MESSAGE)
         status = IOURINGNET_OK;
     if (goes_on(status))
