@@ -63,7 +63,8 @@ enum Round {
     None,
     /// From a callback, the first one on this sink in the loop's round: tried at once.
     First,
-    /// A further one in the same round: collected, since with those that follow it costs one call of the kernel.
+    /// A further one in the same round: collected unless it is large, since with those that follow it costs one call of the
+    /// kernel.
     Again,
 }
 

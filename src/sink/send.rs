@@ -16,7 +16,7 @@ use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A send of so many bytes costs far more than its call: it is tried at once, also where others are collected.
+/// A send of so many bytes costs far more than its call: it is tried at once, unless others are collected already.
 const COLLECTED_MAX: usize = 16 << 10;
 
 /// What became of a send: it is over, or the operation tells when.
