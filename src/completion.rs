@@ -121,6 +121,8 @@ pub struct Finished {
     pub callback: Callback,
     /// How it ended.
     pub outcome: Outcome,
+    /// The connection that it made.
+    pub connection: Option<Arc<Socket>>,
     /// Its place among the operations in flight, which it has until its callback runs.
     pub permit: Permit,
 }
@@ -129,7 +131,7 @@ impl Finished {
     /// Runs the callback.
     pub fn run_callback(mut self) {
         drop(self.permit.give_back()); // before the callback, as an operation does
-        (self.callback)(Done { outcome: self.outcome, connection: None });
+        (self.callback)(Done { outcome: self.outcome, connection: self.connection });
     }
 }
 

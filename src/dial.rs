@@ -6,7 +6,7 @@
 //! Invariant: the operation completes once, and a dial that was not over at once leaves the net with it.
 
 use crate::address::Parsed;
-use crate::completion::{Operation, Target};
+use crate::completion::{Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
@@ -52,6 +52,14 @@ struct Attempt {
     interrupting: bool,
 }
 
+/// How far a dial is when its start returns.
+pub enum Started {
+    /// Over; the connection is for the one who waits, and everybody else has been told.
+    Over(Option<Arc<Socket>>),
+    /// Its operation tells.
+    UnderWay(Arc<Operation>),
+}
+
 /// What came of asking an address.
 enum Begun {
     Over(Result<Arc<Socket>>),
@@ -93,21 +101,28 @@ fn log(socket: &Socket, connected: &Result<bool>) {
 }
 
 impl Dial {
-    /// Begins; `op` gets the connection.
-    pub fn start(net: &Arc<Net>, target: Parsed, timeout: Option<Duration>, op: &Arc<Operation>) -> Result {
+    /// Begins; the end is told as `tell` says.
+    pub fn start(
+        net: &Arc<Net>,
+        target: Parsed,
+        timeout: Option<Duration>,
+        tell: Tell<'_>,
+    ) -> Result<Started> {
         let permit = net.permit()?;
         let (mut addresses, mut name, mut attempt) = (None, None, None);
         match target {
             Parsed::Numeric(address) if net.config.first_try => match Attempt::begin(net, address) {
-                Begun::Over(result) => {
-                    op.accept(permit, Weak::<Dial>::new()); // over: nothing is left to be cancelled
-                    return net.unless_stopping(|| net.complete_connection(op, result));
-                }
+                Begun::Over(result) => return Dial::over_at_once(net, permit, tell, result),
                 Begun::UnderWay(begun) => (addresses, attempt) = (Some(VecDeque::new()), Some(begun)),
             },
             Parsed::Numeric(address) => addresses = Some(VecDeque::from([address])),
             Parsed::Name { host, port } => name = Some((host, port)),
         }
+        let op = match tell {
+            Tell::By(op) => Arc::clone(op),
+            Tell::Call(callback) => net.operation(Some(callback)),
+            Tell::Wait => net.operation(None),
+        };
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if let Some(attempt) = &mut attempt {
             attempt.until = deadline;
@@ -118,7 +133,7 @@ impl Dial {
             net: Arc::clone(net),
             deadline,
             state: Mutex::new(State {
-                operation: Some(Arc::clone(op)),
+                operation: Some(Arc::clone(&op)),
                 addresses,
                 cause: None,
                 last_error: Error::NAME,
@@ -138,14 +153,35 @@ impl Dial {
             };
             if let Err(error) = resolver::resolve(host, port, Box::new(reply)) {
                 if dial.state.lock().operation.take().is_none() {
-                    return Ok(()); // a stop has ended it meanwhile
+                    return Ok(Started::UnderWay(op)); // a stop has ended it meanwhile
                 }
                 net.leave(&*dial); // refused: nothing was started
                 return Err(error);
             }
         }
         net.recv_loop.post(dial);
-        Ok(())
+        Ok(Started::UnderWay(op))
+    }
+
+    fn over_at_once(
+        net: &Arc<Net>,
+        permit: Permit,
+        tell: Tell<'_>,
+        result: Result<Arc<Socket>>,
+    ) -> Result<Started> {
+        match tell {
+            Tell::Wait => return result.map(|socket| Started::Over(Some(socket))),
+            Tell::By(op) => {
+                op.accept(permit, Weak::<Dial>::new()); // nothing is left to be cancelled
+                net.unless_stopping(|| net.complete_connection(op, result))?;
+            }
+            Tell::Call(callback) => {
+                let outcome = Outcome { result: result.as_ref().map(drop).map_err(|error| *error), bytes: 0 };
+                let finished = Finished { callback, outcome, connection: result.ok(), permit };
+                net.unless_stopping(|| net.recv_loop.post_finished(finished))?;
+            }
+        }
+        Ok(Started::Over(None))
     }
 
     fn resolved(self: Arc<Self>, answer: Result<Vec<SocketAddr>>) {

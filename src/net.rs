@@ -6,8 +6,8 @@
 
 use crate::address;
 use crate::availability;
-use crate::completion::{Callback, Operation, Permit, Target};
-use crate::dial::Dial;
+use crate::completion::{Callback, Operation, Permit, Target, Tell};
+use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
@@ -355,11 +355,20 @@ impl Net {
         self: &Arc<Self>,
         address: &str,
         timeout: Option<Option<Duration>>,
-        op: &Arc<Operation>,
+        tell: Tell<'_>,
     ) -> Result {
+        self.start_dial(address, timeout, tell).map(drop)
+    }
+
+    fn start_dial(
+        self: &Arc<Self>,
+        address: &str,
+        timeout: Option<Option<Duration>>,
+        tell: Tell<'_>,
+    ) -> Result<Started> {
         self.check()?;
         let target = address::parse(address)?;
-        Dial::start(self, target, timeout.unwrap_or(self.config.dial_timeout), op)
+        Dial::start(self, target, timeout.unwrap_or(self.config.dial_timeout), tell)
     }
 
     /// The same, waiting.
@@ -368,9 +377,10 @@ impl Net {
         address: &str,
         timeout: Option<Option<Duration>>,
     ) -> Result<(Arc<Sink>, Arc<Stream>)> {
-        let op = self.operation(None);
-        self.dial_async(address, timeout, &op)?;
-        self.collect(&op)
+        match self.start_dial(address, timeout, Tell::Wait)? {
+            Started::Over(connection) => self.adopt(connection.ok_or(Error::PANIC)?), // there for the one who waits
+            Started::UnderWay(op) => self.collect(&op),
+        }
     }
 
     /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector, and a

@@ -148,20 +148,15 @@ unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(&Arc<Opera
     })
 }
 
-/// [`submit`] for sends, which are mostly over at once: where only a callback is to be told, they begin without an operation.
+/// [`submit`] for what is mostly over at once: where only a callback is to be told, it begins without an operation.
 ///
 /// # Safety
 /// As for [`submit`].
-unsafe fn submit_send(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
+unsafe fn submit_telling(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
     if notify.op.is_null()
-        && let Some(function) = notify.callback
+        && let Some(callback) = completion_callback(home, notify.callback, notify.user)
     {
-        let user = User(notify.user);
-        return start(Tell::Call(Box::new(move |done: Done| {
-            let completion = completion(done.outcome);
-            // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
-            unsafe { function(user.pointer(), &completion) }
-        })));
+        return start(Tell::Call(callback));
     }
     // SAFETY: as the caller vouches.
     unsafe { submit(home, notify, |op| start(Tell::By(op))) }

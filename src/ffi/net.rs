@@ -2,7 +2,10 @@
 //! A net: start, stop, what it has done, and the functions that make connections and timers on it.
 
 use super::types::*;
-use super::{Notify, guard, guard_blocking, handles, limit, log, required, span, submit, text};
+use super::{
+    Notify, guard, guard_blocking, handles, limit, log, required, span, submit, submit_telling, text,
+};
+use crate::completion::Tell;
 use crate::error::{Error, Result};
 use crate::net::{BindOptions, Config, Net};
 use std::ffi::{c_char, c_void};
@@ -209,9 +212,9 @@ pub unsafe extern "C" fn net_dial_async(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (timeout, address) = unsafe { (dial_timeout(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let start = |operation: &_| net.core.dial_async(address, timeout, operation);
+        let start = |tell: Tell<'_>| net.core.dial_async(address, timeout, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&net.home, Notify { callback, user, op }, start) }
+        unsafe { submit_telling(&net.home, Notify { callback, user, op }, start) }
     })
 }
 

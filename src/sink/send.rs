@@ -64,7 +64,8 @@ impl Sink {
         match (tell, permit) {
             (Tell::By(op), _) => op.complete(result, bytes),
             (Tell::Call(callback), Some(permit)) => {
-                self.net.recv_loop.post_finished(Finished { callback, outcome, permit });
+                let finished = Finished { callback, outcome, connection: None, permit };
+                self.net.recv_loop.post_finished(finished);
             }
             _ => {}
         }
