@@ -83,8 +83,10 @@ void fail(const char *what);
 int connect_there(void);
 bool send_all(int fd, const void *data, size_t size);
 
-/* ---- The other modes ---- */
+/* ---- The modes ---- */
 
+/* All whose server echoes, beside idle connections. */
+void run_echo(void);
 void run_download(void);
 void run_upload(void);
 void run_posts(void);
