@@ -50,7 +50,7 @@ pub trait Service: Listed + Send + Sync {
         unreachable!("it submits no requests");
     }
     /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Service::serve`].
-    fn continued(&self, _: &mut EventLoop, _: &[u8]) -> bool {
+    fn continued(&self, _: &mut Request, _: &[u8]) -> bool {
         unreachable!("it submits no request that completes more than once");
     }
     /// A moment that it armed its timer for has come.
@@ -96,7 +96,7 @@ pub struct Counters {
     pub completions: AtomicU64,
     /// Wake-ups by others.
     pub wakes: AtomicU64,
-    /// Callbacks of operations run.
+    /// Callbacks run; counted by [`LoopHandle::count_callback`].
     pub callbacks: AtomicU64,
 }
 
@@ -177,6 +177,12 @@ impl LoopHandle {
         ROUND.with_borrow_mut(|round| round.push(service));
     }
 
+    /// On the loop's own thread: a callback is about to run.
+    pub fn count_callback(&self) {
+        let callbacks = &self.counters.callbacks;
+        callbacks.store(callbacks.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // this thread alone writes it
+    }
+
     fn wake(&self) {
         self.counters.wakes.fetch_add(1, Ordering::Relaxed);
         // Under the lock the ring stays, so that its descriptor is no other's.
@@ -229,7 +235,6 @@ pub struct EventLoop {
     crowded: bool,
     completions: Vec<Completion>,
     mail: Vec<Letter<dyn Service, Finished>>,
-    callbacks: u64,
     reaped: u64,
     features: Features,
     scratch: Option<Arc<Scratch>>,
@@ -308,7 +313,6 @@ impl EventLoop {
             crowded: false,
             completions: Vec::new(),
             mail: Vec::new(),
-            callbacks: 0,
             reaped: 0,
             features,
             scratch: None,
@@ -418,8 +422,8 @@ impl EventLoop {
     }
 
     /// A callback is about to run.
-    pub fn count_callback(&mut self) {
-        self.callbacks += 1;
+    pub fn count_callback(&self) {
+        self.handle.count_callback();
     }
 
     fn run_to_the_end(&mut self, died: Box<dyn FnOnce() + Send>) {
@@ -514,16 +518,18 @@ impl EventLoop {
 
     /// A request has brought bytes, and stays in flight.
     fn go_on(&mut self, id: RequestId, bytes: &[u8]) {
-        let Some(owner) = self.requests.borrow_owner(id) else {
+        let Some((owner, request)) = self.requests.get(id) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        match catch_unwind(AssertUnwindSafe(|| owner.continued(self, bytes))) {
+        match catch_unwind(AssertUnwindSafe(|| owner.continued(request, bytes))) {
             Ok(false) => {}
-            Ok(true) => self.guarded(Arc::clone(&owner), |owner, this| owner.serve(this)),
-            Err(_) => EventLoop::end_failed(Arc::clone(&owner)),
+            Ok(true) => {
+                let owner = Arc::clone(owner);
+                self.guarded(owner, |owner, this| owner.serve(this));
+            }
+            Err(_) => EventLoop::end_failed(Arc::clone(owner)),
         }
-        self.requests.return_owner(id, owner);
     }
 
     /// Step 2.
@@ -545,7 +551,7 @@ impl EventLoop {
             let service = match letter {
                 Letter::Listed(service) => service,
                 Letter::Plain(finished) => {
-                    self.callbacks += 1;
+                    self.count_callback();
                     if catch_unwind(AssertUnwindSafe(|| finished.run_callback())).is_err() {
                         tracing::error!("a callback panicked");
                     }
@@ -659,7 +665,6 @@ impl EventLoop {
         counters.enters.store(enters, Ordering::Relaxed);
         counters.entries.store(entries, Ordering::Relaxed);
         counters.completions.store(self.reaped, Ordering::Relaxed);
-        counters.callbacks.store(self.callbacks, Ordering::Relaxed);
     }
 }
 

@@ -433,12 +433,12 @@ impl Service for Stream {
                 let came = buffer.len() > kept;
                 state.buffer = buffer;
                 if came {
-                    state = self.arrived(state, event_loop, &[]);
+                    state = self.arrived(state, &[]);
                 }
             }
             (Request::RecvPooled { .. } | Request::RecvMultishot { .. }, Meaning::Count(_)) => {
                 if let Some(bytes) = &reaped.buffer {
-                    state = self.arrived(state, event_loop, bytes.as_slice());
+                    state = self.arrived(state, bytes.as_slice());
                 }
             }
             (Request::Readable { .. }, Meaning::Count(_)) => {
@@ -468,8 +468,8 @@ impl Service for Stream {
         self.drive(state, event_loop);
     }
 
-    fn continued(&self, event_loop: &mut EventLoop, bytes: &[u8]) -> bool {
-        let state = self.arrived(self.state.lock(), event_loop, bytes);
+    fn continued(&self, _: &mut Request, bytes: &[u8]) -> bool {
+        let state = self.arrived(self.state.lock(), bytes);
         state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_service(&state))
     }
 

@@ -50,8 +50,7 @@ struct Slot {
 }
 
 struct Content {
-    /// Away only while it is told of what the request has brought.
-    owner: Option<Arc<dyn Service>>,
+    owner: Arc<dyn Service>,
     request: Request,
 }
 
@@ -63,20 +62,12 @@ impl Requests {
         });
         let slot = &mut self.slots[index as usize];
         let id = RequestId::new(slot.generation, index as usize);
-        let content = slot.content.insert(Content { owner: Some(owner), request });
+        let content = slot.content.insert(Content { owner, request });
         (id, &mut content.request)
     }
 
-    /// The one whom a request in flight belongs to, to be given back by [`Requests::return_owner`] at once: that saves
-    /// counting a reference for each message.
-    pub fn borrow_owner(&mut self, id: RequestId) -> Option<Arc<dyn Service>> {
-        self.content(id)?.owner.take()
-    }
-
-    pub fn return_owner(&mut self, id: RequestId, owner: Arc<dyn Service>) {
-        if let Some(content) = self.content(id) {
-            content.owner = Some(owner);
-        }
+    pub fn get(&mut self, id: RequestId) -> Option<(&Arc<dyn Service>, &mut Request)> {
+        self.content(id).map(|content| (&content.owner, &mut content.request))
     }
 
     pub fn is_accept(&mut self, id: RequestId) -> bool {
@@ -99,7 +90,7 @@ impl Requests {
         if slot.generation < u32::MAX {
             self.free.push(id.index() as u32);
         }
-        Some((content.owner?, content.request))
+        Some((content.owner, content.request))
     }
 
     pub fn leak_memory(&mut self) {

@@ -135,14 +135,14 @@ impl Stream {
             }
             if watch.owed && kept {
                 watch.owed = false;
-                state = self.show(state, event_loop, &[]);
+                state = self.show(state, &[]);
                 continue;
             }
             if let Some(end) = end {
                 return self.end_watch(state, event_loop, end);
             }
             if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
-                state = self.receive_bulk(state, event_loop);
+                state = self.receive_bulk(state);
                 continue;
             }
             if in_flight.is_none() {
@@ -163,11 +163,7 @@ impl Stream {
     /// One call of the kernel for a peer that sends in bulk. The memory is the same each time and stays in the cache, where
     /// the kernel fills a pool's buffers in turn; and what comes by one call counts as one when the kernel finds out how
     /// large a window the connection needs.
-    fn receive_bulk<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-    ) -> MutexGuard<'a, State> {
+    fn receive_bulk<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let mut taken = state.take_work();
         drop(state);
         let room = self.watch_budget().saturating_sub(taken.buffer.len()).max(POOL_BUFFER_SIZE);
@@ -179,7 +175,7 @@ impl Stream {
                 if let Some(watch) = &mut state.watch {
                     watch.bulk = count >= POOL_BUFFER_SIZE;
                 }
-                state = self.arrived(state, event_loop, &[]);
+                state = self.arrived(state, &[]);
             }
             Tried::WouldBlock => {}
             Tried::End => state.end = Some(Error::EOF),
@@ -205,12 +201,7 @@ impl Stream {
     }
 
     /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
-    fn show<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
-        arrived: &[u8],
-    ) -> MutexGuard<'a, State> {
+    fn show<'a>(&'a self, mut state: MutexGuard<'a, State>, arrived: &[u8]) -> MutexGuard<'a, State> {
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
             return state;
         };
@@ -221,7 +212,7 @@ impl Stream {
         }
         let shown = kept.as_ref().map_or(arrived, ReadBuffer::as_slice);
         let size = shown.len();
-        event_loop.count_callback();
+        self.net.recv_loop.count_callback();
         let consumed = callback(Ok(()), shown);
         match &mut kept {
             Some(kept) => {
@@ -274,7 +265,6 @@ impl Stream {
     pub(super) fn arrived<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        event_loop: &mut EventLoop,
         bytes: &[u8],
     ) -> MutexGuard<'a, State> {
         let ending = state.cause.is_some();
@@ -288,7 +278,7 @@ impl Stream {
         } else {
             watch.owed = false;
             watch.bulk |= bytes.len() >= POOL_BUFFER_SIZE && self.net.config.first_try;
-            state = self.show(state, event_loop, bytes);
+            state = self.show(state, bytes);
             let too_big = state.buffer.len() > self.net.config.buffer_max;
             if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
                 watch.ending.get_or_insert(Error::TOO_BIG);
