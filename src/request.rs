@@ -5,7 +5,7 @@
 //! entry points to is owned by the request, or lent by a caller whose operation completes after the request came back.
 
 use crate::buffer::{POOL_GROUP, ReadBuffer};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::parts::{ENTRY_MAX, Gather, message_of};
 use crate::socket::Socket;
 use io_uring::squeue::{Entry, Flags};
@@ -13,6 +13,9 @@ use io_uring::{opcode, types};
 use std::mem;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+
+/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
+pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
 
 /// What the kernel is asked for.
 pub enum Request {
@@ -49,6 +52,8 @@ pub enum Request {
         start: Start,
         /// It ends when so many bytes have come; not 0.
         budget: u32,
+        /// Whom the bytes are shown to, lent by the owner, who has it back when the request is over.
+        callback: Option<DataCallback>,
     },
     /// Receive what is there into a private buffer's room.
     RecvBuffered {
@@ -188,13 +193,13 @@ impl Request {
         }
     }
 
-    /// Leaks the memory of ours that the kernel may still write to or read; what is left names none.
+    /// Leaks the memory of ours that the kernel may still write to or read; what is left names none but the pool's.
     pub fn leak_memory(&mut self) {
         let socket = match self {
+            Request::RecvMultishot { .. } => return, // it keeps what it was lent
             Request::Send { socket, .. }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
-            | Request::RecvMultishot { socket, .. }
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
             | Request::Writable { socket }
@@ -227,7 +232,9 @@ impl Request {
                     .build()
             }
             Request::RecvPooled { socket, start } => recv_pooled(socket.fd(), *start, 0),
-            Request::RecvMultishot { socket, start, budget } => recv_multishot(socket.fd(), *start, *budget),
+            Request::RecvMultishot { socket, start, budget, .. } => {
+                recv_multishot(socket.fd(), *start, *budget)
+            }
             Request::RecvBuffered { socket, buffer, room } => {
                 let (start, size) = buffer.room(*room);
                 let size = size.min(ENTRY_MAX) as u32;

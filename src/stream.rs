@@ -10,7 +10,7 @@ mod recv;
 mod want;
 mod watch;
 
-pub use self::watch::DataCallback;
+pub use crate::request::DataCallback;
 
 use self::recv::Step;
 use self::want::{Taken, Want};
@@ -40,6 +40,8 @@ pub struct Stream {
     place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
+    /// Nobody has asked anything of the watch since it lent its callback to a receive; see watch.rs.
+    steady: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -85,6 +87,7 @@ impl Stream {
             place: Place::none(),
             net: Arc::clone(net),
             socket,
+            steady: AtomicBool::new(false),
             state: Mutex::new(State {
                 turn: Turn::Idle,
                 cause: None,
@@ -167,7 +170,7 @@ impl Stream {
 
     /// Receives accepted from now on may take `timeout`; a watch may go that long without bytes.
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         state.timeout = timeout;
         let watched = match &mut state.watch {
             Some(watch) => {
@@ -185,7 +188,7 @@ impl Stream {
 
     /// Ends pending receives and the watch with CLOSED. Closing twice is harmless.
     pub fn close(self: &Arc<Self>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         if state.closing {
             return;
         }
@@ -196,7 +199,7 @@ impl Stream {
 
     /// Ends what is pending with `cause`, and refuses more; the handle stays to be closed.
     pub fn end(self: &Arc<Self>, cause: Error) {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         state.cause.get_or_insert(cause);
         self.look_again(state);
     }
@@ -399,10 +402,13 @@ impl Service for Stream {
     }
 
     #[allow(unsafe_code)]
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, mut request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
+        if let Request::RecvMultishot { callback, .. } = &mut request {
+            state.take_back(callback);
+        }
         let meaning = match (Meaning::of(reaped.result, &self.socket), &request) {
             (
                 Meaning::Count(0),
@@ -468,9 +474,11 @@ impl Service for Stream {
         self.drive(state, event_loop);
     }
 
-    fn continued(&self, _: &mut Request, bytes: &[u8]) -> bool {
-        let state = self.arrived(self.state.lock(), bytes);
-        state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_service(&state))
+    fn continued(&self, request: &mut Request, bytes: &[u8]) -> bool {
+        let Request::RecvMultishot { callback, .. } = request else {
+            unreachable!("no other request goes on");
+        };
+        self.show_next(callback, bytes)
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
@@ -507,7 +515,7 @@ impl Member for Stream {
         let Some(cause) = how.ends_work() else {
             return;
         };
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         if state.closed {
             return;
         }

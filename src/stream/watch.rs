@@ -2,24 +2,25 @@
 //!
 //! Invariant: after the last call, which alone has an error, the callback never runs again; what it left stays in the
 //! stream's buffer, to be shown with the next bytes or received once the watch is over.
+//!
+//! While a receive goes on, and nothing else happens to the watch, no message needs the lock: the receive, which is the
+//! loop's, has the callback, and a flag tells that nobody has changed anything. Whoever does takes it down, under the lock.
 
 use super::{State, Stream};
 use crate::buffer::{POOL_BUFFER_SIZE, ReadBuffer};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
-use crate::request::Request;
+use crate::request::{DataCallback, Request};
 use crate::socket::Tried;
 use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
-pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
-
 /// What a stream knows of its watch; gone before the last call.
 pub struct Watch {
-    /// Away while it runs.
+    /// Away while it runs, and while a receive has it, which is when no bytes are kept.
     callback: Option<DataCallback>,
     paused: bool,
     /// A resume, or the arming, owes a call with the kept bytes.
@@ -46,7 +47,7 @@ impl Watch {
 impl Stream {
     /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
     pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         let Some(callback) = callback else {
             return match &mut state.watch {
                 Some(watch) => {
@@ -76,7 +77,7 @@ impl Stream {
 
     /// Stops the watch's calls, and with them the peer. After this returns none starts but the last one.
     pub fn pause(self: &Arc<Self>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
         watch.paused = true;
         Ok(())
@@ -84,7 +85,7 @@ impl Stream {
 
     /// Ends a pause; bytes kept meanwhile are shown.
     pub fn resume(self: &Arc<Self>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock_to_change();
         let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
         if mem::take(&mut watch.paused) {
             watch.owed = true;
@@ -194,7 +195,7 @@ impl Stream {
         match self.buffered_request(event_loop, state, 0, false) {
             Request::RecvPooled { socket, start } if !bulk && event_loop.has_multishot() => {
                 let budget = self.watch_budget() as u32;
-                Request::RecvMultishot { socket, start, budget }
+                Request::RecvMultishot { socket, start, budget, callback: None }
             }
             request => request,
         }
@@ -226,17 +227,69 @@ impl Stream {
         if let Some(kept) = kept {
             state.buffer = kept;
         }
-        let timed = state.timeout.is_some();
-        if let Some(watch) = &mut state.watch {
-            watch.callback = Some(callback);
-            if timed {
-                watch.progress = Instant::now(); // the callback's own time does not count
-            }
-            if consumed > size {
-                watch.ending.get_or_insert(Error::INVALID);
-            }
-        }
+        state.shown(callback, consumed <= size);
         state
+    }
+
+    /// A receive that goes on has brought `bytes`; `lent` is what it was lent. True: there is more to do.
+    pub(super) fn show_next(&self, lent: &mut Option<DataCallback>, bytes: &[u8]) -> bool {
+        if self.is_steady()
+            && bytes.len() < POOL_BUFFER_SIZE
+            && let Some(mut callback) = lent.take()
+        {
+            self.net.recv_loop.count_callback();
+            let consumed = callback(Ok(()), bytes);
+            if consumed == bytes.len() && self.is_steady() {
+                *lent = Some(callback);
+                return false;
+            }
+            let mut kept = ReadBuffer::default(); // nothing was kept before, or the callback would not be here
+            kept.append(bytes.get(consumed..).unwrap_or_default());
+            let mut state = self.state.lock();
+            state.buffer = kept;
+            state.shown(callback, consumed <= bytes.len());
+            self.bound_kept(&mut state);
+            self.lend(state, lent)
+        } else {
+            let mut state = self.state.lock();
+            state.take_back(lent);
+            self.lend(self.arrived(state, bytes), lent)
+        }
+    }
+
+    /// Whether the watch is as it was when [`Stream::lend`] looked. Nothing is read on the strength of it, so the order
+    /// that each flag has by itself is enough.
+    fn is_steady(&self) -> bool {
+        self.steady.load(Ordering::Relaxed)
+    }
+
+    /// Locks to change what a watch goes by: its next message is not shown without a look under the lock.
+    pub(super) fn lock_to_change(&self) -> MutexGuard<'_, State> {
+        let state = self.state.lock();
+        self.steady.store(false, Ordering::Relaxed);
+        state
+    }
+
+    /// Lends the callback to the receive if the next bytes may be shown as they come. True: there is more to do.
+    fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut Option<DataCallback>) -> bool {
+        if state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_service(&state)) {
+            return true;
+        }
+        if state.buffer.is_empty()
+            && let Some(watch) = &mut state.watch
+        {
+            *to = watch.callback.take();
+            self.steady.store(true, Ordering::Relaxed);
+        }
+        false
+    }
+
+    /// More left by the callback than the net's configuration allows ends the watch.
+    fn bound_kept(&self, state: &mut State) {
+        let too_big = state.buffer.len() > self.net.config.buffer_max;
+        if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
+            watch.ending.get_or_insert(Error::TOO_BIG);
+        }
     }
 
     fn end_watch(
@@ -279,11 +332,31 @@ impl Stream {
             watch.owed = false;
             watch.bulk |= bytes.len() >= POOL_BUFFER_SIZE && self.net.config.first_try;
             state = self.show(state, bytes);
-            let too_big = state.buffer.len() > self.net.config.buffer_max;
-            if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
-                watch.ending.get_or_insert(Error::TOO_BIG);
-            }
+            self.bound_kept(&mut state);
         }
         state
+    }
+}
+
+impl State {
+    /// The callback has had a call. Not in order: it wants to be done with more than it was shown.
+    fn shown(&mut self, callback: DataCallback, in_order: bool) {
+        let timed = self.timeout.is_some();
+        if let Some(watch) = &mut self.watch {
+            watch.callback = Some(callback);
+            if timed {
+                watch.progress = Instant::now(); // the callback's own time does not count
+            }
+            if !in_order {
+                watch.ending.get_or_insert(Error::INVALID);
+            }
+        }
+    }
+
+    /// What a receive was lent is the watch's again, which is there as long as the receive is in flight.
+    pub(super) fn take_back(&mut self, lent: &mut Option<DataCallback>) {
+        if let Some(watch) = self.watch.as_mut().filter(|_| lent.is_some()) {
+            watch.callback = lent.take();
+        }
     }
 }
