@@ -235,23 +235,31 @@ impl Socket {
     ///
     /// # Safety
     /// The memory that `parts` names is readable during the call.
+    #[inline]
     pub unsafe fn try_send(&self, parts: &Parts, skip: usize) -> Tried {
-        let result = match parts {
+        match parts {
             Parts::One(data, size) => {
                 let size = (size - skip).min(ENTRY_MAX);
                 self.send_begins();
                 // SAFETY: the caller vouches for the memory; skip is within it.
-                unsafe { send(self.fd(), data.add(skip), size) }
+                self.sent(unsafe { send(self.fd(), data.add(skip), size) })
             }
-            Parts::Many(_) => {
-                let mut vectors = [EMPTY_PART; PARTS_MAX];
-                let mut gathered = Gather::new(&mut vectors);
-                gathered.add(parts, skip);
-                // SAFETY: the vectors name the caller's memory and live on this stack.
-                return unsafe { self.try_send_gathered(gathered.parts()) };
-            }
-        };
-        self.sent(result)
+            // SAFETY: the caller vouches for the memory.
+            Parts::Many(_) => unsafe { self.try_send_many(parts, skip) },
+        }
+    }
+
+    /// By itself, since one part does without a KiB of stack.
+    ///
+    /// # Safety
+    /// As `try_send`.
+    #[inline(never)]
+    unsafe fn try_send_many(&self, parts: &Parts, skip: usize) -> Tried {
+        let mut vectors = [EMPTY_PART; PARTS_MAX];
+        let mut gathered = Gather::new(&mut vectors);
+        gathered.add(parts, skip);
+        // SAFETY: the vectors name the caller's memory and live on this stack.
+        unsafe { self.try_send_gathered(gathered.parts()) }
     }
 
     /// Offers gathered parts to the kernel without waiting.
@@ -270,16 +278,19 @@ impl Socket {
         self.sent(unsafe { libc::syscall(libc::SYS_sendmsg, self.fd(), &raw const message, flags) as isize })
     }
 
+    #[inline]
     fn sent(&self, result: isize) -> Tried {
-        let tried = match result {
-            0.. => Tried::Bytes(result as usize),
-            _ => match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
-                errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
-            },
-        };
+        let tried = if result >= 0 { Tried::Bytes(result as usize) } else { self.not_sent() };
         self.send_ends();
         tried
+    }
+
+    #[cold]
+    fn not_sent(&self) -> Tried {
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
+            errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
+        }
     }
 
     /// Before the kernel is asked to send, here or by a ring.

@@ -114,6 +114,7 @@ fn token<H: Handle>(handle: *mut H) -> Option<Token> {
 }
 
 /// What `handle` stands for, if it is open and of its kind.
+#[inline]
 pub(super) fn share<H: Handle>(handle: *mut H) -> Result<Held<H>> {
     token(handle).and_then(|token| TABLE.get(token)).and_then(Held::new).ok_or(Error::BAD_HANDLE)
 }
