@@ -480,36 +480,39 @@ impl EventLoop {
         });
         completions.extend(refused);
         self.reaped += completions.len() as u64;
-        for completion in completions.drain(..) {
+        for completion in &completions {
             match completion.user_data {
                 WAKE if !completion.more() => self.watch_eventfd(),
                 WAKE | CANCEL | RUNG => {}
                 _ => self.finish(completion),
             }
         }
+        completions.clear();
         self.completions = completions;
     }
 
-    fn finish(&mut self, completion: Completion) {
+    fn finish(&mut self, completion: &Completion) {
         let Some(id) = RequestId::from_bits(completion.user_data) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let buffer = match (completion.buffer(), &self.pool) {
+        let result = completion.result;
+        match (completion.buffer(), &self.pool) {
             (Some(buffer), Some(pool)) => {
-                let size = completion.result.max(0) as usize;
-                Some(PoolBuffer::new(pool, buffer, size))
+                let buffer = PoolBuffer::new(pool, buffer, result.max(0) as usize);
+                if completion.more() {
+                    self.go_on(id, buffer.as_slice());
+                } else {
+                    self.end_request(id, Reaped { result, buffer: Some(buffer) });
+                }
             }
-            _ => None,
-        };
-        if completion.more()
-            && let Some(buffer) = &buffer
-        {
-            return self.go_on(id, buffer.as_slice());
+            _ => self.end_request(id, Reaped { result, buffer: None }),
         }
-        let reaped = Reaped { result: completion.result, buffer };
+    }
+
+    fn end_request(&mut self, id: RequestId, reaped: Reaped) {
         if let Some((owner, request)) = self.requests.remove(id) {
-            tracing::trace!(id = id.bits(), kind = request.kind(), result = completion.result, "completed");
+            tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
         } else {
             debug_assert!(false, "a completion without a request");
@@ -647,7 +650,7 @@ impl EventLoop {
                     _ => completion.result.min(-libc::EIO),
                 };
                 let failed = Completion { result, flags: 0, ..completion };
-                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(failed)));
+                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(&failed)));
             }
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory

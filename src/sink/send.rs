@@ -213,6 +213,7 @@ impl Sink {
     /// # Safety
     /// The memory that `parts` names is readable during the call.
     #[allow(unsafe_code)]
+    #[inline]
     unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize, round: Round) -> Tried {
         loop {
             // SAFETY: as the caller vouches.
