@@ -7,7 +7,6 @@
 use io_uring::types::BufRingEntry;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The bytes that a stream has received and its owner has not taken yet.
@@ -146,8 +145,8 @@ pub struct BufferPool {
 }
 
 /// One filled pool buffer, given back to the kernel when it drops.
-pub struct PoolBuffer {
-    pool: Rc<BufferPool>,
+pub struct PoolBuffer<'a> {
+    pool: &'a BufferPool,
     id: u16,
     len: usize,
 }
@@ -208,11 +207,11 @@ impl BufferPool {
     }
 }
 
-impl PoolBuffer {
+impl PoolBuffer<'_> {
     /// Takes the buffer that a completion names, with `len` bytes in it.
-    pub fn new(pool: &Rc<BufferPool>, id: u16, len: usize) -> PoolBuffer {
+    pub fn new(pool: &BufferPool, id: u16, len: usize) -> PoolBuffer<'_> {
         assert!(len <= pool.size, "the kernel writes no more than it was given");
-        PoolBuffer { pool: Rc::clone(pool), id, len }
+        PoolBuffer { pool, id, len }
     }
 
     /// The bytes received.
@@ -224,7 +223,7 @@ impl PoolBuffer {
     }
 }
 
-impl Drop for PoolBuffer {
+impl Drop for PoolBuffer<'_> {
     fn drop(&mut self) {
         self.pool.give(self.id);
     }
@@ -331,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_pool_gives_each_buffer_its_own_memory() {
-        let pool = Rc::new(BufferPool::new(8, 4096).unwrap());
+        let pool = BufferPool::new(8, 4096).unwrap();
         pool.fill();
         let starts: Vec<_> = (0..8).map(|id| pool.buffer(id).as_ptr() as usize).collect();
         assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 4096));

@@ -66,11 +66,11 @@ pub trait Service: Listed + Send + Sync {
 }
 
 /// What a request came to.
-pub struct Reaped {
+pub struct Reaped<'a> {
     /// A count, or an errno below zero.
     pub result: i32,
     /// The pool buffer with the bytes, where the kernel picked one.
-    pub buffer: Option<PoolBuffer>,
+    pub buffer: Option<PoolBuffer<'a>>,
 }
 
 /// What others know of a loop.
@@ -496,21 +496,17 @@ impl EventLoop {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let result = completion.result;
-        match (completion.buffer(), &self.pool) {
-            (Some(buffer), Some(pool)) => {
-                let buffer = PoolBuffer::new(pool, buffer, result.max(0) as usize);
-                if completion.more() {
-                    self.go_on(id, buffer.as_slice());
-                } else {
-                    self.end_request(id, Reaped { result, buffer: Some(buffer) });
-                }
-            }
-            _ => self.end_request(id, Reaped { result, buffer: None }),
+        let size = completion.result.max(0) as usize;
+        match completion.buffer() {
+            Some(buffer) if completion.more() => self.go_on(id, buffer, size),
+            buffer => self.end_request(id, completion.result, buffer, size),
         }
     }
 
-    fn end_request(&mut self, id: RequestId, reaped: Reaped) {
+    fn end_request(&mut self, id: RequestId, result: i32, buffer: Option<u16>, size: usize) {
+        let pool = self.pool.clone();
+        let buffer = buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, size));
+        let reaped = Reaped { result, buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
@@ -520,12 +516,15 @@ impl EventLoop {
     }
 
     /// A request has brought bytes, and stays in flight.
-    fn go_on(&mut self, id: RequestId, bytes: &[u8]) {
-        let Some((owner, request)) = self.requests.get(id) else {
+    fn go_on(&mut self, id: RequestId, buffer: u16, size: usize) {
+        let (Some(pool), Some((owner, request))) = (&self.pool, self.requests.get(id)) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        match catch_unwind(AssertUnwindSafe(|| owner.continued(request, bytes))) {
+        let buffer = PoolBuffer::new(pool, buffer, size);
+        let continued = catch_unwind(AssertUnwindSafe(|| owner.continued(request, buffer.as_slice())));
+        drop(buffer);
+        match continued {
             Ok(false) => {}
             Ok(true) => {
                 let owner = Arc::clone(owner);
