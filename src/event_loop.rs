@@ -246,9 +246,10 @@ impl Drop for EventLoop {
     }
 }
 
+/// Set in the user data of entries that are the loop's own, and in that of no request.
+const OWN: u64 = 1 << 63;
 const WAKE: u64 = u64::MAX;
-const CANCEL: u64 = u64::MAX - 1;
-const RUNG: u64 = u64::MAX - 2;
+const RUNG: u64 = u64::MAX - 1;
 
 /// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off.
 const POOL_BUFFERS: u16 = 32;
@@ -402,10 +403,10 @@ impl EventLoop {
         id
     }
 
-    /// Asks the kernel to end a request early. It still completes, perhaps with success.
+    /// Asks the kernel to end a request early, until it has heard. The request still completes, perhaps with success.
     pub fn cancel(&mut self, id: RequestId) {
         if let Some(ring) = &mut self.ring {
-            let entry = opcode::AsyncCancel::new(id.bits()).build().user_data(CANCEL);
+            let entry = opcode::AsyncCancel::new(id.bits()).build().user_data(id.bits() | OWN);
             // SAFETY: the entry points to nothing.
             unsafe { ring.push(entry) };
         }
@@ -482,13 +483,23 @@ impl EventLoop {
         self.reaped += completions.len() as u64;
         for completion in &completions {
             match completion.user_data {
+                data if data & OWN == 0 => self.finish(completion),
                 WAKE if !completion.more() => self.watch_eventfd(),
-                WAKE | CANCEL | RUNG => {}
-                _ => self.finish(completion),
+                WAKE | RUNG => {}
+                cancel => self.cancelled(cancel & !OWN, completion.result),
             }
         }
         completions.clear();
         self.completions = completions;
+    }
+
+    /// The kernel does not find a request that it is about to try again: it neither waits for its socket then, nor runs.
+    fn cancelled(&mut self, id: u64, result: i32) {
+        if result == -libc::ENOENT
+            && let Some(id) = RequestId::from_bits(id).filter(|id| self.requests.get(*id).is_some())
+        {
+            self.cancel(id);
+        }
     }
 
     fn finish(&mut self, completion: &Completion) {

@@ -8,6 +8,9 @@ use crate::request::Request;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+/// So that the highest bit of an identifier is clear, for the loop's own use.
+const GENERATIONS: u32 = 1 << 31;
+
 /// Names a request in flight; never reused for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(NonZeroU64);
@@ -87,7 +90,7 @@ impl Requests {
         let content = slot.content.take()?;
         // The identifiers above are never made: a slot is retired before its generations are used up.
         slot.generation += 1;
-        if slot.generation < u32::MAX {
+        if slot.generation < GENERATIONS {
             self.free.push(id.index() as u32);
         }
         Some((content.owner, content.request))
