@@ -14,27 +14,25 @@
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
+mod handle;
 mod requests;
 
+pub use self::handle::LoopHandle;
 pub use self::requests::RequestId;
 
+use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
 use crate::buffer::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
-use crate::completion::{Finished, Operation, Outbox};
+use crate::completion::{Finished, Operation};
 use crate::deadlines::{Deadlines, Timer};
-use crate::error::Result;
-use crate::eventfd::EventFd;
-use crate::mailbox::{self, Letter, Listed, Mailbox};
+use crate::mailbox::{self, Letter, Listed};
 use crate::request::{Request, Scratch};
-use crate::ring::{self, Completion, Features, Ring, Wait};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::ring::{Completion, Features, Ring, Wait};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::threads;
 use io_uring::{opcode, types};
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -73,33 +71,6 @@ pub struct Reaped<'a> {
     pub buffer: Option<PoolBuffer<'a>>,
 }
 
-/// What others know of a loop.
-pub struct LoopHandle {
-    mailbox: Mailbox<dyn Service, Finished>,
-    eventfd: EventFd,
-    /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
-    bell: Mutex<Option<RawFd>>,
-    quit: AtomicBool,
-    dead: AtomicBool,
-    /// What the loop has done so far, for statistics.
-    pub counters: Counters,
-}
-
-/// Statistics; each written by the loop alone, except for `wakes`.
-#[derive(Default)]
-pub struct Counters {
-    /// Calls of io_uring_enter.
-    pub enters: AtomicU64,
-    /// Entries submitted.
-    pub entries: AtomicU64,
-    /// Completions reaped.
-    pub completions: AtomicU64,
-    /// Wake-ups by others.
-    pub wakes: AtomicU64,
-    /// Callbacks run; counted by [`LoopHandle::count_callback`].
-    pub callbacks: AtomicU64,
-}
-
 /// How a loop is set up.
 pub struct Setup {
     /// The thread's name.
@@ -116,91 +87,6 @@ pub struct Setup {
     pub dispatch: Option<tracing::Dispatch>,
     /// Called on the loop's thread when the loop has died and fails everything from now on.
     pub died: Box<dyn FnOnce() + Send>,
-}
-
-thread_local! {
-    // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
-    static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
-    static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
-    static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
-}
-
-impl LoopHandle {
-    /// The outside of a loop that is to be started.
-    pub fn new() -> Result<Arc<LoopHandle>> {
-        Ok(Arc::new(LoopHandle {
-            mailbox: Mailbox::new(),
-            eventfd: EventFd::new()?,
-            bell: Mutex::new(None),
-            quit: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
-            counters: Counters::default(),
-        }))
-    }
-
-    /// Has `service` served on the loop's thread, soon and at least once after this call. Cannot fail.
-    pub fn post(&self, service: Arc<dyn Service>) {
-        if self.mailbox.post(service) {
-            self.wake();
-        }
-    }
-
-    /// Has the callback of something that is over run on the loop's thread. Cannot fail.
-    pub fn post_finished(&self, finished: Finished) {
-        if self.mailbox.post_plain(finished) {
-            self.wake();
-        }
-    }
-
-    /// Ends the loop once it has nothing in flight and no mail.
-    pub fn quit(&self) {
-        self.quit.store(true, Ordering::Release);
-        if self.mailbox.nudge() {
-            self.wake();
-        }
-    }
-
-    /// Whether the loop has died: what it is asked for fails.
-    pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
-    }
-
-    /// On the loop's own thread, the number of the round, which comes again after four thousand million; `None` on any
-    /// other.
-    pub fn current_round(&self) -> Option<u32> {
-        (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
-    }
-
-    /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
-    pub fn at_round_end(&self, service: Arc<dyn Service>) {
-        debug_assert!(self.current_round().is_some(), "only callbacks have a round");
-        ROUND.with_borrow_mut(|round| round.push(service));
-    }
-
-    /// On the loop's own thread: a callback is about to run.
-    pub fn count_callback(&self) {
-        let callbacks = &self.counters.callbacks;
-        callbacks.store(callbacks.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // this thread alone writes it
-    }
-
-    fn wake(&self) {
-        self.counters.wakes.fetch_add(1, Ordering::Relaxed);
-        // Under the lock the ring stays, so that its descriptor is no other's.
-        let rung = self.bell.lock().is_some_and(|ring| ring::send_completion(ring, RUNG).is_ok());
-        if !rung {
-            self.eventfd.ring();
-        }
-    }
-}
-
-impl Outbox for LoopHandle {
-    fn deliver(&self, operation: Arc<Operation>) {
-        self.post(operation);
-    }
-
-    fn runs_here(&self) -> bool {
-        self.current_round().is_some()
-    }
 }
 
 impl Listed for Operation {

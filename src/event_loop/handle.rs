@@ -1,0 +1,128 @@
+//! What others know of a loop: where they post, how it is woken, and what it counts.
+//!
+//! Anybody calls it, from any thread; of the thread-locals only the loop's own thread has values. Invariant: a loop that
+//! sleeps when it is posted to is woken, by its ring while that is there and by the eventfd otherwise.
+
+use super::{RUNG, Service};
+use crate::completion::{Finished, Operation, Outbox};
+use crate::error::Result;
+use crate::eventfd::EventFd;
+use crate::mailbox::Mailbox;
+use crate::ring;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+/// What others know of a loop.
+pub struct LoopHandle {
+    pub(super) mailbox: Mailbox<dyn Service, Finished>,
+    pub(super) eventfd: EventFd,
+    /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
+    pub(super) bell: Mutex<Option<RawFd>>,
+    pub(super) quit: AtomicBool,
+    pub(super) dead: AtomicBool,
+    /// What the loop has done so far, for statistics.
+    pub counters: Counters,
+}
+
+/// Statistics; each written by the loop alone, except for `wakes`.
+#[derive(Default)]
+pub struct Counters {
+    /// Calls of io_uring_enter.
+    pub enters: AtomicU64,
+    /// Entries submitted.
+    pub entries: AtomicU64,
+    /// Completions reaped.
+    pub completions: AtomicU64,
+    /// Wake-ups by others.
+    pub wakes: AtomicU64,
+    /// Callbacks run; counted by [`LoopHandle::count_callback`].
+    pub callbacks: AtomicU64,
+}
+
+thread_local! {
+    // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
+    pub(super) static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
+    pub(super) static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
+    pub(super) static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl LoopHandle {
+    /// The outside of a loop that is to be started.
+    pub fn new() -> Result<Arc<LoopHandle>> {
+        Ok(Arc::new(LoopHandle {
+            mailbox: Mailbox::new(),
+            eventfd: EventFd::new()?,
+            bell: Mutex::new(None),
+            quit: AtomicBool::new(false),
+            dead: AtomicBool::new(false),
+            counters: Counters::default(),
+        }))
+    }
+
+    /// Has `service` served on the loop's thread, soon and at least once after this call. Cannot fail.
+    pub fn post(&self, service: Arc<dyn Service>) {
+        if self.mailbox.post(service) {
+            self.wake();
+        }
+    }
+
+    /// Has the callback of something that is over run on the loop's thread. Cannot fail.
+    pub fn post_finished(&self, finished: Finished) {
+        if self.mailbox.post_plain(finished) {
+            self.wake();
+        }
+    }
+
+    /// Ends the loop once it has nothing in flight and no mail.
+    pub fn quit(&self) {
+        self.quit.store(true, Ordering::Release);
+        if self.mailbox.nudge() {
+            self.wake();
+        }
+    }
+
+    /// Whether the loop has died: what it is asked for fails.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// On the loop's own thread, the number of the round, which comes again after four thousand million; `None` on any
+    /// other.
+    pub fn current_round(&self) -> Option<u32> {
+        (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
+    }
+
+    /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
+    pub fn at_round_end(&self, service: Arc<dyn Service>) {
+        debug_assert!(self.current_round().is_some(), "only callbacks have a round");
+        ROUND.with_borrow_mut(|round| round.push(service));
+    }
+
+    /// On the loop's own thread: a callback is about to run.
+    pub fn count_callback(&self) {
+        let callbacks = &self.counters.callbacks;
+        callbacks.store(callbacks.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // this thread alone writes it
+    }
+
+    fn wake(&self) {
+        self.counters.wakes.fetch_add(1, Ordering::Relaxed);
+        // Under the lock the ring stays, so that its descriptor is no other's.
+        let rung = self.bell.lock().is_some_and(|ring| ring::send_completion(ring, RUNG).is_ok());
+        if !rung {
+            self.eventfd.ring();
+        }
+    }
+}
+
+impl Outbox for LoopHandle {
+    fn deliver(&self, operation: Arc<Operation>) {
+        self.post(operation);
+    }
+
+    fn runs_here(&self) -> bool {
+        self.current_round().is_some()
+    }
+}
