@@ -145,6 +145,24 @@ pub enum Tell<'a> {
     Call(Callback),
 }
 
+/// A [`Tell`] of something that was accepted.
+pub enum Accepted<'a> {
+    /// He waits, and needs no place among the operations in flight before he has to be queued.
+    Wait,
+    /// The operation has its place.
+    By(&'a Arc<Operation>),
+    /// The callback's place.
+    Call(Callback, Permit),
+}
+
+/// What became of something that was begun: it is over and told, or the operation tells when.
+pub enum Begun {
+    /// Over.
+    Finished(Outcome),
+    /// Under way.
+    Queued(Arc<Operation>),
+}
+
 /// One accepted operation.
 pub struct Operation {
     /// Listed in the receive loop's mailbox, for its callback.

@@ -7,8 +7,8 @@
 //!
 //! 1. reap: each completion that was there when the round began goes to the owner of its request;
 //! 2. expire: owners whose deadline has passed are told;
-//! 3. take mail: those who were posted are served; an operation's service is its callback, and of a send that was over at
-//!    once the callback alone is the mail;
+//! 3. take mail: those who were posted are served; an operation's service is its callback, and of what was over at once
+//!    the callback alone is the mail;
 //! 4. end the round: what callbacks collected to be done together is done;
 //! 5. sleep: submit, and wait for a completion, a deadline or mail.
 //!

@@ -6,7 +6,7 @@
 
 use crate::address;
 use crate::availability;
-use crate::completion::{Callback, Operation, Permit, Target, Tell};
+use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
@@ -311,17 +311,55 @@ impl Net {
         Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
     }
 
-    /// The operation behind a blocking send or receive that has to be queued. LIMIT, unless it has `begun`, by
-    /// moving bytes or by waiting: then it has to go on, and is one more than the bound.
-    pub fn waiting_operation(
+    /// Accepts a send or receive, which [`Net::over_at_once`] or [`Net::queued`] gets next. LIMIT if there is no place.
+    #[inline]
+    pub fn accept_work<'a>(
+        &self,
+        tell: Tell<'a>,
+        socket: &Arc<Socket>,
+        half: Half,
+        target: impl FnOnce() -> Weak<dyn Target>,
+    ) -> Result<Accepted<'a>> {
+        Ok(match tell {
+            Tell::Wait => Accepted::Wait,
+            Tell::By(op) => {
+                op.accept(self.permit_for(socket, half)?, target());
+                Accepted::By(op)
+            }
+            Tell::Call(callback) => Accepted::Call(callback, self.permit_for(socket, half)?),
+        })
+    }
+
+    /// Tells the end of what needs no queue.
+    #[inline]
+    pub fn over_at_once(&self, accepted: Accepted<'_>, result: Result, bytes: usize) -> Begun {
+        let outcome = Outcome { result, bytes };
+        match accepted {
+            Accepted::Wait => {}
+            Accepted::By(op) => op.complete(result, bytes),
+            Accepted::Call(callback, permit) => {
+                self.recv_loop.post_finished(Finished { callback, outcome, connection: None, permit });
+            }
+        }
+        Begun::Finished(outcome)
+    }
+
+    /// The operation of what has to be queued. LIMIT where its caller waits and there is no place, unless it has `begun`,
+    /// by moving bytes or by waiting: then it has to go on, and is one more than the bound.
+    pub fn queued(
         self: &Arc<Self>,
+        accepted: Accepted<'_>,
         socket: &Arc<Socket>,
         half: Half,
         target: Weak<dyn Target>,
         begun: bool,
     ) -> Result<Arc<Operation>> {
-        let op = self.operation(None);
-        match self.permit_for(socket, half) {
+        let (op, permit) = match accepted {
+            Accepted::By(op) => return Ok(Arc::clone(op)),
+            Accepted::Call(callback, permit) => (self.operation(Some(callback)), Ok(permit)),
+            Accepted::Wait => (self.operation(None), self.permit_for(socket, half)),
+        };
+        match permit {
             Ok(permit) => op.accept(permit, target),
             Err(error) if !begun => return Err(error),
             Err(_) => {}

@@ -4,8 +4,9 @@
 use super::types::*;
 use super::{
     Notify, User, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory, required, status,
-    submit,
+    submit_telling,
 };
+use crate::completion::Tell;
 use crate::error::Result;
 use std::ffi::c_void;
 
@@ -98,9 +99,9 @@ pub unsafe extern "C" fn stream_recv_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |operation: &_| unsafe { stream.core.recv_raw_async(into.cast(), size, operation) };
+        let start = |tell: Tell<'_>| unsafe { stream.core.recv_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -124,9 +125,9 @@ pub unsafe extern "C" fn stream_recv_some_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |operation: &_| unsafe { stream.core.recv_some_raw_async(into.cast(), size, operation) };
+        let start = |tell: Tell<'_>| unsafe { stream.core.recv_some_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -162,9 +163,9 @@ pub unsafe extern "C" fn stream_fill_async(
 ) -> iouringnet_status {
     guard(|| {
         let stream = handles::share(stream)?;
-        let start = |operation: &_| stream.core.fill_async(size, operation);
+        let start = |tell: Tell<'_>| stream.core.fill_async(size, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 

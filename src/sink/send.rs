@@ -6,7 +6,7 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, Waiter};
-use crate::completion::{Finished, Operation, Outcome, Permit, Tell};
+use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::parts::Parts;
@@ -18,12 +18,6 @@ use std::time::{Duration, Instant};
 
 /// A send of so many bytes costs far more than its call: it is tried at once, unless others are collected already.
 const COLLECTED_MAX: usize = 16 << 10;
-
-/// What became of a send: it is over, or the operation tells when.
-enum Begun {
-    Finished(Outcome),
-    Queued(Arc<Operation>),
-}
 
 impl Sink {
     /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
@@ -57,21 +51,6 @@ impl Sink {
         unsafe { self.begin_send(parts, tell) }.map(drop)
     }
 
-    /// An end without queueing, told at once.
-    #[inline]
-    fn ended(&self, tell: Tell<'_>, permit: Option<Permit>, result: Result, bytes: usize) -> Begun {
-        let outcome = Outcome { result, bytes };
-        match (tell, permit) {
-            (Tell::By(op), _) => op.complete(result, bytes),
-            (Tell::Call(callback), Some(permit)) => {
-                let finished = Finished { callback, outcome, connection: None, permit };
-                self.net.recv_loop.post_finished(finished);
-            }
-            _ => {}
-        }
-        Begun::Finished(outcome)
-    }
-
     /// # Safety
     /// As `send_parts_async`; for one who waits, until the operation returned in `Queued` completes.
     #[allow(unsafe_code)]
@@ -79,17 +58,12 @@ impl Sink {
         let size = parts.size().ok_or(Error::INVALID)?;
         let mut state = self.state.lock();
         state.check_open(&self.net)?;
-        let mut permit = None;
-        match &tell {
-            Tell::Wait => {}
-            Tell::By(op) => op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target()),
-            Tell::Call(_) => permit = Some(self.net.permit_for(&self.socket, Half::Send)?),
-        }
+        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
         if let Some(cause) = state.cause {
-            return Ok(self.ended(tell, permit, Err(cause), 0));
+            return Ok(self.net.over_at_once(accepted, Err(cause), 0));
         }
         if size == 0 {
-            return Ok(self.ended(tell, permit, Ok(()), 0));
+            return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
@@ -107,7 +81,7 @@ impl Sink {
                 state.break_with(error);
             }
             let mut late = false;
-            waited = matches!(tell, Tell::Wait) && !one_try && round == Round::None && sent < size;
+            waited = matches!(accepted, Accepted::Wait) && !one_try && round == Round::None && sent < size;
             if waited {
                 // SAFETY: the caller vouches for the memory.
                 (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
@@ -126,33 +100,21 @@ impl Sink {
             };
             if let Some(result) = end {
                 // Before the sink is free for others, so that completions keep the order of the sends.
-                let begun = self.ended(tell, permit, result, sent);
+                let begun = self.net.over_at_once(accepted, result, sent);
                 self.release(state);
                 return Ok(begun);
             }
         } else if one_try && state.turn != Turn::Idle {
-            return Ok(self.ended(tell, permit, Err(Error::TIMEOUT), 0)); // behind queued work
+            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
         }
-        let op = match tell {
-            Tell::By(op) => Arc::clone(op),
-            Tell::Call(callback) => {
-                let op = self.net.operation(Some(callback));
-                if let Some(permit) = permit {
-                    op.accept(permit, self.target());
+        let begun = sent > 0 || waited;
+        let op = match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
+            Ok(op) => op,
+            Err(error) => {
+                if has_turn {
+                    self.release(state);
                 }
-                op
-            }
-            Tell::Wait => {
-                match self.net.waiting_operation(&self.socket, Half::Send, self.target(), sent > 0 || waited)
-                {
-                    Ok(op) => op,
-                    Err(error) => {
-                        if has_turn {
-                            self.release(state);
-                        }
-                        return Err(error);
-                    }
-                }
+                return Err(error);
             }
         };
         let item = Item { content: Content::Lent(parts, Arc::clone(&op)), sent, size, deadline, one_try };

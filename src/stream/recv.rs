@@ -7,7 +7,7 @@
 
 use super::want::{Taken, Want};
 use super::{Item, State, Stream};
-use crate::completion::{Operation, Outcome};
+use crate::completion::{Accepted, Begun, Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::request::Lent;
@@ -27,22 +27,6 @@ pub(super) enum Step {
 
 /// Waits below this are worth spinning for the next time.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
-
-/// What became of a receive: it is over, or the operation tells when.
-enum Begun {
-    Finished(Outcome),
-    Queued(Arc<Operation>),
-}
-
-impl Begun {
-    /// An end without queueing; an operation is told at once.
-    fn finished(op: Option<&Arc<Operation>>, result: Result, bytes: usize) -> Begun {
-        if let Some(op) = op {
-            op.complete(result, bytes);
-        }
-        Begun::Finished(Outcome { result, bytes })
-    }
-}
 
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
@@ -69,18 +53,13 @@ impl Stream {
         self.wait_for(Want::Exactly(Lent { start: into, size }))
     }
 
-    /// The same, with the result delivered by `op`.
+    /// The same, with the result told as `tell` says. An error means that nothing was started.
     ///
     /// # Safety
-    /// `size` bytes at `into` are writable, and nobody else uses them until `op` completes.
+    /// `size` bytes at `into` are writable, and nobody else uses them until the end has been told.
     #[allow(unsafe_code)]
-    pub unsafe fn recv_raw_async(
-        self: &Arc<Self>,
-        into: *mut u8,
-        size: usize,
-        op: &Arc<Operation>,
-    ) -> Result {
-        self.begin(Want::Exactly(Lent { start: into, size }), Some(op)).map(drop)
+    pub unsafe fn recv_raw_async(self: &Arc<Self>, into: *mut u8, size: usize, tell: Tell<'_>) -> Result {
+        self.begin(Want::Exactly(Lent { start: into, size }), tell).map(drop)
     }
 
     /// [`Stream::recv_some`] for memory that C names.
@@ -92,7 +71,7 @@ impl Stream {
         self.wait_for(Want::Some(Lent { start: into, size }))
     }
 
-    /// The same, with the result delivered by `op`.
+    /// The same, with the result told as `tell` says.
     ///
     /// # Safety
     /// As for [`Stream::recv_raw_async`].
@@ -101,9 +80,9 @@ impl Stream {
         self: &Arc<Self>,
         into: *mut u8,
         size: usize,
-        op: &Arc<Operation>,
+        tell: Tell<'_>,
     ) -> Result {
-        self.begin(Want::Some(Lent { start: into, size }), Some(op)).map(drop)
+        self.begin(Want::Some(Lent { start: into, size }), tell).map(drop)
     }
 
     /// Waits until `size` bytes are buffered.
@@ -112,10 +91,10 @@ impl Stream {
         self.wait_for(Want::Buffered(size)).result
     }
 
-    /// The same, with the result delivered by `op`.
-    pub fn fill_async(self: &Arc<Self>, size: usize, op: &Arc<Operation>) -> Result {
+    /// The same, with the result told as `tell` says.
+    pub fn fill_async(self: &Arc<Self>, size: usize, tell: Tell<'_>) -> Result {
         self.check_fill(size)?;
-        self.begin(Want::Buffered(size), Some(op)).map(drop)
+        self.begin(Want::Buffered(size), tell).map(drop)
     }
 
     fn check_fill(&self, size: usize) -> Result {
@@ -128,7 +107,7 @@ impl Stream {
     }
 
     fn wait_for(self: &Arc<Self>, want: Want) -> Outcome {
-        match self.begin(want, None) {
+        match self.begin(want, Tell::Wait) {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(op)) => {
                 let began = Instant::now();
@@ -143,29 +122,28 @@ impl Stream {
         }
     }
 
-    fn begin(self: &Arc<Self>, want: Want, op: Option<&Arc<Operation>>) -> Result<Begun> {
+    fn begin(self: &Arc<Self>, want: Want, tell: Tell<'_>) -> Result<Begun> {
         let mut state = self.state.lock();
         state.check_open(&self.net)?;
         if state.watch.is_some() {
             return Err(Error::BUSY);
         }
-        if let Some(op) = op {
-            op.accept(self.net.permit_for(&self.socket, Half::Recv)?, self.target());
-        }
+        let accepted = self.net.accept_work(tell, &self.socket, Half::Recv, || self.target())?;
         if let Some(cause) = state.cause {
-            return Ok(Begun::finished(op, Err(cause), 0));
+            return Ok(self.net.over_at_once(accepted, Err(cause), 0));
         }
         if want.is_empty() {
-            return Ok(Begun::finished(op, Ok(()), 0));
+            return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let timeout = state.timeout;
         let one_try = timeout == Some(Duration::ZERO);
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
+        let may_wait = matches!(accepted, Accepted::Wait) && !one_try;
         let mut got = 0;
         let mut waited = false;
         let has_turn = state.turn.take();
         if has_turn {
-            let spin = if op.is_none() && !one_try { self.spin_time(&state) } else { None };
+            let spin = if may_wait { self.spin_time(&state) } else { None };
             let mut taken = state.take_work();
             drop(state);
             let ask = self.net.config.first_try;
@@ -179,7 +157,7 @@ impl Stream {
             if let Some(hit) = spun {
                 state.learn(hit);
             }
-            if op.is_none() && !one_try && ask && matches!(step, Step::Blocked) {
+            if may_wait && ask && matches!(step, Step::Blocked) {
                 let began = Instant::now();
                 (state, step) = self.wait_alone(state, step, want, &mut got, deadline);
                 if spun == Some(false) && began.elapsed() < SHORT_WAIT {
@@ -198,25 +176,21 @@ impl Stream {
             };
             if let Some(outcome) = end {
                 // Before the stream is free for others, so that completions keep the order of the receives.
-                let begun = Begun::finished(op, outcome.result, outcome.bytes);
+                let begun = self.net.over_at_once(accepted, outcome.result, outcome.bytes);
                 self.release(state);
                 return Ok(begun);
             }
         } else if one_try {
-            return Ok(Begun::finished(op, Err(Error::TIMEOUT), 0)); // behind others
+            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind others
         }
-        let operation = match op {
-            Some(op) => Arc::clone(op),
-            None => {
-                match self.net.waiting_operation(&self.socket, Half::Recv, self.target(), got > 0 || waited) {
-                    Ok(op) => op,
-                    Err(error) => {
-                        if has_turn {
-                            self.release(state);
-                        }
-                        return Err(error);
-                    }
+        let begun = got > 0 || waited;
+        let operation = match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
+            Ok(operation) => operation,
+            Err(error) => {
+                if has_turn {
+                    self.release(state);
                 }
+                return Err(error);
             }
         };
         state.cancelled |= operation.is_cancelled();
