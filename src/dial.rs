@@ -118,11 +118,7 @@ impl Dial {
             Parsed::Numeric(address) => addresses = Some(VecDeque::from([address])),
             Parsed::Name { host, port } => name = Some((host, port)),
         }
-        let op = match tell {
-            Tell::By(op) => Arc::clone(op),
-            Tell::Call(callback) => net.operation(Some(callback)),
-            Tell::Wait => net.operation(None),
-        };
+        let op = net.operation_for(tell);
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         if let Some(attempt) = &mut attempt {
             attempt.until = deadline;

@@ -4,7 +4,7 @@
 //! waiting, closed; an accept is in flight only while somebody wants its connection.
 
 use crate::address;
-use crate::completion::{Operation, Target};
+use crate::completion::{Operation, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
@@ -92,13 +92,17 @@ impl Listener {
 
     /// Waits for the next connection.
     pub fn accept(self: &Arc<Self>) -> Result<(Arc<Sink>, Arc<Stream>)> {
-        let op = self.net.operation(None);
-        self.accept_async(&op)?;
+        let op = self.begin_accept(Tell::Wait)?;
         self.net.collect(&op)
     }
 
-    /// The same, with the connection delivered by `op`.
-    pub fn accept_async(self: &Arc<Self>, op: &Arc<Operation>) -> Result {
+    /// The same, with the connection told as `tell` says.
+    pub fn accept_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
+        self.begin_accept(tell).map(drop)
+    }
+
+    fn begin_accept(self: &Arc<Self>, tell: Tell<'_>) -> Result<Arc<Operation>> {
+        let op = self.net.operation_for(tell);
         let mut state = self.state.lock();
         state.check_open(&self.net)?;
         if state.watch.is_some() {
@@ -106,10 +110,10 @@ impl Listener {
         }
         let target: Weak<Listener> = Arc::downgrade(self);
         op.accept(self.net.permit()?, target);
-        state.queue.push_back(Arc::clone(op));
+        state.queue.push_back(Arc::clone(&op));
         drop(state);
         self.post_to_loop();
-        Ok(())
+        Ok(op)
     }
 
     /// Delivers every connection to `callback` from now on. `None` ends the watch with CANCELLED; the listener can be

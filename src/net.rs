@@ -301,6 +301,15 @@ impl Net {
         Operation::new(Arc::clone(&self.recv_loop) as _, callback)
     }
 
+    /// The operation of what is not over at once.
+    pub fn operation_for(self: &Arc<Self>, tell: Tell<'_>) -> Arc<Operation> {
+        match tell {
+            Tell::Wait => self.operation(None),
+            Tell::By(op) => Arc::clone(op),
+            Tell::Call(callback) => self.operation(Some(callback)),
+        }
+    }
+
     /// A place among the operations in flight; LIMIT when there is none.
     pub fn permit(&self) -> Result<Permit> {
         Permit::counted(&self.operations, self.config.max_operations as usize)
@@ -382,10 +391,10 @@ impl Net {
         }
     }
 
-    /// Completes `op` after `delay`.
-    pub fn call(self: &Arc<Self>, delay: Duration, op: &Arc<Operation>) -> Result {
+    /// Tells success after `delay`.
+    pub fn call(self: &Arc<Self>, delay: Duration, tell: Tell<'_>) -> Result {
         self.check()?;
-        Timer::start(self, delay, op)
+        Timer::start(self, delay, tell)
     }
 
     /// Connects to `address`; each address of a name is tried within the one `timeout` (`None`: the net's).

@@ -3,7 +3,7 @@
 //! Lives on the receive loop. Invariant: its operation completes once, by the moment, a cancellation or the net's end,
 //! and then the timer leaves the net.
 
-use crate::completion::{Operation, Target};
+use crate::completion::{Operation, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Service};
@@ -30,14 +30,15 @@ struct State {
 }
 
 impl Timer {
-    /// Completes `op` with success after `delay`.
-    pub fn start(net: &Arc<Net>, delay: Duration, op: &Arc<Operation>) -> Result {
+    /// Tells success after `delay`.
+    pub fn start(net: &Arc<Net>, delay: Duration, tell: Tell<'_>) -> Result {
+        let op = net.operation_for(tell);
         let timer = Arc::new(Timer {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             state: Mutex::new(State {
-                operation: Some(Arc::clone(op)),
+                operation: Some(Arc::clone(&op)),
                 when: Instant::now().checked_add(delay),
                 cause: None,
                 timer: deadlines::Timer::default(),

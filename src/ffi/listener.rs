@@ -3,7 +3,7 @@
 
 use super::types::*;
 use super::{Notify, User, attach, completion, guard, guard_blocking, guard_void, handles, required, submit};
-use crate::completion::Outcome;
+use crate::completion::{Outcome, Tell};
 use crate::error::Result;
 use crate::socket::Socket;
 use handles::Home;
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn listener_accept_async(
 ) -> iouringnet_status {
     guard(|| {
         let listener = handles::share(listener)?;
-        let start = |operation: &_| listener.core.accept_async(operation);
+        let start = |tell: Tell<'_>| listener.core.accept_async(tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&listener.home, Notify { callback, user, op }, start) }
     })

@@ -19,7 +19,7 @@ mod sink;
 mod stream;
 mod types;
 
-use crate::completion::{Callback, Done, Operation, Outcome, Tell, in_callback};
+use crate::completion::{Callback, Done, Outcome, Tell, in_callback};
 use crate::error::{Error, Result};
 use crate::fork;
 use handles::Home;
@@ -122,44 +122,28 @@ struct Notify {
     op: *mut *mut iouringnet_op,
 }
 
-/// Makes the operation that `notify` asks for and starts it. `*op` is set before the callback can run, and has its old value
-/// again if the core refuses, in which case the callback never runs.
+/// Starts what is to be told as `notify` says. An operation is made for an op; it is set before the callback can run, and has
+/// its old value again if the core refuses, in which case the callback never runs.
 ///
 /// # Safety
 /// - `notify.op` is NULL or can be read and written.
 /// - `notify.callback` may be called from another thread with `notify.user`.
-unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(&Arc<Operation>) -> Result) -> Result {
-    if notify.callback.is_none() && notify.op.is_null() {
-        return Err(Error::INVALID);
-    }
-    let operation = home.net.operation(completion_callback(home, notify.callback, notify.user));
+unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
+    let callback = completion_callback(home, notify.callback, notify.user);
     if notify.op.is_null() {
-        return start(&operation);
+        return start(Tell::Call(callback.ok_or(Error::INVALID)?));
     }
     // SAFETY: not NULL, and then the caller promises that it can be read.
     let old = unsafe { notify.op.read() };
+    let operation = home.net.operation(callback);
     let token = handles::publish(Arc::clone(&operation), home)?;
     // SAFETY: as above, for writing.
     unsafe { notify.op.write(token) };
-    start(&operation).inspect_err(|_| {
+    start(Tell::By(&operation)).inspect_err(|_| {
         handles::retire(token);
         // SAFETY: as above. The core refused, so no callback of this operation looks at it.
         unsafe { notify.op.write(old) };
     })
-}
-
-/// [`submit`] for what is mostly over at once: where only a callback is to be told, it begins without an operation.
-///
-/// # Safety
-/// As for [`submit`].
-unsafe fn submit_telling(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
-    if notify.op.is_null()
-        && let Some(callback) = completion_callback(home, notify.callback, notify.user)
-    {
-        return start(Tell::Call(callback));
-    }
-    // SAFETY: as the caller vouches.
-    unsafe { submit(home, notify, |op| start(Tell::By(op))) }
 }
 
 /// The core's form of a C callback that is told one completion.

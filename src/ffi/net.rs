@@ -2,9 +2,7 @@
 //! A net: start, stop, what it has done, and the functions that make connections and timers on it.
 
 use super::types::*;
-use super::{
-    Notify, guard, guard_blocking, handles, limit, log, required, span, submit, submit_telling, text,
-};
+use super::{Notify, guard, guard_blocking, handles, limit, log, required, span, submit, text};
 use crate::completion::Tell;
 use crate::error::{Error, Result};
 use crate::net::{BindOptions, Config, Net};
@@ -140,10 +138,9 @@ pub unsafe extern "C" fn net_call(
     guard(|| {
         let delay = span(delay_ms)?;
         let net = handles::share(net)?;
+        let start = |tell: Tell<'_>| net.core.call(delay, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe {
-            submit(&net.home, Notify { callback, user, op }, |operation| net.core.call(delay, operation))
-        }
+        unsafe { submit(&net.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -214,7 +211,7 @@ pub unsafe extern "C" fn net_dial_async(
         let net = handles::share(net)?;
         let start = |tell: Tell<'_>| net.core.dial_async(address, timeout, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&net.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&net.home, Notify { callback, user, op }, start) }
     })
 }
 

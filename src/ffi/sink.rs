@@ -4,7 +4,7 @@
 use super::types::*;
 use super::{
     Notify, User, completion, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory,
-    submit, submit_telling,
+    submit,
 };
 use crate::completion::{Outcome, Tell};
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn sink_send_async(
         let start =
             |tell: Tell<'_>| unsafe { sink.core.send_parts_async(Parts::One(data.cast(), size), tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn sink_sendv_async(
         // SAFETY: the caller keeps the memory as it is until the completion.
         let start = |tell: Tell<'_>| unsafe { sink.core.send_parts_async(parts, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -194,7 +194,7 @@ pub unsafe extern "C" fn sink_flush_async(
 ) -> iouringnet_status {
     guard(|| {
         let sink = handles::share(sink)?;
-        let start = |operation: &_| sink.core.flush_async(operation);
+        let start = |tell: Tell<'_>| sink.core.flush_async(tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
     })

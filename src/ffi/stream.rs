@@ -4,7 +4,7 @@
 use super::types::*;
 use super::{
     Notify, User, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory, required, status,
-    submit_telling,
+    submit,
 };
 use crate::completion::Tell;
 use crate::error::Result;
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn stream_recv_async(
         // SAFETY: the caller leaves the memory to the library until the completion.
         let start = |tell: Tell<'_>| unsafe { stream.core.recv_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
         // SAFETY: the caller leaves the memory to the library until the completion.
         let start = |tell: Tell<'_>| unsafe { stream.core.recv_some_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn stream_fill_async(
         let stream = handles::share(stream)?;
         let start = |tell: Tell<'_>| stream.core.fill_async(size, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit_telling(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
     })
 }
 

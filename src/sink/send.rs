@@ -6,7 +6,7 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, Waiter};
-use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
+use crate::completion::{Accepted, Begun, Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::parts::Parts;
@@ -234,25 +234,26 @@ impl Sink {
     /// Waits until the kernel has everything that was accepted before.
     pub fn flush(self: &Arc<Self>) -> Result {
         let op = self.net.operation(None);
-        self.flush_async(&op)?;
+        self.flush_async(Tell::By(&op))?;
         op.outcome().result
     }
 
-    /// The same, with the result delivered by `op`.
-    pub fn flush_async(self: &Arc<Self>, op: &Arc<Operation>) -> Result {
+    /// The same, with the result told as `tell` says.
+    pub fn flush_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
         let mut state = self.state.lock();
         state.check_open(&self.net)?;
-        op.accept(self.net.permit_for(&self.socket, Half::Send)?, self.target());
+        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
         let timeout = state.timeout;
         if let Some(cause) = state.cause {
-            op.complete(Err(cause), 0);
+            self.net.over_at_once(accepted, Err(cause), 0);
         } else if state.turn == Turn::Idle {
-            op.complete(Ok(()), 0);
+            self.net.over_at_once(accepted, Ok(()), 0);
         } else if timeout == Some(Duration::ZERO) {
-            op.complete(Err(Error::TIMEOUT), 0);
+            self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
         } else {
+            let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
             let item = Item {
-                content: Content::Flush(Arc::clone(op)),
+                content: Content::Flush(op),
                 sent: 0,
                 size: 0,
                 deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
