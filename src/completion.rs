@@ -22,6 +22,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of what moves no bytes.
+    pub fn without_bytes<T>(result: &Result<T>) -> Outcome {
+        Outcome { result: result.as_ref().map(drop).map_err(|error| *error), bytes: 0 }
+    }
+
     /// The same, but where it failed after `cause` had ended the handle, that is why: the error that the kernel gave is
     /// only how it met the end.
     pub fn ended_by(self, cause: Option<Error>) -> Outcome {
@@ -245,11 +250,10 @@ impl Operation {
         self.finish(Outcome { result, bytes }, None);
     }
 
-    /// The same for an operation that made a connection. True: there is no callback, and the connection waits for the
+    /// The same for an operation that makes a connection. True: there is no callback, and the connection waits for the
     /// one who collects it.
-    pub fn complete_connected(self: &Arc<Self>, socket: Arc<Socket>) -> bool {
-        let outcome = Outcome { result: Ok(()), bytes: 0 };
-        self.finish(outcome, Some(socket))
+    pub fn complete_connection(self: &Arc<Self>, result: Result<Arc<Socket>>) -> bool {
+        self.finish(Outcome::without_bytes(&result), result.ok())
     }
 
     fn finish(self: &Arc<Self>, outcome: Outcome, connection: Option<Arc<Socket>>) -> bool {

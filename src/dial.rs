@@ -172,7 +172,7 @@ impl Dial {
                 net.unless_stopping(|| net.complete_connection(op, result))?;
             }
             Tell::Call(callback) => {
-                let outcome = Outcome { result: result.as_ref().map(drop).map_err(|error| *error), bytes: 0 };
+                let outcome = Outcome::without_bytes(&result);
                 let finished = Finished { callback, outcome, connection: result.ok(), permit };
                 net.unless_stopping(|| net.recv_loop.post_finished(finished))?;
             }

@@ -433,14 +433,7 @@ impl Net {
     /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector, and a
     /// stop closes it.
     pub fn complete_connection(&self, op: &Arc<Operation>, result: Result<Arc<Socket>>) {
-        let waits = match result {
-            Ok(socket) => op.complete_connected(socket),
-            Err(error) => {
-                op.complete(Err(error), 0);
-                false
-            }
-        };
-        if !waits {
+        if !op.complete_connection(result) {
             return;
         }
         let mut uncollected = self.uncollected.lock();
