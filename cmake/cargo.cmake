@@ -3,14 +3,15 @@
 #   libiouringnet.so.MAJOR.MINOR.PATCH, with libiouringnet.so.MAJOR (the soname) and libiouringnet.so pointing at it
 #   libiouringnet.a
 # Cargo alone knows whether its sources changed, so it is asked in every build; the copies are only touched when they
-# differ, so that programs are linked again only when the library did change.
+# differ, so that programs are linked again only when the library did change. The crate types are named because the one for
+# the Rust tests, an rlib, would have cargo leave out link-time optimisation in the others too.
 
 find_program(CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
 if(NOT CARGO)
   message(FATAL_ERROR "cargo is missing. Install Rust: https://rustup.rs")
 endif()
 
-set(IOURINGNET_CARGO_FLAGS --locked CACHE STRING "Further arguments of cargo build")
+set(IOURINGNET_CARGO_FLAGS --locked CACHE STRING "Further arguments of cargo rustc")
 
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   set(cargo_profile_flags)
@@ -42,7 +43,7 @@ set(static_real "${PROJECT_BINARY_DIR}/libiouringnet.a")
 
 add_custom_target(iouringnet_cargo ALL
   COMMAND ${CMAKE_COMMAND} -E env ${cargo_env}
-          ${CARGO} build --lib ${cargo_profile_flags} ${IOURINGNET_CARGO_FLAGS}
+          ${CARGO} rustc --lib --crate-type cdylib,staticlib ${cargo_profile_flags} ${IOURINGNET_CARGO_FLAGS}
   COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.so" "${shared_real}"
   COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.a" "${static_real}"
   COMMAND ${CMAKE_COMMAND} -E create_symlink "libiouringnet.so.${PROJECT_VERSION}"
