@@ -5,6 +5,7 @@
  *
  *   load.c          the connections of all modes
  *   load_echo.c     the modes for echo servers
+ *   load_ring.c     how these receive and send
  *   load_stream.c   --download, --upload
  *   load_posts.c    --posts
  *   load_dialled.c  --dialled

@@ -13,8 +13,6 @@
 
 #include "load.h"
 
-#include <sys/epoll.h>
-
 struct connection {
     int fd;
     uint64_t number;     /* where in the pattern it starts */
@@ -22,6 +20,10 @@ struct connection {
     uint64_t begun, ended;          /* messages; at most MOST_IN_FLIGHT between them */
     int64_t *starts;                /* of the messages in flight, a ring of `places` */
     uint64_t places;
+    uint64_t tried; /* bytes of the last send, which counts as sent unless it is told otherwise */
+    bool pushed;    /* it is among those that have something to send */
+    bool sending;   /* a send waits for room */
+    bool full;      /* the last one fell short: the next waits for room */
 };
 
 static const unsigned char *expected(const struct connection *c, uint64_t offset) {
@@ -75,30 +77,43 @@ static void check_idle(const struct connection *c) {
 
 /* ---- The loops ---- */
 
-static int poller;
+static struct connection **to_push; /* that have something to send */
+static int push_count;
+static int64_t now; /* when the last wait was over */
 
-/* Edge-triggered: the kernel then looks at each connection once for a message, and not again in the next epoll_wait. So what
- * has come is taken until there is no more (pull), and room that is missed is told when it comes. */
-static void watch(struct connection *c) {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event) != 0)
-        die("load: epoll_ctl");
+/* Has what was asked for leave with the next wait. */
+static void push_later(struct connection *c) {
+    if (c->pushed || c->sending || c->sent == c->asked)
+        return;
+    c->pushed = true;
+    to_push[push_count++] = c;
 }
 
-/* Hands the kernel as much of what was asked for as it takes. */
+/* All that was asked for, as far as the kernel takes it at once. What it does not take waits for room, and is told when it is
+ * out. */
 static void push(struct connection *c) {
-    while (c->sent < c->asked) {
-        uint64_t left = c->asked - c->sent;
-        ssize_t n = send(c->fd, expected(c, c->sent), left < IO_SIZE ? left : IO_SIZE, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
-        if (n < 0)
-            die("load: send");
-        c->sent += (uint64_t)n;
-    }
+    uint64_t left = c->asked - c->sent;
+    c->tried = left < IO_SIZE ? left : IO_SIZE;
+    c->sending = c->full || c->tried < left;
+    ring_send(c->fd, c, expected(c, c->sent), c->tried, c->sending);
+    c->sent += c->tried;
+    c->pushed = false;
 }
 
-/* One more message, to be sent by the next push. */
+static void on_sent(void *connection, int result) {
+    struct connection *c = connection;
+    if (result < 0 && result != -EAGAIN) {
+        errno = -result;
+        die("load: send");
+    }
+    uint64_t taken = result > 0 ? (uint64_t)result : 0;
+    c->sent -= c->tried - taken;
+    c->sending = false;
+    c->full = taken < c->tried;
+    push_later(c);
+}
+
+/* One more message, which the caller sends. */
 static void begin_message(struct connection *c, int64_t at) {
     c->starts[c->begun++ % c->places] = at;
     c->asked += options.size;
@@ -106,81 +121,85 @@ static void begin_message(struct connection *c, int64_t at) {
         shutdown(c->fd, SHUT_WR);
 }
 
-/* A connection that has had its answer and has seen the server's end makes place for a new one, which sends at once. The
- * handshake with this very machine is over when connect returns. */
+/* The same, to leave with the next wait. */
+static void send_message(struct connection *c, int64_t at) {
+    begin_message(c, at);
+    push_later(c);
+}
+
+/* A connection that has had its answer and has seen the server's end makes place for a new one, whose message leaves at once.
+ * The handshake with this very machine is over when connect returns. */
 static void reopen(struct connection *c) {
-    int64_t now = now_ns();
-    close(c->fd); /* takes it out of the poller, too */
+    int64_t at = now_ns();
+    close(c->fd);
     c->fd = connect_there();
     c->number += (uint64_t)options.connections;
     c->asked = c->sent = c->received = c->begun = c->ended = 0;
-    watch(c);
-    begin_message(c, now);
-    push(c);
+    begin_message(c, at);
+    if (!send_all(c->fd, expected(c, 0), options.size))
+        die("load: send");
+    c->sent = options.size;
+    ring_receive(c->fd, c);
 }
 
-/* Takes what has come, and in the closed loop sends as many messages as have come back whole. Returns whether there may be
- * more: less than the buffer holds was all there was, but for the end, which is told together with the last bytes. */
-static bool pull(struct connection *c, bool ended) {
-    ssize_t n = recv(c->fd, incoming, sizeof incoming, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return false;
-    if (n == 0 && options.silent) {
-        int64_t now = last_progress = now_ns();
-        keep_time(now);
+static void on_end(struct connection *c) {
+    if (options.silent)
         count(c->starts[c->ended++ % c->places], now);
-    }
-    if (n == 0 && options.reconnect && c->begun > 0 && c->ended == c->begun) {
-        reopen(c);
-        return false;
-    }
-    if (n == 0)
+    if (!options.reconnect || c->begun == 0 || c->ended < c->begun)
         fail("the server closed a connection");
-    if (n < 0)
-        die("load: recv");
-    if (c->received + (uint64_t)n > c->sent)
+    reopen(c);
+}
+
+/* In the closed loop as many messages leave as have come back whole. */
+static void on_echo(struct connection *c, const unsigned char *data, uint64_t size) {
+    if (c->received + size > c->sent)
         fail("more came back than was sent");
-    if (memcmp(incoming, expected(c, c->received), (size_t)n) != 0)
+    if (memcmp(data, expected(c, c->received), size) != 0)
         fail("the echo differs from what was sent");
-    c->received += (uint64_t)n;
-    int64_t now = last_progress = now_ns();
-    keep_time(now);
+    c->received += size;
     while (c->received >= (c->ended + 1) * options.size) {
-        int64_t at = c->starts[c->ended++ % c->places];
-        count(at, now);
+        count(c->starts[c->ended++ % c->places], now);
         if (options.reconnect)
             shutdown(c->fd, SHUT_WR);
         else if (options.rate == 0 && !done)
-            begin_message(c, now);
+            send_message(c, now);
     }
-    push(c);
-    return ended || n == sizeof incoming;
 }
 
-static void serve_events(int timeout_ms) {
-    struct epoll_event events[256];
-    int n = epoll_wait(poller, events, 256, timeout_ms);
-    if (n < 0 && errno != EINTR)
-        die("load: epoll_wait");
-    for (int i = 0; i < n; i++) {
-        struct connection *c = events[i].data.ptr;
-        push(c);
-        while (events[i].events & ~(uint32_t)EPOLLOUT && pull(c, events[i].events & EPOLLRDHUP))
-            ;
+static void on_received(void *connection, const unsigned char *data, int result, bool goes_on) {
+    struct connection *c = connection;
+    if (result < 0 && result != -ENOBUFS) {
+        errno = -result;
+        die("load: recv");
     }
+    if (result >= 0)
+        last_progress = now;
+    if (result > 0)
+        on_echo(c, data, (uint64_t)result);
+    if (result == 0)
+        on_end(c);
+    else if (!goes_on)
+        ring_receive(c->fd, c);
+}
+
+/* Sends what is to be sent, waits so long for what comes, and sees to it. */
+static void take_turn(int64_t most_ns) {
+    for (int i = 0; i < push_count; i++)
+        push(to_push[i]);
+    push_count = 0;
+    ring_wait(most_ns);
+    now = now_ns();
+    ring_deliver(on_received, on_sent);
+    keep_time(now);
 }
 
 static void run_closed(struct connection *connections) {
-    for (int i = 0; i < options.connections; i++) {
-        int64_t now = now_ns();
+    now = now_ns();
+    for (int i = 0; i < options.connections; i++)
         for (int k = 0; k < options.in_flight; k++)
-            begin_message(&connections[i], now);
-        push(&connections[i]);
-    }
-    while (!done) {
-        serve_events(100);
-        keep_time(now_ns());
-    }
+            send_message(&connections[i], now);
+    while (!done)
+        take_turn(SECOND / 10);
 }
 
 /* Message k is due at start + k / rate, on connection k mod N. Between due moments it polls without sleeping where the
@@ -189,31 +208,41 @@ static void run_open(struct connection *connections) {
     double gap = (double)SECOND / options.rate;
     uint64_t k = 0;
     while (!done) {
-        int64_t now = now_ns();
+        now = now_ns();
         int64_t due = start + (int64_t)((double)k * gap);
         while (due <= now) {
             struct connection *c = &connections[k % (uint64_t)options.connections];
-            if (c->begun - c->ended < c->places) {
-                begin_message(c, due);
-                push(c);
-            } else if (counting) {
+            if (c->begun - c->ended < c->places)
+                send_message(c, due);
+            else if (counting)
                 dropped++; /* more are waiting than can be remembered: told, because their latency is in no figure */
-            }
             k++;
             due = start + (int64_t)((double)k * gap);
         }
-        keep_time(now);
-        serve_events(due - now > 2000000 ? (int)((due - now) / 1000000 - 1) : 0);
+        take_turn(due - now > 2000000 ? due - now - 1000000 : 0);
     }
     /* What is still out is waited for: left out, the longest latencies would be missing. */
     for (int i = 0; i < options.connections; i++)
-        while (connections[i].ended < connections[i].begun) {
-            serve_events(100);
-            keep_time(now_ns());
-        }
+        while (connections[i].ended < connections[i].begun)
+            take_turn(SECOND / 10);
+}
+
+static void run_loop(struct connection *connections) {
+    to_push = calloc((size_t)options.connections, sizeof(struct connection *));
+    if (!to_push)
+        fail("out of memory");
+    open_ring(options.connections, options.size * (size_t)options.in_flight);
+    for (int i = 0; i < options.connections; i++)
+        ring_receive(connections[i].fd, &connections[i]);
+    start_clock();
+    if (options.mode == OPEN_LOOP)
+        run_open(connections);
+    else
+        run_closed(connections);
 }
 
 static void run_blocking(struct connection *c) {
+    start_clock();
     while (!done) {
         int64_t at = now_ns();
         if (!send_all(c->fd, expected(c, c->sent), options.size))
@@ -229,7 +258,7 @@ static void run_blocking(struct connection *c) {
                 fail("the echo differs from what was sent");
             c->received += (uint64_t)n, got += (size_t)n;
         }
-        int64_t now = last_progress = now_ns();
+        now = last_progress = now_ns();
         count(at, now);
         keep_time(now);
     }
@@ -239,8 +268,7 @@ void run_echo(void) {
     struct connection *connections = calloc((size_t)options.connections, sizeof *connections);
     struct connection *idle = calloc((size_t)options.idle + 1, sizeof *idle);
     struct memory none_open = {0};
-    poller = epoll_create1(EPOLL_CLOEXEC);
-    if (!connections || !idle || poller < 0)
+    if (!connections || !idle)
         fail("out of memory");
     if (options.mode == MEMORY)
         none_open = settled_memory();
@@ -255,17 +283,10 @@ void run_echo(void) {
     }
     open_connections(connections, options.connections, 0,
                      options.mode == OPEN_LOOP ? MOST_IN_FLIGHT : (uint64_t)options.in_flight, 64);
-    for (int i = 0; i < options.connections; i++)
-        watch(&connections[i]);
-
-    start_clock();
     if (options.mode == BLOCKING)
         run_blocking(&connections[0]);
-    else if (options.mode == OPEN_LOOP)
-        run_open(connections);
     else
-        run_closed(connections);
-
+        run_loop(connections);
     for (int i = 0; i < options.idle; i++)
         check_idle(&idle[i]);
     report();

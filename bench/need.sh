@@ -1,6 +1,7 @@
 #!/bin/sh
 # Sees to the libraries that the measurements compare with. Installs them where this runs as root and apt-get is there;
-# otherwise says what is missing and goes on: what cannot be built is skipped, and the build says so.
+# otherwise says what is missing and goes on: what cannot be built is skipped, and the build says so; without
+# liburing-dev it stops.
 set -eu
 
 # Installed or not is told by a header of each package.

@@ -296,7 +296,8 @@ def main(program):
     for arguments in ([], ["--connections", "5"], ["--connections", "3", "--in-flight", "7", "--size", "1000"],
                       ["--blocking"], ["--blocking", "--size", "65536"], ["--reconnect", "--connections", "4"],
                       ["--silent", "--connections", "4"], ["--rate", "500"], ["--idle", "3"],
-                      ["--size", "65536", "--connections", "2", "--in-flight", "4"]):
+                      ["--size", "65536", "--connections", "2", "--in-flight", "4"],
+                      ["--size", "65536", "--connections", "4", "--in-flight", "64"]):
         done = load(program, honest, *arguments)
         check("an honest server passes: " + " ".join(arguments),
               done.returncode == 0 and "msgs_per_s=" in done.stdout, done)

@@ -2,12 +2,13 @@
 # Sees to it that tools are there: ci/need.sh cmake cc cargo
 # What the system's packages have is installed where this runs as root with a known package manager; otherwise the command
 # to run is named, and the exit code is 1. Rust is never installed, only named: which toolchain is its user's choice.
-# Known: cmake cc g++ clang cargo nc socat strace pkg-config
+# Known: cmake cc g++ clang cargo nc socat strace pkg-config liburing
 set -eu
 
 has() {
     case "$1" in
         nc) nc -h 2>&1 | grep -q -- '-N' ;; # the OpenBSD one; others cannot close their sending half
+        liburing) [ -e /usr/include/liburing.h ] ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }
@@ -24,6 +25,9 @@ package() { # of tool $2 for manager $1
         apt-get:pkg-config) echo pkg-config ;;
         dnf:pkg-config) echo pkgconf-pkg-config ;;
         *:pkg-config) echo pkgconf ;;
+        apt-get:liburing|apk:liburing) echo liburing-dev ;;
+        dnf:liburing) echo liburing-devel ;;
+        pacman:liburing) echo liburing ;;
         apt-get:nc|apk:nc) echo netcat-openbsd ;;
         dnf:nc) echo netcat ;;
         pacman:nc) echo openbsd-netcat ;;
