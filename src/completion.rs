@@ -1,6 +1,6 @@
 //! One operation's result, delivered once: to a callback on the receive loop, or to those who wait.
 //!
-//! Made when an operation is accepted, shared by the one who serves it, the one who waits and the handle that C holds.
+//! Made when an operation is queued, or accepted with a handle for it; shared by the one who serves it, the one who waits and the handle that C holds.
 //! Invariant: [`Operation::complete`] takes effect once; a callback runs exactly once, on the thread that
 //! the outbox names, and with no lock held.
 
@@ -120,7 +120,7 @@ impl Drop for Permit {
     }
 }
 
-/// An operation that was over before anybody could ask for it: all that is left is its callback.
+/// What was over at once, and had a callback alone: all that is left is to call it.
 pub struct Finished {
     /// To be run once, on the thread of the loop that this is posted to.
     pub callback: Callback,

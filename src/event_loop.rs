@@ -379,7 +379,8 @@ impl EventLoop {
         self.completions = completions;
     }
 
-    /// The kernel does not find a request that it is about to try again: it neither waits for its socket then, nor runs.
+    /// The kernel does not find a request that it is about to try again: it neither waits for its socket then, nor runs. That
+    /// is over soon, since no request goes on without a bound.
     fn cancelled(&mut self, id: u64, result: i32) {
         if result == -libc::ENOENT
             && let Some(id) = RequestId::from_bits(id).filter(|id| self.requests.get(*id).is_some())
@@ -414,11 +415,11 @@ impl EventLoop {
 
     /// A request has brought bytes, and stays in flight.
     fn go_on(&mut self, id: RequestId, buffer: u16, size: usize) {
-        let (Some(pool), Some((owner, request))) = (&self.pool, self.requests.get(id)) else {
+        let buffer = self.pool.as_ref().map(|pool| PoolBuffer::new(pool, buffer, size));
+        let (Some(buffer), Some((owner, request))) = (buffer, self.requests.get(id)) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let buffer = PoolBuffer::new(pool, buffer, size);
         let continued = catch_unwind(AssertUnwindSafe(|| owner.continued(request, buffer.as_slice())));
         drop(buffer);
         match continued {
@@ -539,7 +540,7 @@ impl EventLoop {
         ring.reap(&mut completions);
         drop(ring);
         for completion in completions {
-            if completion.user_data < RUNG && !completion.more() {
+            if completion.user_data & OWN == 0 && !completion.more() {
                 // A connection that was taken is still to be delivered or closed.
                 let result = match RequestId::from_bits(completion.user_data) {
                     Some(id) if self.requests.is_accept(id) => completion.result,

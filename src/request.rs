@@ -52,7 +52,7 @@ pub enum Request {
         start: Start,
         /// It ends when so many bytes have come; not 0.
         budget: u32,
-        /// Whom the bytes are shown to, lent by the owner, who has it back when the request is over.
+        /// Whom the bytes are shown to, lent by the owner, who takes it back when there is more to do, or at the end.
         callback: Option<DataCallback>,
     },
     /// Receive what is there into a private buffer's room.

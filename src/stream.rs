@@ -40,7 +40,7 @@ pub struct Stream {
     place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
-    /// Nobody has asked anything of the watch since it lent its callback to a receive; see watch.rs.
+    /// While a receive has the watch's callback: nobody has asked anything of the watch since. See watch.rs.
     steady: AtomicBool,
     state: Mutex<State>,
 }

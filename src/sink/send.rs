@@ -2,7 +2,7 @@
 //!
 //! Each is tried on its caller's thread where the turn is free; a blocking send that is alone waits there for room
 //! (parker.rs); what is left is queued. Invariant: a call that has taken the turn gives it back on every path, after its
-//! own operation has completed or its rest stands at the queue's front, so that completions keep the order of the calls.
+//! own end has been told or its rest stands at the queue's front, so that completions keep the order of the calls.
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, Waiter};

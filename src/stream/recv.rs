@@ -3,7 +3,7 @@
 //! Each is served on its caller's thread where the turn is free, from the buffer and by receives that do not wait; a
 //! blocking one asks again for a short while, and then, if it is alone, waits there (parker.rs); any other is queued.
 //! Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
-//! operation has completed or stands at the queue's front, so that completions keep the order of the calls.
+//! end has been told or its operation stands at the queue's front, so that completions keep the order of the calls.
 
 use super::want::{Taken, Want};
 use super::{Item, State, Stream};
