@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <sched.h>
 
 /* Blocking round trips of one connection. A loop that sleeps while there is work for it costs each of them
    the length of its sleep, 100 ms where this was seen, so the bound is far above what any machine needs
@@ -375,6 +376,43 @@ static void hold(void *user, const iouringnet_completion *done)
         CHECK_OK(sink_post(held->sink, "first ", 6));
     latch_open(&held->running);
     latch_wait(&held->go);
+}
+
+/* the scheduling policy of the one thread of this process that has this name */
+static int policy_of(const char *name)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *task;
+    int policy = -1;
+
+    CHECK(tasks != NULL);
+    while ((task = readdir(tasks)) != NULL) {
+        char path[300], got[32] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        file = fopen(path, "r");
+        if (file && fgets(got, sizeof got, file)) {
+            got[strcspn(got, "\n")] = 0;
+            if (strcmp(got, name) == 0)
+                policy = sched_getscheduler(atoi(task->d_name));
+        }
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return policy;
+}
+
+/* what waits for a full socket does not interrupt what runs; where every send goes through the send loop, it may */
+TEST(the_send_loop_interrupts_nobody_but_without_the_first_try)
+{
+    iouringnet_net *net = net_of_mode();
+
+    CHECK_EQ(policy_of("iouringnet-send"), rings_only() ? SCHED_OTHER : SCHED_BATCH);
+    CHECK_EQ(policy_of("iouringnet-recv"), SCHED_OTHER);
+    CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
+    CHECK_OK(net_stop(net));
 }
 
 TEST(a_long_callback_does_not_hold_up_the_send_loop)

@@ -81,6 +81,8 @@ pub struct Setup {
     pub features: Features,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
+    /// Whether its thread, when it is woken, lets the one that runs on its CPU go on.
+    pub patient: bool,
     /// The CPU to stay on.
     pub cpu: Option<usize>,
     /// Where its log events go.
@@ -152,6 +154,9 @@ impl EventLoop {
             {
                 let _ = report.send(Err(error));
                 return;
+            }
+            if setup.patient {
+                threads::interrupt_nobody();
             }
             let mut event_loop = match EventLoop::new(handle, &setup) {
                 Ok(event_loop) => event_loop,
@@ -624,6 +629,7 @@ mod tests {
             entries: 8,
             features: Features::wanted(),
             receives: true,
+            patient: false,
             cpu: None,
             dispatch: None,
             died: Box::new(|| unreachable!("the loop lives")),

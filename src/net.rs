@@ -253,6 +253,10 @@ impl Net {
             entries: self.config.ring_entries,
             features: Features::wanted(),
             receives,
+            // With the first try on, what is handed to the send loop has met a full socket, with much to be sent before it. If it
+            // interrupted the receive loop for each socket that has room again, the two would take turns on one CPU, instead
+            // of each finishing what there is.
+            patient: !receives && self.config.first_try,
             cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
             dispatch: self.config.dispatch.clone(),
             died: Box::new(move || {

@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // signal masks and CPU sets
+#![allow(unsafe_code)] // signal masks, CPU sets and scheduling policies
 //! How the library's threads are started.
 //!
 //! Invariant: no signal is ever delivered to a thread of the library's: the host's handlers are for the host's threads.
@@ -38,5 +38,18 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } {
         0 => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, io::Error::last_os_error())),
+    }
+}
+
+/// Has this thread, when it is woken, wait for the one that runs on its CPU to sleep or to have had its time, instead of
+/// interrupting it (SCHED_BATCH). A policy other than the usual one, which the host has chosen, stays; and where the system
+/// refuses, nothing changes.
+pub fn interrupt_nobody() {
+    let usual = libc::sched_param { sched_priority: 0 };
+    // By system calls, since musl refuses the library's calls. 0 is the calling thread.
+    // SAFETY: reads the thread's policy.
+    if unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } == libc::c_long::from(libc::SCHED_OTHER) {
+        // SAFETY: reads the parameters, alive for the call; changes this thread alone.
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const usual) };
     }
 }
