@@ -59,6 +59,9 @@ impl ReadBuffer {
     /// `size` bytes at `into` are writable and not part of this buffer.
     pub unsafe fn take(&mut self, into: *mut u8, size: usize) -> usize {
         let count = size.min(self.len());
+        if count == 0 {
+            return 0;
+        }
         // SAFETY: `count` bytes wait here; the caller vouches for the other side.
         unsafe { self.as_slice().as_ptr().copy_to_nonoverlapping(into, count) };
         self.consume(count);

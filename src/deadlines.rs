@@ -4,7 +4,31 @@
 //! of its [`Timer`]s, and a disarmed timer keeps nothing alive.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long one operation may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limit {
+    /// When it must be over, if ever.
+    pub deadline: Option<Instant>,
+    /// It gives up at once where the socket is not ready.
+    pub one_try: bool,
+}
+
+impl Limit {
+    /// The limit of what was accepted just now. A `timeout` of zero means one try; none, or one beyond what the clock can
+    /// tell, means no limit.
+    pub fn from_now(timeout: Option<Duration>) -> Limit {
+        let one_try = timeout == Some(Duration::ZERO);
+        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
+        Limit { deadline, one_try }
+    }
+
+    /// Whether the deadline has come.
+    pub fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
 
 /// The place where an owner keeps track of its one entry in a [`Deadlines`].
 #[derive(Default)]

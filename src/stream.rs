@@ -17,7 +17,7 @@ use self::want::{Taken, Want};
 use self::watch::Watch;
 use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Target};
-use crate::deadlines;
+use crate::deadlines::{self, Limit};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::linger::Linger;
@@ -75,8 +75,7 @@ struct Item {
     want: Want,
     got: usize,
     operation: Arc<Operation>,
-    deadline: Option<Instant>,
-    one_try: bool,
+    limit: Limit,
 }
 
 impl Stream {
@@ -258,9 +257,12 @@ impl Stream {
                     let outcome = outcome.ended_by(state.cause);
                     item.operation.complete(outcome.result, outcome.bytes);
                 }
-                (Step::Blocked, Some(cut)) if !item.one_try => item.operation.complete(Err(cut), item.got),
+                (Step::Blocked, Some(cut)) if !item.limit.one_try => {
+                    item.operation.complete(Err(cut), item.got)
+                }
                 (Step::Blocked, _) => {
-                    let request = self.request(event_loop, &mut state, item.want, item.got, item.one_try);
+                    let request =
+                        self.request(event_loop, &mut state, item.want, item.got, item.limit.one_try);
                     state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
                     state.queue.push_front(item);
                 }
@@ -319,8 +321,7 @@ impl Item {
         if self.operation.is_cancelled() {
             return Some(Error::CANCELLED);
         }
-        let late = self.deadline.is_some_and(|deadline| deadline <= now);
-        late.then_some(Error::TIMEOUT)
+        self.limit.is_late(now).then_some(Error::TIMEOUT)
     }
 }
 
@@ -373,7 +374,7 @@ impl State {
             }
         }
         self.cancelled = false;
-        self.earliest = self.queue.iter().filter_map(|item| item.deadline).min();
+        self.earliest = self.queue.iter().filter_map(|item| item.limit.deadline).min();
     }
 
     fn fail_all(&mut self, cause: Error) {
@@ -498,7 +499,7 @@ const WATCH_ROOM: usize = 16 << 10;
 impl State {
     /// A receive that was to be one try has had it.
     fn end_one_try(&mut self) {
-        if self.queue.front().is_some_and(|item| item.one_try)
+        if self.queue.front().is_some_and(|item| item.limit.one_try)
             && let Some(item) = self.queue.pop_front()
         {
             item.operation.complete(Err(Error::TIMEOUT), item.got);

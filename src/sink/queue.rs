@@ -4,6 +4,7 @@
 //! reads leaves or moves its bytes before [`SendQueue::answered`].
 
 use crate::completion::Operation;
+use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parts::{Gather, Parts};
 use std::collections::VecDeque;
@@ -33,9 +34,7 @@ pub struct Item {
     /// How much it is.
     pub size: usize,
     /// When it must be out.
-    pub deadline: Option<Instant>,
-    /// Give up at once where the socket takes nothing.
-    pub one_try: bool,
+    pub limit: Limit,
 }
 
 /// Where the bytes of an item are, and who waits for it.
@@ -79,8 +78,7 @@ impl Item {
             return Some(Error::CANCELLED);
         }
         // While a sink drains after its close, the close timeout alone counts.
-        let late = self.deadline.is_some_and(|deadline| deadline <= now);
-        (late && !closing).then_some(Error::TIMEOUT)
+        (self.limit.is_late(now) && !closing).then_some(Error::TIMEOUT)
     }
 }
 
@@ -115,7 +113,7 @@ impl SendQueue {
 
     /// Whether the front is to be tried once only.
     pub fn is_one_try(&self) -> bool {
-        self.items.front().is_some_and(|item| item.one_try)
+        self.items.front().is_some_and(|item| item.limit.one_try)
     }
 
     /// The kernel has answered and reads nothing here any more.
@@ -125,9 +123,9 @@ impl SendQueue {
 
     /// Names what is to be sent next, and marks it as read by the kernel.
     pub fn gather(&mut self, gather: &mut Gather<'_>) {
-        let alone = self.items.front().is_some_and(|item| item.one_try);
+        let alone = self.items.front().is_some_and(|item| item.limit.one_try);
         for item in &self.items {
-            let joins = self.gathered == 0 || !(alone || item.one_try);
+            let joins = self.gathered == 0 || !(alone || item.limit.one_try);
             if !joins {
                 break;
             }
@@ -176,7 +174,7 @@ impl SendQueue {
     /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
-        self.earliest = self.earliest.into_iter().chain(item.deadline).min();
+        self.earliest = self.earliest.into_iter().chain(item.limit.deadline).min();
         self.reserve();
         if first_in_line {
             self.items.push_front(item);
@@ -206,7 +204,7 @@ impl SendQueue {
             index += 1;
         }
         self.cancelled = swept.must_interrupt; // looked for again once the kernel has let go
-        self.earliest = self.items.iter().filter_map(|item| item.deadline).min();
+        self.earliest = self.items.iter().filter_map(|item| item.limit.deadline).min();
         swept
     }
 
@@ -252,7 +250,7 @@ impl SendQueue {
 }
 
 fn posted(bytes: Vec<u8>) -> Item {
-    Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), deadline: None, one_try: false }
+    Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -277,7 +275,7 @@ mod tests {
         let operation = Operation::new(Arc::new(Nowhere), None);
         let parts = Parts::One(std::ptr::without_provenance(4096), size);
         let content = Content::Lent(parts, Arc::clone(&operation));
-        (Item { content, sent: 0, size, deadline, one_try: false }, operation)
+        (Item { content, sent: 0, size, limit: Limit { deadline, one_try: false } }, operation)
     }
 
     fn result_of(operation: &Operation) -> Option<(Result, usize)> {

@@ -6,7 +6,8 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, Waiter};
-use crate::completion::{Accepted, Begun, Outcome, Tell};
+use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
+use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::parts::Parts;
@@ -18,6 +19,20 @@ use std::time::{Duration, Instant};
 
 /// A send of so many bytes costs far more than its call: it is tried at once, unless others are collected already.
 const COLLECTED_MAX: usize = 16 << 10;
+
+/// What is left of a send that does not go at once.
+struct Outgoing {
+    parts: Parts,
+    size: usize,
+    sent: usize,
+}
+
+impl Outgoing {
+    fn item(self, op: &Arc<Operation>, limit: Limit) -> Item {
+        let Outgoing { parts, size, sent } = self;
+        Item { content: Content::Lent(parts, Arc::clone(op)), sent, size, limit }
+    }
+}
 
 impl Sink {
     /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
@@ -66,64 +81,106 @@ impl Sink {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let timeout = state.timeout;
-        let one_try = timeout == Some(Duration::ZERO);
-        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
         let round = state.round(&self.net);
-        let (mut sent, mut waited) = (0, false);
+        let mut sent = 0;
         let collect = round == Round::Again && size < COLLECTED_MAX;
-        let has_turn = self.net.config.first_try && !collect && state.turn.take();
-        if has_turn {
-            drop(state);
+        if collect || !self.net.config.first_try || !state.turn.take() {
+            return self.queue_untried(state, Outgoing { parts, size, sent }, accepted, timeout, round);
+        }
+        drop(state);
+        // SAFETY: the caller vouches for the memory.
+        let tried = unsafe { self.try_all(&parts, size, &mut sent, round) };
+        state = self.state.lock();
+        if let Tried::Failed(error) = tried {
+            state.break_with(error);
+        }
+        if sent == size {
+            return self.over(state, accepted, Ok(()), size);
+        }
+        // SAFETY: the caller vouches until the end.
+        unsafe { self.go_on(state, Outgoing { parts, size, sent }, accepted, timeout, round) }
+    }
+
+    /// The end of a send that has the turn: told before the sink is free for others, so that completions keep the order of
+    /// the sends.
+    fn over(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        accepted: Accepted<'_>,
+        result: Result,
+        sent: usize,
+    ) -> Result<Begun> {
+        let begun = self.net.over_at_once(accepted, result, sent);
+        self.release(state);
+        Ok(begun)
+    }
+
+    /// A send that has the turn and is not out: waits here if its caller may, else queues the rest.
+    ///
+    /// # Safety
+    /// As for [`Sink::begin_send`].
+    #[allow(unsafe_code)]
+    #[inline(never)] // keeps the first try short
+    unsafe fn go_on<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        mut data: Outgoing,
+        accepted: Accepted<'_>,
+        timeout: Option<Duration>,
+        round: Round,
+    ) -> Result<Begun> {
+        let limit = Limit::from_now(timeout);
+        let waits = matches!(accepted, Accepted::Wait) && !limit.one_try && round == Round::None;
+        let mut late = false;
+        if waits {
             // SAFETY: the caller vouches for the memory.
-            let tried = unsafe { self.try_all(&parts, size, &mut sent, round) };
-            state = self.state.lock();
-            if let Tried::Failed(error) = tried {
-                state.break_with(error);
+            (state, late) = unsafe { self.wait_alone(state, &mut data, limit.deadline) };
+        }
+        let end = if data.sent == data.size {
+            Some(Ok(()))
+        } else if let Some(cause) = state.cause {
+            Some(Err(cause))
+        } else if limit.one_try || late {
+            if data.sent > 0 {
+                state.break_with(Error::TORN);
             }
-            let mut late = false;
-            waited = matches!(accepted, Accepted::Wait) && !one_try && round == Round::None && sent < size;
-            if waited {
-                // SAFETY: the caller vouches for the memory.
-                (state, late) = unsafe { self.wait_alone(state, &parts, size, &mut sent, deadline) };
-            }
-            let end = if sent == size {
-                Some(Ok(()))
-            } else if let Some(cause) = state.cause {
-                Some(Err(cause))
-            } else if one_try || late {
-                if sent > 0 {
-                    state.break_with(Error::TORN);
-                }
-                Some(Err(Error::TIMEOUT))
-            } else {
-                None
-            };
-            if let Some(result) = end {
-                // Before the sink is free for others, so that completions keep the order of the sends.
-                let begun = self.net.over_at_once(accepted, result, sent);
+            Some(Err(Error::TIMEOUT))
+        } else {
+            None
+        };
+        if let Some(result) = end {
+            return self.over(state, accepted, result, data.sent);
+        }
+        let begun = data.sent > 0 || waits;
+        match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
+            Ok(op) => {
+                state.queue.push(data.item(&op, limit), true); // before those that were queued meanwhile
                 self.release(state);
-                return Ok(begun);
+                Ok(Begun::Queued(op))
             }
-        } else if one_try && state.turn != Turn::Idle {
+            Err(error) => {
+                self.release(state);
+                Err(error)
+            }
+        }
+    }
+
+    /// A send that is not tried by its caller: it finds the turn taken, or is collected, or the first try is off.
+    fn queue_untried(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        data: Outgoing,
+        accepted: Accepted<'_>,
+        timeout: Option<Duration>,
+        round: Round,
+    ) -> Result<Begun> {
+        let limit = Limit::from_now(timeout);
+        if limit.one_try && state.turn != Turn::Idle {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
         }
-        let begun = sent > 0 || waited;
-        let op = match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
-            Ok(op) => op,
-            Err(error) => {
-                if has_turn {
-                    self.release(state);
-                }
-                return Err(error);
-            }
-        };
-        let item = Item { content: Content::Lent(parts, Arc::clone(&op)), sent, size, deadline, one_try };
-        state.queue.push(item, has_turn); // before those that were queued meanwhile
-        if has_turn {
-            self.release(state);
-        } else {
-            self.hand_on(state, round);
-        }
+        let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
+        state.queue.push(data.item(&op, limit), false);
+        self.hand_on(state, round);
         Ok(Begun::Queued(op))
     }
 
@@ -131,28 +188,26 @@ impl Sink {
     /// passed.
     ///
     /// # Safety
-    /// The memory that `parts` names is readable during the call.
+    /// The memory that `data` names is readable during the call.
     #[allow(unsafe_code)]
     unsafe fn wait_alone<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        parts: &Parts,
-        size: usize,
-        sent: &mut usize,
+        data: &mut Outgoing,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, bool) {
-        while *sent < size
+        while data.sent < data.size
             && state.cause.is_none()
             && !state.closing
             && state.queue.is_empty()
             && let Some(parker) = Parker::own()
         {
-            state.waiter = Some(Waiter { parker: Arc::clone(&parker), unsent: size - *sent });
+            state.waiter = Some(Waiter { parker: Arc::clone(&parker), unsent: data.size - data.sent });
             drop(state);
             let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
-                Woken::Ready => unsafe { self.try_all(parts, size, sent, Round::None) },
+                Woken::Ready => unsafe { self.try_all(&data.parts, data.size, &mut data.sent, Round::None) },
                 Woken::Late | Woken::CalledOff => Tried::WouldBlock,
             };
             state = self.state.lock();
@@ -252,13 +307,8 @@ impl Sink {
             self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
         } else {
             let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
-            let item = Item {
-                content: Content::Flush(op),
-                sent: 0,
-                size: 0,
-                deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
-                one_try: false,
-            };
+            let item =
+                Item { content: Content::Flush(op), sent: 0, size: 0, limit: Limit::from_now(timeout) };
             state.queue.push(item, false);
             let round = state.round(&self.net);
             self.hand_on(state, round);

@@ -7,7 +7,8 @@
 
 use super::want::{Taken, Want};
 use super::{Item, State, Stream};
-use crate::completion::{Accepted, Begun, Outcome, Tell};
+use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
+use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::request::Lent;
@@ -136,90 +137,141 @@ impl Stream {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let timeout = state.timeout;
-        let one_try = timeout == Some(Duration::ZERO);
-        let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
-        let may_wait = matches!(accepted, Accepted::Wait) && !one_try;
-        let mut got = 0;
-        let mut waited = false;
-        let has_turn = state.turn.take();
-        if has_turn {
-            let spin = if may_wait { self.spin_time(&state) } else { None };
-            let mut taken = state.take_work();
-            drop(state);
-            let ask = self.net.config.first_try;
-            let (mut step, mut spun) = (self.serve_turn(want, &mut got, &mut taken, ask), None);
-            if let (Step::Blocked, Some(spin), true) = (&step, spin, ask) {
-                step = self.spin(want, &mut got, &mut taken, spin);
-                spun = Some(matches!(step, Step::Done(_)));
-            }
-            state = self.state.lock();
-            state.give_back(taken);
-            if let Some(hit) = spun {
-                state.learn(hit);
-            }
-            if may_wait && ask && matches!(step, Step::Blocked) {
-                let began = Instant::now();
-                (state, step) = self.wait_alone(state, step, want, &mut got, deadline);
-                if spun == Some(false) && began.elapsed() < SHORT_WAIT {
-                    state.spin_level = 0; // a wait that was short after all: spinning would have paid
-                }
-                waited = true;
-            }
-            let end = match (step, state.cause) {
-                (Step::Done(outcome), cause) => Some(outcome.ended_by(cause)),
-                (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
-                // With the first try off, the one try is the ring's.
-                (Step::Blocked, None) if one_try && ask => {
-                    Some(Outcome { result: Err(Error::TIMEOUT), bytes: got })
-                }
-                (Step::Blocked, None) => None,
-            };
-            if let Some(outcome) = end {
-                // Before the stream is free for others, so that completions keep the order of the receives.
-                let begun = self.net.over_at_once(accepted, outcome.result, outcome.bytes);
-                self.release(state);
-                return Ok(begun);
-            }
-        } else if one_try {
-            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind others
+        if !state.turn.take() {
+            return self.queue_behind(state, want, accepted, timeout);
         }
-        let begun = got > 0 || waited;
-        let operation = match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
-            Ok(operation) => operation,
-            Err(error) => {
-                if has_turn {
-                    self.release(state);
-                }
-                return Err(error);
+        let mut taken = state.take_work();
+        drop(state);
+        let mut got = 0;
+        let step = self.serve_turn(want, &mut got, &mut taken, self.net.config.first_try);
+        state = self.state.lock();
+        state.give_back(taken);
+        match step {
+            Step::Done(outcome) => self.over(state, accepted, outcome),
+            Step::Blocked => self.go_on(state, want, got, accepted, timeout),
+        }
+    }
+
+    /// The end of a receive that has the turn: told before the stream is free for others, so that completions keep the order
+    /// of the receives.
+    fn over(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        accepted: Accepted<'_>,
+        outcome: Outcome,
+    ) -> Result<Begun> {
+        let outcome = outcome.ended_by(state.cause);
+        let begun = self.net.over_at_once(accepted, outcome.result, outcome.bytes);
+        self.release(state);
+        Ok(begun)
+    }
+
+    /// A receive that has the turn and has found too little: waits here if its caller may, else queues it.
+    #[inline(never)] // keeps the first try short
+    fn go_on<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        want: Want,
+        mut got: usize,
+        accepted: Accepted<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Begun> {
+        let limit = Limit::from_now(timeout);
+        let asked = self.net.config.first_try;
+        let waits = asked && !limit.one_try && matches!(accepted, Accepted::Wait);
+        let mut step = Step::Blocked;
+        if waits {
+            (state, step) = self.spin_and_wait(state, want, &mut got, limit.deadline);
+        }
+        let end = match (step, state.cause) {
+            (Step::Done(outcome), _) => Some(outcome),
+            (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
+            // With the first try off, the one try is the ring's.
+            (Step::Blocked, None) if limit.one_try && asked => {
+                Some(Outcome { result: Err(Error::TIMEOUT), bytes: got })
             }
+            (Step::Blocked, None) => None,
         };
-        state.cancelled |= operation.is_cancelled();
-        state.earliest = state.earliest.into_iter().chain(deadline).min();
-        let item = Item { want, got, operation: Arc::clone(&operation), deadline, one_try };
-        if has_turn {
-            state.queue.push_front(item); // before those that were queued meanwhile
-            self.release(state);
-        } else {
-            state.queue.push_back(item);
-            state.call_off();
-            let noticed = state.turn.queued(false);
-            drop(state);
-            if noticed == Queued::TellLoop && deadline.is_some() {
-                self.post_to_loop(); // it has one more deadline to mind
+        if let Some(outcome) = end {
+            return self.over(state, accepted, outcome);
+        }
+        let begun = got > 0 || waits;
+        match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
+            Ok(operation) => {
+                state.note(&operation, limit);
+                // Before those that were queued meanwhile.
+                state.queue.push_front(Item { want, got, operation: Arc::clone(&operation), limit });
+                self.release(state);
+                Ok(Begun::Queued(operation))
             }
+            Err(error) => {
+                self.release(state);
+                Err(error)
+            }
+        }
+    }
+
+    /// A receive that finds the turn taken.
+    fn queue_behind(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        want: Want,
+        accepted: Accepted<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<Begun> {
+        let limit = Limit::from_now(timeout);
+        if limit.one_try {
+            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0));
+        }
+        let operation = self.net.queued(accepted, &self.socket, Half::Recv, self.target(), false)?;
+        state.note(&operation, limit);
+        state.queue.push_back(Item { want, got: 0, operation: Arc::clone(&operation), limit });
+        state.call_off();
+        let noticed = state.turn.queued(false);
+        drop(state);
+        if noticed == Queued::TellLoop && limit.deadline.is_some() {
+            self.post_to_loop(); // it has one more deadline to mind
         }
         Ok(Begun::Queued(operation))
+    }
+
+    /// Asks again for a short while, and then waits for the socket.
+    fn spin_and_wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        want: Want,
+        got: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, Step) {
+        let spin = self.spin_time(&state);
+        if let Some(time) = spin {
+            let mut taken = state.take_work();
+            drop(state);
+            let step = self.spin(want, got, &mut taken, time);
+            state = self.state.lock();
+            state.give_back(taken);
+            state.learn(matches!(step, Step::Done(_)));
+            if let Step::Done(_) = step {
+                return (state, step);
+            }
+        }
+        let began = Instant::now();
+        let (mut state, step) = self.wait_alone(state, want, got, deadline);
+        if spin.is_some() && began.elapsed() < SHORT_WAIT {
+            state.spin_level = 0; // a wait that was short after all: spinning would have paid
+        }
+        (state, step)
     }
 
     /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
     fn wait_alone<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        mut step: Step,
         want: Want,
         got: &mut usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, Step) {
+        let mut step = Step::Blocked;
         while let Step::Blocked = step
             && state.cause.is_none()
             && state.queue.is_empty()
@@ -318,6 +370,12 @@ impl Stream {
 }
 
 impl State {
+    /// What the loop has to mind of a receive that is about to be queued.
+    fn note(&mut self, operation: &Operation, limit: Limit) {
+        self.cancelled |= operation.is_cancelled();
+        self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
+    }
+
     /// Spins longer after a spin that found something, half as long after one that did not.
     fn learn(&mut self, hit: bool) {
         self.spin_level = match hit {
