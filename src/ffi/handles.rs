@@ -95,9 +95,8 @@ pub(super) struct Held<H: Handle> {
 }
 
 impl<H: Handle> Held<H> {
-    fn new(object: Ref<'static, Object>) -> Option<Self> {
-        H::of(&object)?;
-        Some(Held { object, handle: PhantomData })
+    fn new(object: Ref<'static, Object>) -> Self {
+        Held { object, handle: PhantomData }
     }
 }
 
@@ -105,7 +104,7 @@ impl<H: Handle> Deref for Held<H> {
     type Target = Owned<H::Core>;
 
     fn deref(&self) -> &Owned<H::Core> {
-        H::of(&self.object).expect("the kind was checked when the handle was shared")
+        H::of(&self.object).expect("a token has the kind of what was published under it")
     }
 }
 
@@ -116,12 +115,12 @@ fn token<H: Handle>(handle: *mut H) -> Option<Token> {
 /// What `handle` stands for, if it is open and of its kind.
 #[inline]
 pub(super) fn share<H: Handle>(handle: *mut H) -> Result<Held<H>> {
-    token(handle).and_then(|token| TABLE.get(token)).and_then(Held::new).ok_or(Error::BAD_HANDLE)
+    token(handle).and_then(|token| TABLE.get(token)).map(Held::new).ok_or(Error::BAD_HANDLE)
 }
 
 /// Ends `handle`. Of several callers, in whatever order, exactly one gets the object.
 pub(super) fn retire<H: Handle>(handle: *mut H) -> Option<Held<H>> {
-    token(handle).and_then(|token| TABLE.retire(token)).and_then(Held::new)
+    token(handle).and_then(|token| TABLE.retire(token)).map(Held::new)
 }
 
 /// Gives `core` a handle. Refused with LIMIT when the table is full, and with STOPPED when the net has stopped meanwhile.
