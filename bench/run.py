@@ -109,6 +109,7 @@ class Case:
     floor_arguments: tuple = ()  # what the one-ring floors need to be at their best
     kind: str = "echo"  # of the servers that take part
     most_rounds: int = sys.maxsize  # fewer where figures hardly vary, or a run takes long
+    runs: int = 1  # of each server in a round: more where the same code varies most from run to run; --quick: one
     calls: bool = True  # system calls are counted
     target: float = None  # what ours should be at least, or at most if less is better: ...
     target_figure: str = "to_floor"  # ... by this figure
@@ -127,7 +128,7 @@ def ping_pong(name, **rest):
 def stream(direction, size_name, size, connections, **rest):
     """One-way: the server sends (download) or receives (upload) as fast as it can."""
     return Case(f"{direction}_{size_name}_{connections}", (f"--{direction}", "--connections", connections, "--size", size),
-                figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, **rest)
+                figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, runs=3, **rest)
 
 
 def posts(place, **rest):
@@ -554,6 +555,10 @@ def select_servers(a):
     return chosen
 
 
+def runs_in_round(a, case):
+    return 1 if a.quick else case.runs
+
+
 def estimate(a, pairs):
     """Seconds that all of them will take."""
     def one_run(case):
@@ -562,7 +567,7 @@ def estimate(a, pairs):
             return 0.00014 * most  # opens one after the other, and waits for memory to settle
         return a.seconds + a.warmup + 0.03 + 0.000035 * most
 
-    seconds = sum(one_run(c) * (min(a.rounds, c.most_rounds) + (a.calls and c.calls)) for c, _ in pairs)
+    seconds = sum(one_run(c) * (min(a.rounds, c.most_rounds) * runs_in_round(a, c) + (a.calls and c.calls)) for c, _ in pairs)
     return min(seconds, a.budget) if a.budget else seconds
 
 
@@ -599,7 +604,8 @@ def main():
             if not taking_part or (not case.calls if counting else turn >= case.most_rounds):
                 continue
             shift = turn % len(taking_part)  # nobody always runs behind the same neighbour
-            for server in taking_part[shift:] + taking_part[:shift]:
+            times = 1 if counting else runs_in_round(a, case)
+            for server in (taking_part[shift:] + taking_part[:shift]) * times:
                 progress(f"{'system calls' if counting else f'round {turn + 1} of {a.rounds}'}: {case.name} {server.name}")
                 try:
                     values = bench.run(case, server, counting)
