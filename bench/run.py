@@ -2,7 +2,7 @@
 """Runs every server through every case, and tells how they compare.
 
 Servers take turns within each round, so that whatever else the machine does falls on all of them alike; figures are quartiles
-over the rounds, and comparisons are made within one run only. Needs nothing but Python's standard library.
+over all runs, and comparisons are made within one run only. Needs nothing but Python's standard library.
 
 Prints one line for each case and server (case=... server=... name=value ...), then a table for each case, and writes both, the
 tables in Markdown, and a chart into the output directory.
@@ -373,10 +373,10 @@ def compare(case, results):
 
 SHOWN = ["msgs_per_s", "mib_per_s", "cpu_us_per_msg", "p50_us", "p99_us", "p999_us", "calls_per_msg", "switches_per_msg",
          "cpu_us_per_mib", "calls_per_mib", "switches_per_mib", "rss_bytes_per_conn", "slab_bytes_per_conn", "rss_kib",
-         "threads", "client_busy", "dropped", "rounds", "failed", "to_floor", "to_target", "to_best_peer", "best_peer"]
+         "threads", "client_busy", "dropped", "runs", "failed", "to_floor", "to_target", "to_best_peer", "best_peer"]
 DIGITS = {"msgs_per_s": 0, "mib_per_s": 1, "cpu_us_per_msg": 3, "p50_us": 1, "p99_us": 1, "p999_us": 1, "calls_per_msg": 4,
           "switches_per_msg": 4, "cpu_us_per_mib": 1, "calls_per_mib": 2, "switches_per_mib": 3, "rss_bytes_per_conn": 0,
-          "slab_bytes_per_conn": 0, "rss_kib": 0, "threads": 0, "client_busy": 2, "dropped": 0, "rounds": 0, "failed": 0,
+          "slab_bytes_per_conn": 0, "rss_kib": 0, "threads": 0, "client_busy": 2, "dropped": 0, "runs": 0, "failed": 0,
           "to_floor": 3, "to_target": 3, "to_best_peer": 3}
 
 
@@ -474,7 +474,7 @@ def chart(all_results, rounds):
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + right}" height="{y}" font-family="sans-serif" '
             f'font-size="12"><style>.case {{ font-size: 14px; font-weight: bold }}</style>'
             f'<rect width="100%" height="100%" fill="white"/>'
-            f'<text x="10" y="18">The better quartile of {rounds} rounds; the line reaches to the worse one.</text>'
+            f'<text x="10" y="18">The better quartile of the runs of {rounds} rounds; the line reaches to the worse one.</text>'
             + "\n".join(out) + "</svg>\n")
 
 
@@ -559,6 +559,16 @@ def runs_in_round(a, case):
     return 1 if a.quick else case.runs
 
 
+def order(servers, turn, times):
+    """All servers so many times, each time from another one on and the other way round: nobody has one neighbour always."""
+    result = []
+    for i in range(turn * times, (turn + 1) * times):
+        around = servers if i % 2 == 0 else servers[::-1]
+        shift = i % len(servers)
+        result += around[shift:] + around[:shift]
+    return result
+
+
 def estimate(a, pairs):
     """Seconds that all of them will take."""
     def one_run(case):
@@ -603,9 +613,7 @@ def main():
             taking_part = [s for c, s in pairs if c is case]
             if not taking_part or (not case.calls if counting else turn >= case.most_rounds):
                 continue
-            shift = turn % len(taking_part)  # nobody always runs behind the same neighbour
-            times = 1 if counting else runs_in_round(a, case)
-            for server in (taking_part[shift:] + taking_part[:shift]) * times:
+            for server in order(taking_part, turn, 1 if counting else runs_in_round(a, case)):
                 progress(f"{'system calls' if counting else f'round {turn + 1} of {a.rounds}'}: {case.name} {server.name}")
                 try:
                     values = bench.run(case, server, counting)
@@ -633,7 +641,7 @@ def main():
             if not got:
                 continue
             figures = summarise(got)
-            figures["rounds"] = len(got)
+            figures["runs"] = len(got)
             figures["failed"] = len(failures.get((case.name, server.name), []))
             figures.update((n, got[0][n]) for n in CALLS if n in got[0])
             results[server.name] = figures

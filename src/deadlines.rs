@@ -1,7 +1,8 @@
-//! Deadlines of one loop, earliest first.
+//! What a timeout means for one operation, and the deadlines of one loop, earliest first.
 //!
-//! Owned by one event loop and used on its thread alone. Invariant: an owner is listed at most once for each
-//! of its [`Timer`]s, and a disarmed timer keeps nothing alive.
+//! A [`Limit`] is made where an operation is accepted. A [`Deadlines`] is owned by one event loop and used on its
+//! thread alone. Invariant: an owner is listed there at most once for each of its [`Timer`]s, and a disarmed timer
+//! keeps nothing alive.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// The limit of what was accepted just now. A `timeout` of zero means one try; none, or one beyond what the clock can
+    /// The limit of what is accepted now. A `timeout` of zero means one try; none, or one beyond what the clock can
     /// tell, means no limit.
     pub fn from_now(timeout: Option<Duration>) -> Limit {
         let one_try = timeout == Some(Duration::ZERO);
@@ -98,7 +99,21 @@ impl Timer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn a_timeout_is_a_deadline_one_try_or_no_limit() {
+        let before = Instant::now();
+        let limit = Limit::from_now(Some(Duration::from_secs(60)));
+        let deadline = limit.deadline.unwrap();
+        assert!(!limit.one_try && deadline >= before + Duration::from_secs(60));
+        assert!(!limit.is_late(before) && limit.is_late(deadline));
+        let one_try = Limit::from_now(Some(Duration::ZERO));
+        assert!(one_try.one_try && one_try.deadline.is_none());
+        for endless in [None, Some(Duration::MAX)] {
+            let limit = Limit::from_now(endless);
+            assert!(!limit.one_try && limit.deadline.is_none() && !limit.is_late(deadline));
+        }
+    }
 
     #[test]
     fn earliest_first_and_each_once() {

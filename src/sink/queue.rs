@@ -33,7 +33,7 @@ pub struct Item {
     pub sent: usize,
     /// How much it is.
     pub size: usize,
-    /// When it must be out.
+    /// How long it may take.
     pub limit: Limit,
 }
 

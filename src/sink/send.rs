@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// A send of so many bytes costs far more than its call: it is tried at once, unless others are collected already.
 const COLLECTED_MAX: usize = 16 << 10;
 
-/// What is left of a send that does not go at once.
+/// A send that does not go at once, and how much of it has gone.
 struct Outgoing {
     parts: Parts,
     size: usize,
@@ -80,12 +80,12 @@ impl Sink {
         if size == 0 {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
-        let timeout = state.timeout;
+        let limit = Limit::from_now(state.timeout);
         let round = state.round(&self.net);
         let mut sent = 0;
         let collect = round == Round::Again && size < COLLECTED_MAX;
         if collect || !self.net.config.first_try || !state.turn.take() {
-            return self.queue_untried(state, Outgoing { parts, size, sent }, accepted, timeout, round);
+            return self.queue_untried(state, Outgoing { parts, size, sent }, accepted, limit, round);
         }
         drop(state);
         // SAFETY: the caller vouches for the memory.
@@ -98,11 +98,11 @@ impl Sink {
             return self.over(state, accepted, Ok(()), size);
         }
         // SAFETY: the caller vouches until the end.
-        unsafe { self.go_on(state, Outgoing { parts, size, sent }, accepted, timeout, round) }
+        unsafe { self.go_on(state, Outgoing { parts, size, sent }, accepted, limit, round) }
     }
 
-    /// The end of a send that has the turn: told before the sink is free for others, so that completions keep the order of
-    /// the sends.
+    /// The end of a send that has the turn: told before the sink is free for others, so that completions keep the
+    /// order of the sends.
     fn over(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,
@@ -115,7 +115,7 @@ impl Sink {
         Ok(begun)
     }
 
-    /// A send that has the turn and is not out: waits here if its caller may, else queues the rest.
+    /// A send that has the turn and is not out: waits here if its caller may. Queues what is still open.
     ///
     /// # Safety
     /// As for [`Sink::begin_send`].
@@ -126,10 +126,9 @@ impl Sink {
         mut state: MutexGuard<'a, State>,
         mut data: Outgoing,
         accepted: Accepted<'_>,
-        timeout: Option<Duration>,
+        limit: Limit,
         round: Round,
     ) -> Result<Begun> {
-        let limit = Limit::from_now(timeout);
         let waits = matches!(accepted, Accepted::Wait) && !limit.one_try && round == Round::None;
         let mut late = false;
         if waits {
@@ -171,10 +170,9 @@ impl Sink {
         mut state: MutexGuard<'_, State>,
         data: Outgoing,
         accepted: Accepted<'_>,
-        timeout: Option<Duration>,
+        limit: Limit,
         round: Round,
     ) -> Result<Begun> {
-        let limit = Limit::from_now(timeout);
         if limit.one_try && state.turn != Turn::Idle {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
         }

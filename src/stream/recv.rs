@@ -136,9 +136,9 @@ impl Stream {
         if want.is_empty() {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
-        let timeout = state.timeout;
+        let limit = Limit::from_now(state.timeout);
         if !state.turn.take() {
-            return self.queue_behind(state, want, accepted, timeout);
+            return self.queue_behind(state, want, accepted, limit);
         }
         let mut taken = state.take_work();
         drop(state);
@@ -148,12 +148,12 @@ impl Stream {
         state.give_back(taken);
         match step {
             Step::Done(outcome) => self.over(state, accepted, outcome),
-            Step::Blocked => self.go_on(state, want, got, accepted, timeout),
+            Step::Blocked => self.go_on(state, want, got, accepted, limit),
         }
     }
 
-    /// The end of a receive that has the turn: told before the stream is free for others, so that completions keep the order
-    /// of the receives.
+    /// The end of a receive that has the turn: told before the stream is free for others, so that completions keep
+    /// the order of the receives.
     fn over(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,
@@ -166,7 +166,7 @@ impl Stream {
         Ok(begun)
     }
 
-    /// A receive that has the turn and has found too little: waits here if its caller may, else queues it.
+    /// A receive that has the turn and has found too little: waits here if its caller may. Queues what is still open.
     #[inline(never)] // keeps the first try short
     fn go_on<'a>(
         self: &'a Arc<Self>,
@@ -174,9 +174,8 @@ impl Stream {
         want: Want,
         mut got: usize,
         accepted: Accepted<'_>,
-        timeout: Option<Duration>,
+        limit: Limit,
     ) -> Result<Begun> {
-        let limit = Limit::from_now(timeout);
         let asked = self.net.config.first_try;
         let waits = asked && !limit.one_try && matches!(accepted, Accepted::Wait);
         let mut step = Step::Blocked;
@@ -217,9 +216,8 @@ impl Stream {
         mut state: MutexGuard<'_, State>,
         want: Want,
         accepted: Accepted<'_>,
-        timeout: Option<Duration>,
+        limit: Limit,
     ) -> Result<Begun> {
-        let limit = Limit::from_now(timeout);
         if limit.one_try {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0));
         }
@@ -250,8 +248,9 @@ impl Stream {
             let step = self.spin(want, got, &mut taken, time);
             state = self.state.lock();
             state.give_back(taken);
-            state.learn(matches!(step, Step::Done(_)));
-            if let Step::Done(_) = step {
+            let hit = matches!(step, Step::Done(_));
+            state.learn(hit);
+            if hit {
                 return (state, step);
             }
         }
