@@ -123,7 +123,7 @@ impl SendQueue {
 
     /// Names what is to be sent next, and marks it as read by the kernel.
     pub fn gather(&mut self, gather: &mut Gather<'_>) {
-        let alone = self.items.front().is_some_and(|item| item.limit.one_try);
+        let alone = self.is_one_try();
         for item in &self.items {
             let joins = self.gathered == 0 || !(alone || item.limit.one_try);
             if !joins {
