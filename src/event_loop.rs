@@ -69,6 +69,8 @@ pub struct Reaped<'a> {
     pub result: i32,
     /// The pool buffer with the bytes, where the kernel picked one.
     pub buffer: Option<PoolBuffer<'a>>,
+    /// Whether the socket had more; see [`Completion::more_waiting`].
+    pub more_waiting: bool,
 }
 
 /// How a loop is set up.
@@ -189,7 +191,7 @@ impl EventLoop {
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
         let mut ring = Ring::new(setup.entries, setup.features)?;
         ring.enter(Wait::No)?; // a filter may allow the set-up and refuse this
-        let pool = if setup.receives { EventLoop::lend_pool(&mut ring) } else { None };
+        let pool = if setup.receives { EventLoop::set_up_receives(&mut ring) } else { None };
         *handle.bell.lock() = ring.probe_send_msg_ring(RUNG);
         CURRENT.set(Arc::as_ptr(&handle));
         let features = ring.features();
@@ -213,6 +215,12 @@ impl EventLoop {
         Ok(event_loop)
     }
 
+    /// What the loop that receives and accepts needs more than the other.
+    fn set_up_receives(ring: &mut Ring) -> Option<Rc<BufferPool>> {
+        ring.probe_accept_poll_first();
+        EventLoop::lend_pool(ring)
+    }
+
     /// The largest pool that locked memory allows; none where the kernel has no buffer rings.
     fn lend_pool(ring: &mut Ring) -> Option<Rc<BufferPool>> {
         if !ring.wants(Features::BUFFER_RING) {
@@ -234,7 +242,7 @@ impl EventLoop {
     /// What a loop of such a ring could use, its pool included.
     pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
         ring.enter(Wait::No)?;
-        let pool = EventLoop::lend_pool(&mut ring);
+        let pool = EventLoop::set_up_receives(&mut ring);
         ring.probe_send_msg_ring(RUNG);
         let features = ring.features();
         drop(ring); // before the pool that it may have borrowed
@@ -266,6 +274,11 @@ impl EventLoop {
     /// Whether a receive may go on by itself.
     pub fn has_multishot(&self) -> bool {
         self.features.has(Features::MULTISHOT)
+    }
+
+    /// Whether an accept may wait for its socket first.
+    pub fn has_accept_poll_first(&self) -> bool {
+        self.features.has(Features::ACCEPT_POLL_FIRST)
     }
 
     /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
@@ -399,17 +412,17 @@ impl EventLoop {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let size = completion.result.max(0) as usize;
         match completion.buffer() {
-            Some(buffer) if completion.more() => self.go_on(id, buffer, size),
-            buffer => self.end_request(id, completion.result, buffer, size),
+            Some(buffer) if completion.more() => self.go_on(id, buffer, completion.count()),
+            buffer => self.end_request(id, completion, buffer),
         }
     }
 
-    fn end_request(&mut self, id: RequestId, result: i32, buffer: Option<u16>, size: usize) {
+    fn end_request(&mut self, id: RequestId, completion: &Completion, buffer: Option<u16>) {
         let pool = self.pool.clone();
-        let buffer = buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, size));
-        let reaped = Reaped { result, buffer };
+        let buffer =
+            buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, completion.count()));
+        let reaped = Reaped { result: completion.result, buffer, more_waiting: completion.more_waiting() };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));

@@ -49,6 +49,8 @@ struct State {
     /// Taken from the kernel when nobody wanted them any more.
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
+    /// The kernel has said, with the last connection, that there is another.
+    more_waiting: bool,
     interrupting: bool,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
@@ -214,8 +216,9 @@ impl Listener {
             }
             state.retry = None;
         }
-        let socket = Arc::clone(&self.socket);
-        state.request = Some(event_loop.submit(Arc::clone(self) as _, Request::Accept { socket }));
+        let poll_first = event_loop.has_accept_poll_first() && !state.more_waiting;
+        let request = Request::Accept { socket: Arc::clone(&self.socket), poll_first };
+        state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
     }
 
     fn deliver<'a>(
@@ -328,6 +331,7 @@ impl Service for Listener {
     fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
+        state.more_waiting = reaped.more_waiting;
         state.interrupting = false;
         match reaped.result {
             fd @ 0.. => {

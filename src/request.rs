@@ -11,6 +11,7 @@ use crate::socket::Socket;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use std::mem;
+use std::ops::Range;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -85,6 +86,8 @@ pub enum Request {
     Accept {
         /// The listener.
         socket: Arc<Socket>,
+        /// Look for one when the socket says that there is one: an accept makes a socket and a file before it looks.
+        poll_first: bool,
     },
 }
 
@@ -104,8 +107,12 @@ pub enum Start {
 const RECVSEND_POLL_FIRST: u16 = 1;
 /// IORING_RECV_MULTISHOT, since 6.0.
 const RECV_MULTISHOT: u16 = 2;
-/// Where struct io_uring_sqe has optlen: the bytes after which a multishot receive ends, since 6.17.
-const OPTLEN_WORD: usize = 11;
+/// IORING_ACCEPT_POLL_FIRST, since 6.10.
+const ACCEPT_POLL_FIRST: u16 = 4;
+/// Where struct io_uring_sqe has ioprio, which for an accept says how.
+const IOPRIO: Range<usize> = 2..4;
+/// Where it has optlen: the bytes after which a multishot receive ends, since 6.17.
+const OPTLEN: Range<usize> = 44..48;
 
 /// Writable memory lent by a caller until the receive completes.
 #[derive(Clone, Copy)]
@@ -204,7 +211,7 @@ impl Request {
             | Request::Readable { socket }
             | Request::Writable { socket }
             | Request::Discard { socket, .. }
-            | Request::Accept { socket } => Arc::clone(socket),
+            | Request::Accept { socket, .. } => Arc::clone(socket),
         };
         match mem::replace(self, Request::Readable { socket }) {
             Request::Send { message, .. } => mem::forget(message),
@@ -246,12 +253,7 @@ impl Request {
                 let start = scratch.0.as_ptr().cast_mut().cast();
                 opcode::Recv::new(types::Fd(socket.fd()), start, scratch.0.len() as u32).build()
             }
-            Request::Accept { socket } => {
-                let null = std::ptr::null_mut();
-                opcode::Accept::new(types::Fd(socket.fd()), null, std::ptr::null_mut())
-                    .flags(libc::SOCK_CLOEXEC)
-                    .build()
-            }
+            Request::Accept { socket, poll_first } => accept(socket.fd(), *poll_first),
         }
     }
 }
@@ -272,13 +274,25 @@ fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
 
 /// [`Request::RecvMultishot`] for a descriptor.
 pub fn recv_multishot(fd: RawFd, start: Start, budget: u32) -> Entry {
-    let entry = recv_pooled(fd, start, RECV_MULTISHOT);
+    with_field(recv_pooled(fd, start, RECV_MULTISHOT), OPTLEN, &budget.to_ne_bytes())
+}
+
+/// [`Request::Accept`] for a descriptor.
+pub fn accept(fd: RawFd, poll_first: bool) -> Entry {
+    let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
+    let entry =
+        opcode::Accept::new(types::Fd(fd), nowhere, std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build();
+    if poll_first { with_field(entry, IOPRIO, &ACCEPT_POLL_FIRST.to_ne_bytes()) } else { entry }
+}
+
+/// The entry with a number in it that the io-uring crate does not set.
+fn with_field(entry: Entry, place: Range<usize>, number: &[u8]) -> Entry {
     const { assert!(size_of::<Entry>() == 64) };
     // SAFETY: both are 64 bytes without padding or invalid values: an entry is the kernel's struct io_uring_sqe.
-    let mut words: [u32; 16] = unsafe { mem::transmute(entry) };
-    words[OPTLEN_WORD] = budget;
-    // SAFETY: as above; the word changed is a number.
-    unsafe { mem::transmute(words) }
+    let mut bytes: [u8; 64] = unsafe { mem::transmute(entry) };
+    bytes[place].copy_from_slice(number);
+    // SAFETY: as above; what has changed is a number.
+    unsafe { mem::transmute(bytes) }
 }
 
 // Never MSG_WAITALL on an entry that may stay in flight: after about 127 wake-ups the kernel would move it to a worker

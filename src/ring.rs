@@ -34,13 +34,17 @@ impl Features {
     /// A thread without a ring can send a completion to one (6.13).
     pub const SEND_MSG_RING: Features = Features(32);
 
-    const NAMES: [(&str, Features); 6] = [
+    /// An accept looks for a connection when the socket says that there is one (6.10).
+    pub const ACCEPT_POLL_FIRST: Features = Features(64);
+
+    const NAMES: [(&str, Features); 7] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
         ("no_iowait", Features::NO_IOWAIT),
         ("multishot", Features::MULTISHOT),
         ("send_msg_ring", Features::SEND_MSG_RING),
+        ("accept_poll_first", Features::ACCEPT_POLL_FIRST),
     ];
 
     /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
@@ -80,6 +84,11 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// The bytes that it brought; 0 if it failed.
+    pub fn count(&self) -> usize {
+        self.result.max(0) as usize
+    }
+
     /// The pool buffer that holds the bytes.
     pub fn buffer(&self) -> Option<u16> {
         cqueue::buffer_select(self.flags)
@@ -88,6 +97,11 @@ impl Completion {
     /// Whether the entry will complete again.
     pub fn more(&self) -> bool {
         cqueue::more(self.flags)
+    }
+
+    /// Whether the socket had more to receive or to accept; false where the kernel does not say.
+    pub fn more_waiting(&self) -> bool {
+        cqueue::sock_nonempty(self.flags)
     }
 }
 
@@ -215,20 +229,30 @@ impl Ring {
         Ok(())
     }
 
-    /// Asks the kernel whether a receive may go on by itself up to a number of bytes, by way of a descriptor that is
-    /// none: a kernel that knows what it is asked for finds that out last.
+    /// Asks the kernel whether a receive may go on by itself up to a number of bytes. The pool is lent.
     pub fn probe_multishot(&mut self) {
-        if !self.wants(Features::MULTISHOT) {
+        self.probe(Features::MULTISHOT, |none| request::recv_multishot(none, Start::Now, 1));
+    }
+
+    /// Asks the kernel whether an accept may wait for its socket first.
+    pub fn probe_accept_poll_first(&mut self) {
+        self.probe(Features::ACCEPT_POLL_FIRST, |none| request::accept(none, true));
+    }
+
+    /// Asks for the feature by way of a descriptor that is none: a kernel that knows what it is asked for finds that out
+    /// last.
+    fn probe(&mut self, feature: Features, entry: impl FnOnce(RawFd) -> Entry) {
+        if !self.wants(feature) {
             return;
         }
         let mut answers = Vec::new();
-        // SAFETY: no byte is received, so nothing is written anywhere.
-        unsafe { self.push(request::recv_multishot(-1, Start::Now, 1)) };
+        // SAFETY: nothing is received or accepted, so nothing is written anywhere.
+        unsafe { self.push(entry(-1)) };
         if self.enter(Wait::For(Duration::from_secs(1))).is_ok() {
             self.reap(&mut answers);
         }
         if answers.first().is_some_and(|answer| answer.result == -libc::EBADF) {
-            self.features.0 |= Features::MULTISHOT.0;
+            self.features.0 |= feature.0;
         }
     }
 
@@ -355,6 +379,15 @@ mod tests {
         let off = Features::parse("buffer_ring, no_iowait,nonsense,");
         assert_eq!(off.0, Features::BUFFER_RING.0 | Features::NO_IOWAIT.0);
         assert_eq!(off.names(), "buffer_ring, no_iowait");
+    }
+
+    #[test]
+    fn the_header_has_every_feature() {
+        let header = include_str!("../include/iouringnet.h");
+        for (name, feature) in Features::NAMES {
+            let line = format!("\n#define IOURINGNET_FEATURE_{} {}\n", name.to_uppercase(), feature.0);
+            assert!(header.contains(&line), "{line}");
+        }
     }
 
     #[test]

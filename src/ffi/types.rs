@@ -45,6 +45,12 @@ pub const IOURINGNET_FEATURE_COOP_TASKRUN: u32 = 2;
 pub const IOURINGNET_FEATURE_BUFFER_RING: u32 = 4;
 /// A sleeping loop does not count as waiting for a disk (Linux 6.15).
 pub const IOURINGNET_FEATURE_NO_IOWAIT: u32 = 8;
+/// A watch's receive goes on by itself up to a number of bytes (Linux 6.17).
+pub const IOURINGNET_FEATURE_MULTISHOT: u32 = 16;
+/// A loop is woken by a completion instead of an eventfd (Linux 6.13).
+pub const IOURINGNET_FEATURE_SEND_MSG_RING: u32 = 32;
+/// An accept looks for a connection when the socket says that there is one (Linux 6.10).
+pub const IOURINGNET_FEATURE_ACCEPT_POLL_FIRST: u32 = 64;
 
 /// Two event loops and all that they serve. A handle: a number in the form of a pointer, never to be
 /// followed.
