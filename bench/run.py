@@ -131,6 +131,15 @@ def stream(direction, size_name, size, connections, **rest):
                 figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, runs=3, **rest)
 
 
+def accept(name, **rest):
+    return Case(name, ("--connections", 8, "--silent"), **rest)
+
+
+def dial(name, **rest):
+    return Case(name, ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial",
+                **rest)
+
+
 def posts(place, **rest):
     return Case("posts_64b_8_threads_" + place, ("--posts",), figure="msgs_per_s", floor=("floor_posts",), place=place,
                 kind="posts", target=3.0, **rest)
@@ -159,9 +168,11 @@ CASES = [
     echo("echo_64b_1000_same", 1000, place="same", most_rounds=10),
     echo("echo_64b_64_open_200000", 64, 64, "--rate", 200000),
     echo("reconnect_64b_8", 8, 64, "--reconnect", threads=True),
-    Case("accept_8", ("--connections", 8, "--silent")),
-    Case("dial_8", ("--connections", 8, "--dialled"), floor=("floor_dial_io_uring", "floor_dial_epoll"), kind="dial",
-         quick=True),
+    echo("reconnect_64b_8_same", 8, 64, "--reconnect", place="same"),
+    accept("accept_8"),
+    accept("accept_8_same", place="same"),
+    dial("dial_8", quick=True),
+    dial("dial_8_same", place="same"),
     proxy("proxy_64b_1", 1, 64),
     proxy("proxy_64b_64", 64, 64),
     proxy("proxy_16kib_64", 64, 16384),
