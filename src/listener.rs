@@ -49,7 +49,7 @@ struct State {
     /// Taken from the kernel when nobody wanted them any more.
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
-    /// The kernel has said, with the last connection, that there is another.
+    /// The kernel has said, with the last completion, that there is another connection.
     more_waiting: bool,
     interrupting: bool,
     /// Not before this moment, after an error.
@@ -341,7 +341,8 @@ impl Service for Listener {
                 state.ready.push_back(Arc::new(socket));
             }
             result => match -result {
-                libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                libc::ECANCELED | libc::EINTR => {}
+                libc::EAGAIN => state.retry = Some(Instant::now() + RETRY), // it has no memory to wait
                 _ if state.cause.is_some() => {} // the accept met the end of the listener
                 // A connection that was gone before it was taken; the next one may be fine.
                 libc::ECONNABORTED => {

@@ -138,6 +138,9 @@ pub struct Ring {
     entries: u64,
 }
 
+/// A descriptor that no file has.
+const NO_FILE: RawFd = -1;
+
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
@@ -229,29 +232,30 @@ impl Ring {
         Ok(())
     }
 
-    /// Asks the kernel whether a receive may go on by itself up to a number of bytes. The pool is lent.
+    /// Asks the kernel whether a receive may go on by itself up to a number of bytes. Before anything else is pushed.
     pub fn probe_multishot(&mut self) {
-        self.probe(Features::MULTISHOT, |none| request::recv_multishot(none, Start::Now, 1));
+        self.probe(Features::MULTISHOT, request::recv_multishot(NO_FILE, Start::Now, 1));
     }
 
-    /// Asks the kernel whether an accept may wait for its socket first.
+    /// Asks the kernel whether an accept may wait for its socket first. Before anything else is pushed.
     pub fn probe_accept_poll_first(&mut self) {
-        self.probe(Features::ACCEPT_POLL_FIRST, |none| request::accept(none, true));
+        self.probe(Features::ACCEPT_POLL_FIRST, request::accept(NO_FILE, true));
     }
 
-    /// Asks for the feature by way of a descriptor that is none: a kernel that knows what it is asked for finds that out
-    /// last.
-    fn probe(&mut self, feature: Features, entry: impl FnOnce(RawFd) -> Entry) {
-        if !self.wants(feature) {
+    /// `entry` asks for the feature, by way of a descriptor that is none. A kernel that does not know what it is asked for
+    /// says so; one that does finds that there is no such file. Before 5.18 all kernels looked for the file first.
+    fn probe(&mut self, feature: Features, entry: Entry) {
+        if !self.wants(feature) || !self.uring.params().is_feature_linked_file() {
             return;
         }
+        let user_data = u64::from(feature.0);
         let mut answers = Vec::new();
         // SAFETY: nothing is received or accepted, so nothing is written anywhere.
-        unsafe { self.push(entry(-1)) };
+        unsafe { self.push(entry.user_data(user_data)) };
         if self.enter(Wait::For(Duration::from_secs(1))).is_ok() {
             self.reap(&mut answers);
         }
-        if answers.first().is_some_and(|answer| answer.result == -libc::EBADF) {
+        if answers.iter().any(|answer| answer.user_data == user_data && answer.result == -libc::EBADF) {
             self.features.0 |= feature.0;
         }
     }
@@ -388,6 +392,19 @@ mod tests {
             let line = format!("\n#define IOURINGNET_FEATURE_{} {}\n", name.to_uppercase(), feature.0);
             assert!(header.contains(&line), "{line}");
         }
+    }
+
+    #[test]
+    fn a_probe_tells_what_the_kernel_knows_from_what_it_does_not() {
+        let Ok(mut ring) = Ring::new(8, Features(!0)) else {
+            eprintln!("skipped: no io_uring here");
+            return;
+        };
+        let (known, unknown) = (Features(1 << 30), Features(1 << 31));
+        let receive = || opcode::Recv::new(types::Fd(NO_FILE), std::ptr::null_mut(), 0);
+        ring.probe(known, receive().build());
+        ring.probe(unknown, receive().ioprio(1 << 15).build());
+        assert!(ring.features().has(known) && !ring.features().has(unknown));
     }
 
     #[test]
