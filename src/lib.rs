@@ -25,6 +25,7 @@ mod mailbox;
 pub mod net;
 mod parker;
 pub mod parts;
+pub mod probe;
 mod request;
 mod resolver;
 mod ring;

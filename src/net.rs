@@ -5,7 +5,6 @@
 //! deliver or memory in the kernel is a member, so that a net with no members can end its loops.
 
 use crate::address;
-use crate::availability;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
@@ -13,7 +12,7 @@ use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
 use crate::listener::Listener;
 use crate::resolver;
-use crate::ring::{Features, Ring};
+use crate::ring::Features;
 use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
 use crate::stream::Stream;
@@ -655,7 +654,8 @@ impl Members {
     }
 }
 
-fn start_error(error: io::Error) -> Error {
+/// The status of a loop that could not start.
+pub fn start_error(error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(errno @ (libc::EMFILE | libc::ENFILE | libc::EAGAIN)) => Error::from_errno(errno),
         Some(_) => Error::UNAVAILABLE,
@@ -666,43 +666,4 @@ fn start_error(error: io::Error) -> Error {
 /// The CPUs that this process may use, by its affinity mask and its cgroup's quota.
 fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// What io_uring is like here.
-pub struct Probe {
-    /// UNAVAILABLE where nets cannot start.
-    pub status: Result,
-    /// The errno of the failure, or 0.
-    pub error: i32,
-    /// The features found, as bits of [`Features`].
-    pub features: u32,
-    /// The kernel's release.
-    pub kernel: String,
-    /// Cause and remedy of a failure, or what was found.
-    pub text: String,
-}
-
-/// Tries to make a ring as a net would.
-pub fn probe() -> Probe {
-    let kernel = availability::kernel_release();
-    let ring = Ring::new(Config::default().ring_entries, Features::wanted());
-    match ring.and_then(EventLoop::probe_features) {
-        Ok(features) => Probe {
-            status: Ok(()),
-            error: 0,
-            features: features.0,
-            text: format!("io_uring works here, with {}", features.names()),
-            kernel,
-        },
-        Err(error) => {
-            let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            Probe {
-                status: Err(start_error(error)),
-                error: errno,
-                features: 0,
-                text: availability::explain(errno),
-                kernel,
-            }
-        }
-    }
 }

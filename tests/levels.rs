@@ -21,7 +21,7 @@ const LEVELS: &[&[&str]] = &[
     ],
     &["ring", "mailbox", "turns"],
     &["event_loop"],
-    &["net", "listener", "dial", "sink", "stream", "linger", "timer"],
+    &["net", "listener", "dial", "sink", "stream", "linger", "timer", "probe"],
     &["ffi"],
 ];
 

@@ -1,7 +1,8 @@
 //! The core's own interface, without the C boundary: what a Rust program would write.
 
 use iouringnet::error::Error;
-use iouringnet::net::{BindOptions, Config, Net, probe};
+use iouringnet::net::{BindOptions, Config, Net};
+use iouringnet::probe::probe;
 use std::time::Duration;
 
 fn start(first_try: bool) -> Option<std::sync::Arc<Net>> {

@@ -4,7 +4,7 @@
 use super::guard_anywhere;
 use super::types::{Output, characters, iouringnet_probe_result, iouringnet_status};
 use crate::error::Error;
-use crate::net;
+use crate::probe;
 use std::ffi::{c_char, c_void};
 
 /// One number of the package's version, which Cargo gives as text.
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn iouringnet_probe(result: *mut iouringnet_probe_result) 
     guard_anywhere(|| {
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let output = unsafe { Output::new(result) }?;
-        let probe = net::probe();
+        let probe = probe::probe();
         output.write(&iouringnet_probe_result {
             size: 0,
             status: super::status(probe.status),

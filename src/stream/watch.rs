@@ -364,7 +364,8 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::{BindOptions, Config, Net, probe};
+    use crate::net::{BindOptions, Config, Net};
+    use crate::probe::probe;
     use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
     use std::io::Write;
     use std::net::TcpStream;
