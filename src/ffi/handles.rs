@@ -16,77 +16,70 @@ use crate::stream::Stream;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 /// One table for the whole process and never reset, so that a handle stays dead when its net has gone and others have come.
 static TABLE: Slots<Object> = Slots::new();
 
 const _: () = assert!(size_of::<*mut ()>() == size_of::<u64>(), "a token has to fit into a pointer");
 
-/// A net as its handles share it.
-pub(super) struct Home {
+/// An operation, and the net that its connection will belong to.
+pub(super) struct Op {
+    pub operation: Arc<Operation>,
     pub net: Arc<Net>,
-    /// Set once the net has stopped, before its handles are retired.
-    ended: AtomicBool,
-}
-
-/// What one handle stands for, and the net that it belongs to.
-pub(super) struct Owned<T> {
-    pub core: Arc<T>,
-    pub home: Arc<Home>,
 }
 
 /// One entry of the table.
 pub(super) enum Object {
-    Net(Owned<Net>),
-    Listener(Owned<Listener>),
-    Sink(Owned<Sink>),
-    Stream(Owned<Stream>),
-    Op(Owned<Operation>),
+    Net(Arc<Net>),
+    Listener(Arc<Listener>),
+    Sink(Arc<Sink>),
+    Stream(Arc<Stream>),
+    Op(Op),
 }
 
 impl Object {
-    fn home(&self) -> &Arc<Home> {
+    fn net(&self) -> &Arc<Net> {
         match self {
-            Object::Net(owned) => &owned.home,
-            Object::Listener(owned) => &owned.home,
-            Object::Sink(owned) => &owned.home,
-            Object::Stream(owned) => &owned.home,
-            Object::Op(owned) => &owned.home,
+            Object::Net(net) => net,
+            Object::Listener(listener) => listener.net(),
+            Object::Sink(sink) => sink.net(),
+            Object::Stream(stream) => stream.net(),
+            Object::Op(op) => &op.net,
         }
     }
 }
 
 /// A handle type of C, and what is behind it.
 pub(super) trait Handle {
-    type Core: 'static;
+    type Shared: 'static;
     const KIND: u8;
-    fn wrap(owned: Owned<Self::Core>) -> Object;
-    fn of(object: &Object) -> Option<&Owned<Self::Core>>;
+    fn wrap(shared: Self::Shared) -> Object;
+    fn of(object: &Object) -> Option<&Self::Shared>;
 }
 
 macro_rules! handle {
-    ($handle:ident, $kind:literal, $variant:ident($core:ident)) => {
+    ($handle:ident, $kind:literal, $variant:ident($shared:ty)) => {
         impl Handle for $handle {
-            type Core = $core;
+            type Shared = $shared;
             const KIND: u8 = $kind;
 
-            fn wrap(owned: Owned<$core>) -> Object {
-                Object::$variant(owned)
+            fn wrap(shared: $shared) -> Object {
+                Object::$variant(shared)
             }
 
-            fn of(object: &Object) -> Option<&Owned<$core>> {
-                if let Object::$variant(owned) = object { Some(owned) } else { None }
+            fn of(object: &Object) -> Option<&$shared> {
+                if let Object::$variant(shared) = object { Some(shared) } else { None }
             }
         }
     };
 }
 
-handle!(iouringnet_net, 1, Net(Net));
-handle!(iouringnet_listener, 2, Listener(Listener));
-handle!(iouringnet_sink, 3, Sink(Sink));
-handle!(iouringnet_stream, 4, Stream(Stream));
-handle!(iouringnet_op, 5, Op(Operation));
+handle!(iouringnet_net, 1, Net(Arc<Net>));
+handle!(iouringnet_listener, 2, Listener(Arc<Listener>));
+handle!(iouringnet_sink, 3, Sink(Arc<Sink>));
+handle!(iouringnet_stream, 4, Stream(Arc<Stream>));
+handle!(iouringnet_op, 5, Op(Op));
 
 /// A shared object, which lives at least as long as this does, also if another thread closes the handle meanwhile.
 pub(super) struct Held<H: Handle> {
@@ -101,9 +94,9 @@ impl<H: Handle> Held<H> {
 }
 
 impl<H: Handle> Deref for Held<H> {
-    type Target = Owned<H::Core>;
+    type Target = H::Shared;
 
-    fn deref(&self) -> &Owned<H::Core> {
+    fn deref(&self) -> &H::Shared {
         H::of(&self.object).expect("a token has the kind of what was published under it")
     }
 }
@@ -123,15 +116,14 @@ pub(super) fn retire<H: Handle>(handle: *mut H) -> Option<Held<H>> {
     token(handle).and_then(|token| TABLE.retire(token)).map(Held::new)
 }
 
-/// Gives `core` a handle. Refused with LIMIT when the table is full, and with STOPPED when the net has stopped meanwhile.
-pub(super) fn publish<H: Handle>(core: Arc<H::Core>, home: &Arc<Home>) -> Result<*mut H> {
-    let object = H::wrap(Owned { core, home: Arc::clone(home) });
-    let token = TABLE.insert(H::KIND, object).ok_or(Error::LIMIT)?;
-    // Pairs with the fence in `retire_all`: either this load sees the end, or that walk meets the new entry.
+/// Gives an object of `net` a handle. Refused with LIMIT when the table is full, and when the net takes no more work.
+pub(super) fn publish<H: Handle>(shared: H::Shared, net: &Net) -> Result<*mut H> {
+    let token = TABLE.insert(H::KIND, H::wrap(shared)).ok_or(Error::LIMIT)?;
+    // Pairs with the fence in `retire_all`: either this load sees the stop, or that walk meets the new entry.
     fence(Ordering::SeqCst);
-    if home.ended.load(Ordering::Relaxed) {
+    if let Some(refusal) = net.refusal() {
         TABLE.retire(token);
-        return Err(Error::STOPPED);
+        return Err(refusal);
     }
     Ok(std::ptr::without_provenance_mut(token.bits() as usize))
 }
@@ -139,10 +131,10 @@ pub(super) fn publish<H: Handle>(core: Arc<H::Core>, home: &Arc<Home>) -> Result
 /// Gives both halves of a connection their handles, or closes it.
 pub(super) fn publish_pair(
     (sink, stream): (Arc<Sink>, Arc<Stream>),
-    home: &Arc<Home>,
+    net: &Net,
 ) -> Result<(*mut iouringnet_sink, *mut iouringnet_stream)> {
-    let handles = publish(Arc::clone(&sink), home).and_then(|sink_handle| {
-        let stream_handle = publish(Arc::clone(&stream), home).inspect_err(|_| drop(retire(sink_handle)))?;
+    let handles = publish(Arc::clone(&sink), net).and_then(|sink_handle| {
+        let stream_handle = publish(Arc::clone(&stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
         Ok((sink_handle, stream_handle))
     });
     handles.inspect_err(|_| {
@@ -151,20 +143,13 @@ pub(super) fn publish_pair(
     })
 }
 
-/// Gives a net that has just started its handle.
-pub(super) fn publish_net(net: Arc<Net>) -> Result<*mut iouringnet_net> {
-    let home = Arc::new(Home { net: Arc::clone(&net), ended: AtomicBool::new(false) });
-    publish(net, &home)
-}
-
 /// Ends every handle of a net that has stopped, its own included. Ops stay: they keep their results until released.
-pub(super) fn retire_all(home: &Arc<Home>) {
-    home.ended.store(true, Ordering::Relaxed);
+pub(super) fn retire_all(net: &Arc<Net>) {
     // Pairs with the fence in `publish`.
     fence(Ordering::SeqCst);
     let mut tokens = Vec::new();
     TABLE.for_each(|token, object| {
-        if !matches!(object, Object::Op(_)) && Arc::ptr_eq(object.home(), home) {
+        if !matches!(object, Object::Op(_)) && Arc::ptr_eq(object.net(), net) {
             tokens.push(token);
         }
     });

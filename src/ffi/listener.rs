@@ -5,8 +5,8 @@ use super::types::*;
 use super::{Notify, User, attach, completion, guard, guard_blocking, guard_void, handles, required, submit};
 use crate::completion::{Outcome, Tell};
 use crate::error::Result;
+use crate::net::Net;
 use crate::socket::Socket;
-use handles::Home;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn listener_accept(
         required(sink)?;
         required(stream)?;
         let listener = handles::share(listener)?;
-        let pair = handles::publish_pair(listener.core.accept()?, &listener.home)?;
+        let pair = handles::publish_pair(listener.accept()?, listener.net())?;
         // SAFETY: neither is NULL, and then the caller promises that they can be written.
         unsafe { (*sink, *stream) = pair };
         Ok(())
@@ -59,9 +59,9 @@ pub unsafe extern "C" fn listener_accept_async(
 ) -> iouringnet_status {
     guard(|| {
         let listener = handles::share(listener)?;
-        let start = |tell: Tell<'_>| listener.core.accept_async(tell);
+        let start = |tell: Tell<'_>| listener.accept_async(tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&listener.home, Notify { callback, user, op }, start) }
+        unsafe { submit(listener.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn listener_watch(
 ) -> iouringnet_status {
     guard(|| {
         let listener = handles::share(listener)?;
-        listener.core.watch(accept_callback(&listener.home, callback, user))
+        listener.watch(accept_callback(listener.net(), callback, user))
     })
 }
 
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn listener_address(
 ) -> iouringnet_status {
     guard(|| {
         required(address)?;
-        let text = characters(handles::share(listener)?.core.address());
+        let text = characters(handles::share(listener)?.address());
         // SAFETY: not NULL, and then the caller promises that it can be written.
         unsafe { address.write(iouringnet_address { text }) };
         Ok(())
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn listener_address(
 pub unsafe extern "C" fn listener_close(listener: *mut iouringnet_listener) {
     guard_void(|| {
         if let Some(listener) = handles::retire(listener) {
-            listener.core.close();
+            listener.close();
         }
     });
 }
@@ -133,14 +133,14 @@ pub unsafe extern "C" fn listener_close(listener: *mut iouringnet_listener) {
 type Accepted = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 
 /// The core's form of a C callback that is told every connection, and the end.
-fn accept_callback(home: &Arc<Home>, callback: iouringnet_callback, user: *mut c_void) -> Option<Accepted> {
+fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Accepted> {
     let function = callback?;
-    let (home, user) = (Arc::clone(home), User(user));
+    let (net, user) = (Arc::clone(net), User(user));
     Some(Box::new(move |event| {
         let mut done =
             completion(Outcome { result: event.as_ref().map(|_| ()).map_err(|&error| error), bytes: 0 });
         if let Ok(socket) = event {
-            let pair = home.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &home));
+            let pair = net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &net));
             if pair.is_err() {
                 // The connection is closed. A status that is not 0 would be the last call, and the watch goes on.
                 return;

@@ -22,7 +22,7 @@ mod types;
 use crate::completion::{Callback, Done, Outcome, Tell, in_callback};
 use crate::error::{Error, Result};
 use crate::fork;
-use handles::Home;
+use crate::net::Net;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -128,15 +128,16 @@ struct Notify {
 /// # Safety
 /// - `notify.op` is NULL or can be read and written.
 /// - `notify.callback` may be called from another thread with `notify.user`.
-unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
-    let callback = completion_callback(home, notify.callback, notify.user);
+unsafe fn submit(net: &Arc<Net>, notify: Notify, start: impl FnOnce(Tell<'_>) -> Result) -> Result {
+    let callback = completion_callback(net, notify.callback, notify.user);
     if notify.op.is_null() {
         return start(Tell::Call(callback.ok_or(Error::INVALID)?));
     }
     // SAFETY: not NULL, and then the caller promises that it can be read.
     let old = unsafe { notify.op.read() };
-    let operation = home.net.operation(callback);
-    let token = handles::publish(Arc::clone(&operation), home)?;
+    let operation = net.operation(callback);
+    let op = handles::Op { operation: Arc::clone(&operation), net: Arc::clone(net) };
+    let token = handles::publish(op, net)?;
     // SAFETY: as above, for writing.
     unsafe { notify.op.write(token) };
     start(Tell::By(&operation)).inspect_err(|_| {
@@ -147,20 +148,13 @@ unsafe fn submit(home: &Arc<Home>, notify: Notify, start: impl FnOnce(Tell<'_>) 
 }
 
 /// The core's form of a C callback that is told one completion.
-fn completion_callback(
-    home: &Arc<Home>,
-    callback: iouringnet_callback,
-    user: *mut c_void,
-) -> Option<Callback> {
+fn completion_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Callback> {
     let function = callback?;
-    let (home, user) = (Arc::clone(home), User(user));
+    let (net, user) = (Arc::clone(net), User(user));
     Some(Box::new(move |done: Done| {
         let mut completion = completion(done.outcome);
         if let Some(socket) = done.connection {
-            attach(
-                &mut completion,
-                home.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &home)),
-            );
+            attach(&mut completion, net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &net)));
         }
         // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &completion) }

@@ -7,6 +7,7 @@ use crate::completion::Tell;
 use crate::error::{Error, Result};
 use crate::net::{BindOptions, Config, Net};
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Least and most entries of a ring.
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn net_start(
         let config =
             if config.is_null() { Config::default() } else { core_config(&unsafe { read_struct(config) }?)? };
         let started = Net::start(config)?;
-        let handle = handles::publish_net(started.clone()).inspect_err(|_| {
+        let handle = handles::publish(Arc::clone(&started), &started).inspect_err(|_| {
             // Nothing runs on it yet, so there is nothing to tell.
             let _ = started.stop();
         })?;
@@ -67,8 +68,8 @@ pub unsafe extern "C" fn net_start(
 pub unsafe extern "C" fn net_stop(net: *mut iouringnet_net) -> iouringnet_status {
     guard_blocking(|| {
         let net = handles::share(net)?;
-        let result = net.core.stop();
-        handles::retire_all(&net.home);
+        let result = net.stop();
+        handles::retire_all(&net);
         result
     })
 }
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn net_stats(
     guard(|| {
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let output = unsafe { Output::new(stats) }?;
-        let stats = handles::share(net)?.core.stats();
+        let stats = handles::share(net)?.stats();
         output.write(&iouringnet_stats {
             size: 0,
             send_enters: stats.send_enters,
@@ -138,9 +139,9 @@ pub unsafe extern "C" fn net_call(
     guard(|| {
         let delay = span(delay_ms)?;
         let net = handles::share(net)?;
-        let start = |tell: Tell<'_>| net.core.call(delay, tell);
+        let start = |tell: Tell<'_>| net.call(delay, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&net.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&net, Notify { callback, user, op }, start) }
     })
 }
 
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn net_dial(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (timeout, address) = unsafe { (dial_timeout(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let pair = handles::publish_pair(net.core.dial(address, timeout)?, &net.home)?;
+        let pair = handles::publish_pair(net.dial(address, timeout)?, &net)?;
         // SAFETY: neither is NULL, and then the caller promises that they can be written.
         unsafe { (*sink, *stream) = pair };
         Ok(())
@@ -209,9 +210,9 @@ pub unsafe extern "C" fn net_dial_async(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (timeout, address) = unsafe { (dial_timeout(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let start = |tell: Tell<'_>| net.core.dial_async(address, timeout, tell);
+        let start = |tell: Tell<'_>| net.dial_async(address, timeout, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&net.home, Notify { callback, user, op }, start) }
+        unsafe { submit(&net, Notify { callback, user, op }, start) }
     })
 }
 
@@ -242,8 +243,8 @@ pub unsafe extern "C" fn net_bind(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (options, address) = unsafe { (bind_options(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let bound = net.core.bind(address, options)?;
-        let handle = handles::publish(bound.clone(), &net.home).inspect_err(|_| bound.close())?;
+        let bound = net.bind(address, options)?;
+        let handle = handles::publish(Arc::clone(&bound), &net).inspect_err(|_| bound.close())?;
         // SAFETY: not NULL, and then the caller promises that it can be written.
         unsafe { listener.write(handle) };
         Ok(())

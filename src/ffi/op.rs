@@ -38,7 +38,7 @@ pub unsafe extern "C" fn op_wait(
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let output = if completion.is_null() { None } else { Some(unsafe { Output::new(completion) }?) };
         let op = handles::share(op)?;
-        match op.core.wait(timeout) {
+        match op.operation.wait(timeout) {
             Waited::Done(outcome) => {
                 if let Some(output) = output {
                     output.write(&collect(&op, outcome));
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn op_wait(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn op_cancel(op: *mut iouringnet_op) -> iouringnet_status {
     guard(|| {
-        handles::share(op)?.core.cancel();
+        handles::share(op)?.operation.cancel();
         Ok(())
     })
 }
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn op_cancel(op: *mut iouringnet_op) -> iouringnet_status 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status {
     guard(|| {
-        handles::share(op)?.core.release()?;
+        handles::share(op)?.operation.release()?;
         handles::retire(op).map(drop).ok_or(Error::BAD_HANDLE)
     })
 }
@@ -87,10 +87,10 @@ pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status
 /// The completion of an op that is done, with its connection if nobody else has collected that.
 fn collect(op: &handles::Held<iouringnet_op>, outcome: Outcome) -> iouringnet_completion {
     let mut done = completion(outcome);
-    if let Some(socket) = op.core.take_connection() {
-        let pair = op.home.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &op.home));
+    if let Some(socket) = op.operation.take_connection() {
+        let pair = op.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &op.net));
         if pair.is_err() {
-            op.core.revoke_connection(); // the net stops: whoever asks again is told the same
+            op.operation.revoke_connection(); // the net stops: whoever asks again is told the same
         }
         attach(&mut done, pair);
     }

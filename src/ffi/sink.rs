@@ -37,7 +37,7 @@ pub unsafe extern "C" fn sink_send(
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
-        Ok(unsafe { sink.core.send_parts(Parts::One(data.cast(), size)) })
+        Ok(unsafe { sink.send_parts(Parts::One(data.cast(), size)) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(sent, send) }
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn sink_sendv(
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
-        Ok(unsafe { sink.core.send_parts(parts) })
+        Ok(unsafe { sink.send_parts(parts) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(sent, send) }
@@ -100,10 +100,9 @@ pub unsafe extern "C" fn sink_send_async(
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
-        let start =
-            |tell: Tell<'_>| unsafe { sink.core.send_parts_async(Parts::One(data.cast(), size), tell) };
+        let start = |tell: Tell<'_>| unsafe { sink.send_parts_async(Parts::One(data.cast(), size), tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit(sink.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -130,9 +129,9 @@ pub unsafe extern "C" fn sink_sendv_async(
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
-        let start = |tell: Tell<'_>| unsafe { sink.core.send_parts_async(parts, tell) };
+        let start = |tell: Tell<'_>| unsafe { sink.send_parts_async(parts, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit(sink.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -161,10 +160,10 @@ pub unsafe extern "C" fn sink_post(
         memory(data, size)?;
         let sink = handles::share(sink)?;
         if size == 0 {
-            return sink.core.post(&[]);
+            return sink.post(&[]);
         }
         // SAFETY: not NULL and of a size that can be; the caller keeps so many bytes as they are until this call returns.
-        sink.core.post(unsafe { std::slice::from_raw_parts(data.cast(), size) })
+        sink.post(unsafe { std::slice::from_raw_parts(data.cast(), size) })
     })
 }
 
@@ -177,7 +176,7 @@ pub unsafe extern "C" fn sink_post(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_flush(sink: *mut iouringnet_sink) -> iouringnet_status {
-    guard_blocking(|| handles::share(sink)?.core.flush())
+    guard_blocking(|| handles::share(sink)?.flush())
 }
 
 /// Tells when the kernel has everything that this sink has accepted so far, posts included.
@@ -194,9 +193,9 @@ pub unsafe extern "C" fn sink_flush_async(
 ) -> iouringnet_status {
     guard(|| {
         let sink = handles::share(sink)?;
-        let start = |tell: Tell<'_>| sink.core.flush_async(tell);
+        let start = |tell: Tell<'_>| sink.flush_async(tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&sink.home, Notify { callback, user, op }, start) }
+        unsafe { submit(sink.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -215,7 +214,7 @@ pub unsafe extern "C" fn sink_info(
     guard(|| {
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let output = unsafe { Output::new(info) }?;
-        let info = handles::share(sink)?.core.info();
+        let info = handles::share(sink)?.info();
         output.write(&iouringnet_sink_info {
             size: 0,
             local: iouringnet_address { text: characters(&info.local) },
@@ -248,7 +247,7 @@ pub unsafe extern "C" fn sink_watch(
     callback: iouringnet_callback,
     user: *mut c_void,
 ) -> iouringnet_status {
-    guard(|| handles::share(sink)?.core.watch(room_callback(callback, user)))
+    guard(|| handles::share(sink)?.watch(room_callback(callback, user)))
 }
 
 /// Sets the time limit of sends and flushes that follow, and of posts.
@@ -265,7 +264,7 @@ pub unsafe extern "C" fn sink_watch(
 pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms: i64) -> iouringnet_status {
     guard(|| {
         let timeout = limit(timeout_ms)?;
-        handles::share(sink)?.core.set_timeout(timeout)
+        handles::share(sink)?.set_timeout(timeout)
     })
 }
 
@@ -283,7 +282,7 @@ pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms
 pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
     guard_void(|| {
         if let Some(sink) = handles::retire(sink) {
-            sink.core.close();
+            sink.close();
         }
     });
 }
@@ -300,7 +299,7 @@ pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
 pub unsafe extern "C" fn sink_abort(sink: *mut iouringnet_sink) {
     guard_void(|| {
         if let Some(sink) = handles::retire(sink) {
-            sink.core.abort();
+            sink.abort();
         }
     });
 }

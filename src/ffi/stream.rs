@@ -37,7 +37,7 @@ pub unsafe extern "C" fn stream_recv(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
-        Ok(unsafe { stream.core.recv_raw(into.cast(), size) })
+        Ok(unsafe { stream.recv_raw(into.cast(), size) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(received, recv) }
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn stream_recv_some(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
-        Ok(unsafe { stream.core.recv_some_raw(into.cast(), size) })
+        Ok(unsafe { stream.recv_some_raw(into.cast(), size) })
     };
     // SAFETY: the caller passes NULL or a count that can be written.
     unsafe { guard_counted(received, recv) }
@@ -99,9 +99,9 @@ pub unsafe extern "C" fn stream_recv_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |tell: Tell<'_>| unsafe { stream.core.recv_raw_async(into.cast(), size, tell) };
+        let start = |tell: Tell<'_>| unsafe { stream.recv_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(stream.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -125,9 +125,9 @@ pub unsafe extern "C" fn stream_recv_some_async(
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
-        let start = |tell: Tell<'_>| unsafe { stream.core.recv_some_raw_async(into.cast(), size, tell) };
+        let start = |tell: Tell<'_>| unsafe { stream.recv_some_raw_async(into.cast(), size, tell) };
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(stream.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
-    guard_blocking(|| handles::share(stream)?.core.fill(size))
+    guard_blocking(|| handles::share(stream)?.fill(size))
 }
 
 /// Tells when so many bytes are buffered, for stream_peek to show.
@@ -163,9 +163,9 @@ pub unsafe extern "C" fn stream_fill_async(
 ) -> iouringnet_status {
     guard(|| {
         let stream = handles::share(stream)?;
-        let start = |tell: Tell<'_>| stream.core.fill_async(size, tell);
+        let start = |tell: Tell<'_>| stream.fill_async(size, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(&stream.home, Notify { callback, user, op }, start) }
+        unsafe { submit(stream.net(), Notify { callback, user, op }, start) }
     })
 }
 
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn stream_peek(
     guard(|| {
         required(data)?;
         required(size)?;
-        let (bytes, count) = handles::share(stream)?.core.peek(max)?;
+        let (bytes, count) = handles::share(stream)?.peek(max)?;
         // SAFETY: neither is NULL, and then the caller promises that they can be written.
         unsafe { (*data, *size) = (bytes.cast(), count) };
         Ok(())
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn stream_peek(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
-    guard(|| handles::share(stream)?.core.consume(size))
+    guard(|| handles::share(stream)?.consume(size))
 }
 
 /// Calls for every byte that is received from now on, until the stream ends.
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn stream_watch(
     callback: iouringnet_data_callback,
     user: *mut c_void,
 ) -> iouringnet_status {
-    guard(|| handles::share(stream)?.core.watch(data_callback(callback, user)))
+    guard(|| handles::share(stream)?.watch(data_callback(callback, user)))
 }
 
 /// Holds a watch, so that TCP holds the peer back.
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn stream_watch(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_pause(stream: *mut iouringnet_stream) -> iouringnet_status {
-    guard(|| handles::share(stream)?.core.pause())
+    guard(|| handles::share(stream)?.pause())
 }
 
 /// Lets a paused watch go on. If bytes were kept it is called with them soon, without waiting for further
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn stream_pause(stream: *mut iouringnet_stream) -> iouring
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iouringnet_status {
-    guard(|| handles::share(stream)?.core.resume())
+    guard(|| handles::share(stream)?.resume())
 }
 
 /// Sets the time limit of receives and fills that follow, and of the watch.
@@ -286,7 +286,7 @@ pub unsafe extern "C" fn stream_set_timeout(
 ) -> iouringnet_status {
     guard(|| {
         let timeout = limit(timeout_ms)?;
-        handles::share(stream)?.core.set_timeout(timeout)
+        handles::share(stream)?.set_timeout(timeout)
     })
 }
 
@@ -303,7 +303,7 @@ pub unsafe extern "C" fn stream_set_timeout(
 pub unsafe extern "C" fn stream_close(stream: *mut iouringnet_stream) {
     guard_void(|| {
         if let Some(stream) = handles::retire(stream) {
-            stream.core.close();
+            stream.close();
         }
     });
 }
