@@ -166,8 +166,7 @@ impl Listener {
         self.net.recv_loop.post(Arc::clone(self) as _);
     }
 
-    fn drive(self: &Arc<Self>, event_loop: &mut EventLoop) {
-        let mut state = self.state.lock();
+    fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
         if state.closed {
             return;
         }
@@ -324,7 +323,7 @@ impl Target for Listener {
 
 impl Service for Listener {
     fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.drive(event_loop);
+        self.drive(self.state.lock(), event_loop);
     }
 
     #[allow(unsafe_code)]
@@ -356,13 +355,13 @@ impl Service for Listener {
                 }
             },
         }
-        drop(state);
-        self.drive(event_loop);
+        self.drive(state, event_loop);
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.state.lock().timer.fired();
-        self.drive(event_loop);
+        let mut state = self.state.lock();
+        state.timer.fired();
+        self.drive(state, event_loop);
     }
 
     fn fail(self: Arc<Self>) {
