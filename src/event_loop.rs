@@ -571,7 +571,7 @@ impl EventLoop {
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
         // cannot be, but its operation must not hang.
         self.requests.leak_memory();
-        self.refused.extend(self.requests.ids());
+        self.refused = self.requests.ids(); // with those that were refused meanwhile, each once
         if let Some(pool) = self.pool.take() {
             let _ = ManuallyDrop::new(pool);
         }
