@@ -291,11 +291,7 @@ impl Listener {
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        match self.cause {
-            _ if net.is_stopping() => Err(Error::STOPPED),
-            Some(cause) => Err(cause),
-            None => Ok(()),
-        }
+        net.refusal().or(self.cause).map_or(Ok(()), Err)
     }
 
     fn drop_cancelled(&mut self) {
@@ -341,7 +337,6 @@ impl Service for Listener {
             }
             result => match -result {
                 libc::ECANCELED | libc::EINTR => {}
-                libc::EAGAIN => state.retry = Some(Instant::now() + RETRY), // it has no memory to wait
                 _ if state.cause.is_some() => {} // the accept met the end of the listener
                 // A connection that was gone before it was taken; the next one may be fine.
                 libc::ECONNABORTED => {

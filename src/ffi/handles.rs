@@ -128,7 +128,7 @@ pub(super) fn publish<H: Handle>(shared: H::Shared, net: &Net) -> Result<*mut H>
     Ok(std::ptr::without_provenance_mut(token.bits() as usize))
 }
 
-/// Gives both halves of a connection their handles, or closes it.
+/// Gives both halves of a connection their handles, or sees it closed.
 pub(super) fn publish_pair(
     (sink, stream): (Arc<Sink>, Arc<Stream>),
     net: &Net,
@@ -137,9 +137,12 @@ pub(super) fn publish_pair(
         let stream_handle = publish(Arc::clone(&stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
         Ok((sink_handle, stream_handle))
     });
-    handles.inspect_err(|_| {
-        stream.close();
-        sink.close();
+    handles.inspect_err(|&error| {
+        // A stop closes both by itself, when nobody can take the FIN for an orderly end any more.
+        if error != Error::STOPPED {
+            stream.close();
+            sink.close();
+        }
     })
 }
 
