@@ -32,10 +32,12 @@ pub struct Watch {
     pub(super) progress: Instant,
 }
 
-/// What one multishot receive may bring, and the rest of its last buffer, or one call: so much at most comes after a pause,
-/// or before others have their turn.
+/// What one multishot receive may bring, and the rest of its last buffer: so much at most comes after a pause. To begin a new
+/// one costs as much as a message of some KiB.
 const BUDGET_MIN: usize = 16 << 10;
-const BUDGET_MAX: usize = 256 << 10;
+const BUDGET_MAX: usize = 1 << 20;
+/// What one call may bring, into memory that is to stay in the cache, before others have their turn.
+const CALL_MAX: usize = 256 << 10;
 
 impl Watch {
     /// Whether the loop has more to do for it than to wait for the next bytes.
@@ -157,8 +159,9 @@ impl Stream {
         }
     }
 
-    fn watch_budget(&self) -> usize {
-        self.net.config.buffer_max.clamp(BUDGET_MIN, BUDGET_MAX)
+    /// At most `most` bytes, or as much as the caller lets a stream keep.
+    fn watch_budget(&self, most: usize) -> usize {
+        self.net.config.buffer_max.clamp(BUDGET_MIN, most)
     }
 
     /// One call of the kernel for a peer that sends in bulk. The memory is the same each time and stays in the cache, where
@@ -167,7 +170,7 @@ impl Stream {
     fn receive_bulk<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let mut taken = state.take_work();
         drop(state);
-        let room = self.watch_budget().saturating_sub(taken.buffer.len()).max(POOL_BUFFER_SIZE);
+        let room = self.watch_budget(CALL_MAX).saturating_sub(taken.buffer.len()).max(POOL_BUFFER_SIZE);
         let tried = self.fill_buffer(&mut taken, room);
         let mut state = self.state.lock();
         state.give_back(taken);
@@ -194,7 +197,7 @@ impl Stream {
         }
         match self.buffered_request(event_loop, state, 0, false) {
             Request::RecvPooled { socket, start } if !bulk && event_loop.has_multishot() => {
-                let budget = self.watch_budget() as u32;
+                let budget = self.watch_budget(BUDGET_MAX) as u32;
                 Request::RecvMultishot { socket, start, budget, callback: None }
             }
             request => request,
