@@ -12,6 +12,7 @@ use crate::listener::Listener;
 use crate::net::Net;
 use crate::sink::Sink;
 use crate::slots::{Ref, Slots, Token};
+use crate::socket::Socket;
 use crate::stream::Stream;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -128,11 +129,16 @@ pub(super) fn publish<H: Handle>(shared: H::Shared, net: &Net) -> Result<*mut H>
     Ok(std::ptr::without_provenance_mut(token.bits() as usize))
 }
 
+/// The handles of both halves of a connection.
+pub(super) type Pair = (*mut iouringnet_sink, *mut iouringnet_stream);
+
+/// Makes a connection of a socket that `net` has dialled or accepted, and gives it handles, or sees it closed.
+pub(super) fn publish_connection(socket: Arc<Socket>, net: &Arc<Net>) -> Result<Pair> {
+    publish_pair(net.adopt(socket)?, net)
+}
+
 /// Gives both halves of a connection their handles, or sees it closed.
-pub(super) fn publish_pair(
-    (sink, stream): (Arc<Sink>, Arc<Stream>),
-    net: &Net,
-) -> Result<(*mut iouringnet_sink, *mut iouringnet_stream)> {
+pub(super) fn publish_pair((sink, stream): (Arc<Sink>, Arc<Stream>), net: &Net) -> Result<Pair> {
     let handles = publish(Arc::clone(&sink), net).and_then(|sink_handle| {
         let stream_handle = publish(Arc::clone(&stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
         Ok((sink_handle, stream_handle))

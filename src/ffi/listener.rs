@@ -140,7 +140,7 @@ fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_v
         let mut done =
             completion(Outcome { result: event.as_ref().map(|_| ()).map_err(|&error| error), bytes: 0 });
         if let Ok(socket) = event {
-            let pair = net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &net));
+            let pair = handles::publish_connection(socket, &net);
             if pair.is_err() {
                 // The connection is closed. A status that is not 0 would be the last call, and the watch goes on.
                 return;

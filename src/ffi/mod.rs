@@ -154,7 +154,7 @@ fn completion_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut
     Some(Box::new(move |done: Done| {
         let mut completion = completion(done.outcome);
         if let Some(socket) = done.connection {
-            attach(&mut completion, net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &net)));
+            attach(&mut completion, handles::publish_connection(socket, &net));
         }
         // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &completion) }
@@ -173,10 +173,7 @@ fn completion(outcome: Outcome) -> iouringnet_completion {
 }
 
 /// Puts the handles of a new connection into its completion, or the reason why there are none.
-fn attach(
-    completion: &mut iouringnet_completion,
-    pair: Result<(*mut iouringnet_sink, *mut iouringnet_stream)>,
-) {
+fn attach(completion: &mut iouringnet_completion, pair: Result<handles::Pair>) {
     match pair {
         Ok((sink, stream)) => (completion.sink, completion.stream) = (sink, stream),
         Err(error) => completion.status = error.code(),

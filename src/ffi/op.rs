@@ -88,7 +88,7 @@ pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status
 fn collect(op: &handles::Held<iouringnet_op>, outcome: Outcome) -> iouringnet_completion {
     let mut done = completion(outcome);
     if let Some(socket) = op.operation.take_connection() {
-        let pair = op.net.adopt(socket).and_then(|pair| handles::publish_pair(pair, &op.net));
+        let pair = handles::publish_connection(socket, &op.net);
         if pair.is_err() {
             op.operation.revoke_connection(); // the net stops: whoever asks again is told the same
         }
