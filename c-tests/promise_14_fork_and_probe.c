@@ -339,7 +339,7 @@ TEST(a_program_started_by_exec_inherits_nothing)
 
 /* ---- the probe ---- */
 
-static const int every_feature =
+static const uint32_t every_feature =
     IOURINGNET_FEATURE_DEFER_TASKRUN | IOURINGNET_FEATURE_COOP_TASKRUN | IOURINGNET_FEATURE_BUFFER_RING |
     IOURINGNET_FEATURE_NO_IOWAIT | IOURINGNET_FEATURE_MULTISHOT | IOURINGNET_FEATURE_SEND_MSG_RING |
     IOURINGNET_FEATURE_ACCEPT_POLL_FIRST;
@@ -357,7 +357,7 @@ TEST(the_probe_says_what_is_here)
     CHECK_EQ(probe.error, 0);
     CHECK(strlen(probe.kernel) > 0 && memchr(probe.kernel, 0, sizeof probe.kernel) != NULL);
     CHECK(strlen(probe.text) > 0 && memchr(probe.text, 0, sizeof probe.text) != NULL);
-    CHECK_EQ(probe.features & ~(uint32_t)every_feature, 0);
+    CHECK_EQ(probe.features & ~every_feature, 0);
     iouringnet_probe_result_init(&again);
     CHECK_OK(iouringnet_probe(&again));
     CHECK_EQ(again.features, probe.features);
