@@ -390,3 +390,49 @@ TEST(ten_thousand_timers_at_once)
         CHECK_EQ(timers[i].calls, 1);
     free(timers);
 }
+
+/* ---- a loop that spins ---- */
+
+static size_t send_back(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    if (status == 0)
+        CHECK_OK(sink_post(user, data, size));
+    return size;
+}
+
+TEST(a_loop_that_spins_hears_of_calls_timers_and_the_stop)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct pair p;
+
+    config_of_mode(&config);
+    config.spin_us = 1000; /* as long as may be: the loop is nearly always between two messages */
+    net = net_with(&config);
+    p = tcp_pair_in(net, net);
+    CHECK_OK(stream_watch(p.b.stream, send_back, p.b.sink));
+    for (int i = 0; i < 3000; i++) {
+        struct result call = RESULT;
+        char back;
+
+        CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+        CHECK_OK(stream_recv(p.a.stream, &back, 1, NULL));
+        if (i % 10 == 0) {
+            CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+            CHECK_OK(result_wait(&call));
+        }
+        if (i % 500 == 0) {
+            struct timed timed;
+            int64_t began = now_ms();
+
+            result_init(&timed.result);
+            CHECK_OK(net_call(net, 2, timed_store, &timed, NULL));
+            CHECK_OK(result_wait(&timed.result));
+            CHECK_BETWEEN(timed.at - began, 1, WAIT_MS);
+        }
+    }
+    CHECK_OK(sink_send(p.a.sink, "x", 1, NULL)); /* the stop comes while the loop looks for the next one */
+    sink_close(p.a.sink);
+    stream_close(p.a.stream);
+    CHECK_OK(net_stop(net));
+}

@@ -10,7 +10,7 @@
 //! 3. take mail: those who were posted are served; an operation's service is its callback, and of what was over at once
 //!    the callback alone is the mail;
 //! 4. end the round: what callbacks collected to be done together is done;
-//! 5. sleep: submit, and wait for a completion, a deadline or mail.
+//! 5. wait for a completion, a deadline or mail: submit, perhaps spin, and sleep.
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
@@ -28,6 +28,7 @@ use crate::deadlines::{Deadlines, Timer};
 use crate::mailbox::{self, Letter, Listed};
 use crate::request::{Request, Scratch};
 use crate::ring::{Completion, Features, Ring, Wait};
+use crate::spin::Spin;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::threads;
 use io_uring::{opcode, types};
@@ -89,6 +90,8 @@ pub struct Setup {
     pub cpu: Option<usize>,
     /// Where its log events go.
     pub dispatch: Option<tracing::Dispatch>,
+    /// How long it may look for work before it sleeps.
+    pub spin: Duration,
     /// Called on the loop's thread when the loop has died and fails everything from now on.
     pub died: Box<dyn FnOnce() + Send>,
 }
@@ -128,6 +131,8 @@ pub struct EventLoop {
     reaped: u64,
     features: Features,
     scratch: Option<Arc<Scratch>>,
+    longest_spin: Duration,
+    spin: Spin,
 }
 
 impl Drop for EventLoop {
@@ -210,6 +215,8 @@ impl EventLoop {
             reaped: 0,
             features,
             scratch: None,
+            longest_spin: setup.spin,
+            spin: Spin::default(),
         };
         event_loop.watch_eventfd();
         Ok(event_loop)
@@ -362,7 +369,7 @@ impl EventLoop {
             if self.is_finished() {
                 return Ok(());
             }
-            self.sleep()?;
+            self.wait()?;
         }
     }
 
@@ -496,8 +503,56 @@ impl EventLoop {
     }
 
     /// Step 5.
-    fn sleep(&mut self) -> io::Result<()> {
+    fn wait(&mut self) -> io::Result<()> {
         self.publish();
+        if self.longest_spin.is_zero() {
+            return self.sleep();
+        }
+        self.enter_if_needed()?;
+        if self.has_found_work() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let spin = if self.spin.spins() { Some(self.look_for_work(began)?) } else { None };
+        if !self.has_found_work() {
+            self.sleep()?;
+        }
+        self.spin.learn(spin, began.elapsed());
+        Ok(())
+    }
+
+    /// Until there is some, for as long as a spin may be or until a deadline. How long that was.
+    fn look_for_work(&mut self, began: Instant) -> io::Result<Duration> {
+        let end = began + self.longest_spin;
+        let end = self.deadlines.next().map_or(end, |deadline| deadline.min(end));
+        loop {
+            for _ in 0..8 {
+                std::hint::spin_loop();
+            }
+            self.enter_if_needed()?;
+            let now = Instant::now();
+            if self.has_found_work() || now >= end {
+                return Ok(now - began);
+            }
+        }
+    }
+
+    fn enter_if_needed(&mut self) -> io::Result<()> {
+        if let Some(ring) = &mut self.ring
+            && ring.has_work()
+        {
+            ring.enter(Wait::No)?;
+        }
+        Ok(())
+    }
+
+    /// Whether another round would find something to do.
+    fn has_found_work(&mut self) -> bool {
+        let completions = self.ring.as_mut().is_some_and(Ring::has_completions);
+        completions || !self.refused.is_empty() || !self.handle.mailbox.is_empty()
+    }
+
+    fn sleep(&mut self) -> io::Result<()> {
         self.slept = self.refused.is_empty() && self.handle.mailbox.sleep();
         let wait = if !self.slept {
             Wait::No
@@ -548,6 +603,7 @@ impl EventLoop {
     /// The ring cannot be used any more: take back from the kernel what it will give, and fail the rest.
     fn die(&mut self) {
         self.handle.dead.store(true, Ordering::Release);
+        self.longest_spin = Duration::ZERO;
         *self.handle.bell.lock() = None;
         let Some(mut ring) = self.ring.take() else {
             return;
@@ -645,6 +701,7 @@ mod tests {
             patient: false,
             cpu: None,
             dispatch: None,
+            spin: Duration::from_micros(50),
             died: Box::new(|| unreachable!("the loop lives")),
         };
         let Ok((thread, _)) = EventLoop::start(&handle, setup) else {

@@ -32,6 +32,7 @@ mod ring;
 pub mod sink;
 pub mod slots;
 pub mod socket;
+pub mod spin;
 pub mod stream;
 mod sync;
 mod threads;

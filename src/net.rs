@@ -58,7 +58,7 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How long `stop` lets connections close in order.
     pub shutdown_timeout: Duration,
-    /// The longest that a blocking receive spins before it sleeps.
+    /// The longest that a blocking receive spins before it sleeps, and the receive loop.
     pub spin: Duration,
     /// The CPU for the send loop's thread.
     pub send_cpu: Option<usize>,
@@ -258,6 +258,8 @@ impl Net {
             patient: !receives && self.config.first_try,
             cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
             dispatch: self.config.dispatch.clone(),
+            // Loops that hand each message on need both processors.
+            spin: if receives && self.config.first_try { self.spin() } else { Duration::ZERO },
             died: Box::new(move || {
                 if let Some(net) = net.upgrade() {
                     net.dead.store(true, Ordering::Release);
@@ -379,7 +381,7 @@ impl Net {
         Ok(op)
     }
 
-    /// How long a blocking receive may spin; zero where only one CPU is allowed.
+    /// How long a blocking receive may spin, and the receive loop; zero where only one CPU is allowed.
     pub fn spin(&self) -> Duration {
         if self.may_spin { self.config.spin } else { Duration::ZERO }
     }

@@ -318,6 +318,11 @@ impl Ring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
     }
 
+    /// Whether there is something to reap.
+    pub fn has_completions(&mut self) -> bool {
+        !self.uring.completion().is_empty()
+    }
+
     /// Whether the kernel has put work off: it works off some 20 sockets in one enter, and others are still waiting.
     pub fn is_crowded(&mut self) -> bool {
         self.uring.submission().taskrun()
