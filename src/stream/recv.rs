@@ -29,6 +29,15 @@ pub(super) enum Step {
 /// Waits below this are worth spinning for the next time.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
 
+/// A spin in which other threads ran for so long was no use: they would have made way for one that was woken.
+const LATE: Duration = Duration::from_millis(2);
+
+/// From this level on there is no spin, and each wait lowers the level by one.
+const NO_SPIN: u8 = 6;
+
+/// So many waits are without one when it has shown not to pay.
+const WAITS_WITHOUT: u8 = 64;
+
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
     /// what it took, whatever the result.
@@ -241,15 +250,17 @@ impl Stream {
         got: &mut usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, Step) {
-        let spin = self.spin_time(&state);
+        let spin = self.spin_time(&mut state);
         if let Some(time) = spin {
             let mut taken = state.take_work();
             drop(state);
-            let step = self.spin(want, got, &mut taken, time);
+            let began = Instant::now();
+            let step = self.spin(want, got, &mut taken, began + time);
+            let late = began.elapsed() > LATE;
             state = self.state.lock();
             state.give_back(taken);
             let hit = matches!(step, Step::Done(_));
-            state.learn(hit);
+            state.learn(hit, late);
             if hit {
                 return (state, step);
             }
@@ -345,20 +356,25 @@ impl Stream {
         tried
     }
 
-    fn spin_time(&self, state: &State) -> Option<Duration> {
-        let spin = self.net.spin() / (1 << state.spin_level);
-        (spin >= Duration::from_micros(1)).then_some(spin)
+    fn spin_time(&self, state: &mut State) -> Option<Duration> {
+        let spin = self.net.spin();
+        if spin.is_zero() {
+            return None;
+        }
+        if state.spin_level >= NO_SPIN {
+            state.spin_level -= 1;
+            return None;
+        }
+        Some(spin / (1 << state.spin_level))
     }
 
-    /// Asks the kernel again and again for a short while: waking a sleeping thread costs more.
-    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, time: Duration) -> Step {
-        let began = Instant::now();
+    /// Asks the kernel again and again for a short while: waking a sleeping thread costs more. Others that could run do so
+    /// in between; they may be those that bring the bytes, or spin likewise.
+    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> Step {
         loop {
-            for _ in 0..16 {
-                std::hint::spin_loop();
-            }
+            std::thread::yield_now();
             match self.serve_turn(want, got, taken, true) {
-                Step::Blocked if began.elapsed() < time => {}
+                Step::Blocked if Instant::now() < end => {}
                 step => return step,
             }
             if self.state.lock().cause.is_some() {
@@ -375,11 +391,14 @@ impl State {
         self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
     }
 
-    /// Spins longer after a spin that found something, half as long after one that did not.
-    fn learn(&mut self, hit: bool) {
-        self.spin_level = match hit {
-            true => self.spin_level.saturating_sub(1),
-            false => (self.spin_level + 1).min(6),
+    /// Spins longer after a spin that found something, half as long after one that did not, and still less after one that
+    /// came late. One in many waits tries again whether it pays.
+    fn learn(&mut self, hit: bool, late: bool) {
+        let level = match (hit, late) {
+            (_, true) => self.spin_level + 3,
+            (true, false) => self.spin_level.saturating_sub(1),
+            (false, false) => self.spin_level + 1,
         };
+        self.spin_level = if level < NO_SPIN { level } else { NO_SPIN + WAITS_WITHOUT };
     }
 }
