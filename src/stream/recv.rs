@@ -26,6 +26,17 @@ pub(super) enum Step {
     Blocked,
 }
 
+impl Step {
+    /// Whether it ended with few bytes. Many are better left to grow more: what is received in pieces, by a thread that is
+    /// always there first, takes more calls.
+    fn is_message(&self) -> bool {
+        matches!(self, Step::Done(outcome) if outcome.bytes < BULK)
+    }
+}
+
+/// So many bytes are more than a message that somebody waits for.
+const BULK: usize = 16 << 10;
+
 /// Waits below this are worth spinning for the next time.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
 
@@ -259,15 +270,14 @@ impl Stream {
             let late = began.elapsed() > LATE;
             state = self.state.lock();
             state.give_back(taken);
-            let hit = matches!(step, Step::Done(_));
-            state.learn(hit, late);
-            if hit {
+            state.learn(step.is_message(), late);
+            if let Step::Done(_) = step {
                 return (state, step);
             }
         }
         let began = Instant::now();
         let (mut state, step) = self.wait_alone(state, want, got, deadline);
-        if spin.is_some() && began.elapsed() < SHORT_WAIT {
+        if spin.is_some() && step.is_message() && began.elapsed() < SHORT_WAIT {
             state.spin_level = 0; // a wait that was short after all: spinning would have paid
         }
         (state, step)
@@ -391,7 +401,7 @@ impl State {
         self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
     }
 
-    /// Spins longer after a spin that found something, half as long after one that did not, and still less after one that
+    /// Spins longer after a spin that found a message, half as long after one that did not, and still less after one that
     /// came late. One in many waits tries again whether it pays.
     fn learn(&mut self, hit: bool, late: bool) {
         let level = match (hit, late) {
