@@ -26,11 +26,14 @@ static inline iouringnet_net *start_net(int argc, char **argv) {
     iouringnet_config config;
     iouringnet_config_init(&config);
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--no-first-try") != 0) {
-            fprintf(stderr, "usage: %s [--no-first-try]\n", argv[0]);
+        if (strcmp(argv[i], "--no-first-try") == 0) {
+            config.first_try = IOURINGNET_OFF;
+        } else if (strcmp(argv[i], "--no-spin") == 0) {
+            config.spin_us = IOURINGNET_NO_SPIN;
+        } else {
+            fprintf(stderr, "usage: %s [--no-first-try] [--no-spin]\n", argv[0]);
             exit(2);
         }
-        config.first_try = IOURINGNET_OFF;
     }
     sigset_t signals;
     sigemptyset(&signals);

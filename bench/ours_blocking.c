@@ -2,6 +2,7 @@
  *
  *   --cpu N         the connections' threads keep to that processor, and they alone; only as the first option
  *   --no-first-try  by the two rings alone
+ *   --no-spin       asleep whenever there is nothing to do
  *   --async         each call begun by an async one, and its op waited for */
 #define _GNU_SOURCE
 

@@ -1,6 +1,7 @@
 /* ours_callback: the echo server with the library's callbacks: listener_watch, stream_watch, sink_post.
  *
  *   --no-first-try  by the two rings alone
+ *   --no-spin       asleep whenever there is nothing to do
  *
  * What a client sends while it does not read stays unconsumed until there is room again. */
 #define _GNU_SOURCE

@@ -46,6 +46,9 @@ class Server:
 # floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
 ONE_RING = ("floor_io_uring", "floor_io_uring_skip")
 
+# Cases in which a program has one core, where nobody spins.
+CONFINED = "^(?!.*_anywhere)"
+
 SERVERS = [
     Server("floor_io_uring", "floor", "floor_io_uring"),
     Server("floor_io_uring_skip", "floor", "floor_io_uring", ("--skip-success",)),
@@ -53,7 +56,9 @@ SERVERS = [
     Server("floor_blocking", "floor", "floor_blocking", threads=True, pins=True),
     Server("ours_callback", "ours", "ours_callback"),
     Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",), variant=True),
+    Server("ours_callback_no_spin", "ours", "ours_callback", ("--no-spin",), without=CONFINED),
     Server("ours_blocking", "ours", "ours_blocking", threads=True, pins=True),
+    Server("ours_blocking_no_spin", "ours", "ours_blocking", ("--no-spin",), threads=True, without=CONFINED),
     Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True, variant=True),
     Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True, pins=True, variant=True),
     Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True, pins=True, variant=True),
@@ -71,6 +76,7 @@ SERVERS = [
     Server("floor_stream_blocking", "floor", "floor_stream_blocking", kind="stream"),
     Server("floor_stream_epoll", "floor", "floor_stream_epoll", kind="stream"),
     Server("ours_stream_blocking", "ours", "ours_stream_blocking", kind="stream"),
+    Server("ours_stream_blocking_no_spin", "ours", "ours_stream_blocking", ("--no-spin",), kind="stream", without=CONFINED),
     Server("ours_stream_blocking_rings", "ours", "ours_stream_blocking", ("--no-first-try",), kind="stream", variant=True),
     Server("ours_stream_callback", "ours", "ours_stream_callback", kind="stream"),
     Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream", variant=True),
@@ -125,9 +131,9 @@ def ping_pong(name, **rest):
                 **rest)
 
 
-def stream(direction, size_name, size, connections, **rest):
+def stream(direction, size_name, size, connections, more="", **rest):
     """One-way: the server sends (download) or receives (upload) as fast as it can."""
-    return Case(f"{direction}_{size_name}_{connections}", (f"--{direction}", "--connections", connections, "--size", size),
+    return Case(f"{direction}_{size_name}_{connections}{more}", (f"--{direction}", "--connections", connections, "--size", size),
                 figure="mib_per_s", floor=("floor_stream_blocking",), threads=True, kind="stream", target=0.97, runs=3, **rest)
 
 
@@ -180,12 +186,21 @@ CASES = [
     ping_pong("apart", place="threads", variants=True),
     ping_pong("same", place="same", variants=True, most_rounds=10),
     echo("echo_64b_8_threads", 8, floor=("floor_blocking",), threads=True),
+    echo("echo_64b_1_anywhere", 1, place="anywhere", threads=True, most_rounds=10),
+    echo("echo_64b_8_anywhere", 8, place="anywhere", threads=True, floor=("floor_blocking",), most_rounds=10),
+    echo("echo_64b_64_anywhere", 64, place="anywhere", threads=True, floor=("floor_blocking",), most_rounds=10),
+    echo("echo_64b_64_open_200000_anywhere", 64, 64, "--rate", 200000, place="anywhere", most_rounds=10),
+    echo("reconnect_64b_8_anywhere", 8, 64, "--reconnect", place="anywhere", most_rounds=10),
+    accept("accept_8_anywhere", place="anywhere"),
+    dial("dial_8_anywhere", place="anywhere", most_rounds=10),
     stream("download", "64kib", 65536, 1, quick=True, variants=True),
     stream("download", "64kib", 65536, 64),
     stream("download", "1mib", 1048576, 1),
     stream("download", "1mib", 1048576, 64),
     stream("upload", "64kib", 65536, 1, variants=True),
+    stream("upload", "64kib", 65536, 1, "_anywhere", place="anywhere", most_rounds=10),
     stream("upload", "64kib", 65536, 64),
+    stream("upload", "64kib", 65536, 64, "_anywhere", place="anywhere", most_rounds=10),
     stream("upload", "1mib", 1048576, 1),
     stream("upload", "1mib", 1048576, 64),
     posts("apart", quick=True, variants=True),

@@ -26,15 +26,8 @@ pub(super) enum Step {
     Blocked,
 }
 
-impl Step {
-    /// Whether it ended with few bytes. Many are better left to grow more: what is received in pieces, by a thread that is
-    /// always there first, takes more calls.
-    fn is_message(&self) -> bool {
-        matches!(self, Step::Done(outcome) if outcome.bytes < BULK)
-    }
-}
-
-/// So many bytes are more than a message that somebody waits for.
+/// So many bytes are more than a message that somebody waits for. They are better left to grow: a thread that is always
+/// there first receives them in pieces, and by more calls.
 const BULK: usize = 16 << 10;
 
 /// Waits below this are worth spinning for the next time.
@@ -266,18 +259,20 @@ impl Stream {
             let mut taken = state.take_work();
             drop(state);
             let began = Instant::now();
-            let step = self.spin(want, got, &mut taken, began + time);
+            let (step, looks) = self.spin(want, got, &mut taken, began + time);
             let late = began.elapsed() > LATE;
             state = self.state.lock();
             state.give_back(taken);
-            state.learn(step.is_message(), late);
+            let worth = matches!(&step, Step::Done(outcome) if outcome.bytes < BULK || looks == 1);
+            state.learn(worth, late);
             if let Step::Done(_) = step {
                 return (state, step);
             }
         }
         let began = Instant::now();
         let (mut state, step) = self.wait_alone(state, want, got, deadline);
-        if spin.is_some() && step.is_message() && began.elapsed() < SHORT_WAIT {
+        let message = matches!(&step, Step::Done(outcome) if outcome.bytes < BULK);
+        if spin.is_some() && message && began.elapsed() < SHORT_WAIT {
             state.spin_level = 0; // a wait that was short after all: spinning would have paid
         }
         (state, step)
@@ -379,16 +374,18 @@ impl Stream {
     }
 
     /// Asks the kernel again and again for a short while: waking a sleeping thread costs more. Others that could run do so
-    /// in between; they may be those that bring the bytes, or spin likewise.
-    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> Step {
+    /// in between; they may be those that bring the bytes, or spin likewise. With how often it asked.
+    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> (Step, u32) {
+        let mut looks = 0;
         loop {
             std::thread::yield_now();
+            looks += 1;
             match self.serve_turn(want, got, taken, true) {
                 Step::Blocked if Instant::now() < end => {}
-                step => return step,
+                step => return (step, looks),
             }
             if self.state.lock().cause.is_some() {
-                return Step::Blocked;
+                return (Step::Blocked, looks);
             }
         }
     }
@@ -401,10 +398,10 @@ impl State {
         self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
     }
 
-    /// Spins longer after a spin that found a message, half as long after one that did not, and still less after one that
-    /// came late. One in many waits tries again whether it pays.
-    fn learn(&mut self, hit: bool, late: bool) {
-        let level = match (hit, late) {
+    /// Spins longer after a spin that was worth it, half as long after one that was not, and still less after one that came
+    /// late. One in many waits tries again whether it pays.
+    fn learn(&mut self, worth: bool, late: bool) {
+        let level = match (worth, late) {
             (_, true) => self.spin_level + 3,
             (true, false) => self.spin_level.saturating_sub(1),
             (false, false) => self.spin_level + 1,
