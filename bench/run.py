@@ -46,7 +46,7 @@ class Server:
 # floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
 ONE_RING = ("floor_io_uring", "floor_io_uring_skip")
 
-# Cases in which a program has one core, where nobody spins.
+# Cases in which server and client have a core each: only where they have both is spinning looked at.
 CONFINED = "^(?!.*_anywhere)"
 
 SERVERS = [

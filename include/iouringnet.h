@@ -358,9 +358,9 @@ typedef struct {
   /** How long net_stop waits for unsent bytes until it resets; 0: 5 s. */
   int64_t shutdown_timeout_ms;
   /**
-   * Microseconds that a waiting receive may spin before it sleeps, and so may the receive loop where first_try is on,
-   * at most 1000; 0: 50. IOURINGNET_NO_SPIN: none. They learn whether it makes waits shorter, and stop where it does
-   * not. There is none where the process may use only one CPU.
+   * Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
+   * IOURINGNET_NO_SPIN: none. How long and how often they do depends on what it was worth before. They never do where
+   * first_try is off, or where the process may use only one CPU.
    */
   int64_t spin_us;
   /** CPU for the send loop, as IOURINGNET_CPU(n); 0: any. */

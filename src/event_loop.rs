@@ -505,7 +505,7 @@ impl EventLoop {
     /// Step 5.
     fn wait(&mut self) -> io::Result<()> {
         self.publish();
-        if self.longest_spin.is_zero() {
+        if self.longest_spin.is_zero() || self.spin.skips() {
             return self.sleep();
         }
         self.enter_if_needed()?;
@@ -513,8 +513,9 @@ impl EventLoop {
             return Ok(());
         }
         let began = Instant::now();
-        let spin = if self.spin.spins() { Some(self.look_for_work(began)?) } else { None };
+        let spin = if self.spin.begin() { Some(self.look_for_work(began)?) } else { None };
         if !self.has_found_work() {
+            self.publish();
             self.sleep()?;
         }
         self.spin.learn(spin, began.elapsed());
@@ -546,10 +547,9 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Whether another round would find something to do.
+    /// Whether there are completions or mail.
     fn has_found_work(&mut self) -> bool {
-        let completions = self.ring.as_mut().is_some_and(Ring::has_completions);
-        completions || !self.refused.is_empty() || !self.handle.mailbox.is_empty()
+        self.ring.as_mut().is_some_and(Ring::has_completions) || !self.handle.mailbox.is_empty()
     }
 
     fn sleep(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 //! To sleep and to be woken takes time, of the sleeper and of whoever wakes it, and a peer that waits for its answer sends
 //! the next request the later for it. How much that is depends on the machine, the peers and the load, so it is measured:
 //! how long waits are that begin with a spin, and how long those that do not. Invariant: but for [`TRIAL`] waits of each
-//! [`PERIOD`], waits begin with a spin only if that made them shorter, when it was last tried, by at least twice what it took.
+//! [`PERIOD`], waits begin with a spin only if that made them shorter, when it was last tried, by more than twice what it took.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ const LONG: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub struct Spin {
     /// Nanoseconds that waits take which begin with a sleep: a mean in which the last eight weigh most, as in all three.
-    asleep: i32,
+    mean_asleep: i32,
     /// Those that begin with a spin take, with the sleep after it, if any.
-    spun: i32,
+    mean_spun: i32,
     /// The spin itself takes.
-    spin: i32,
+    mean_spin: i32,
     /// Since the last trial began.
     waits: u16,
     spins: bool,
@@ -34,19 +34,26 @@ pub struct Spin {
 impl Default for Spin {
     /// A loop that has yet to learn: a trial's length with a spin, as much without, and then as it has shown to be better.
     fn default() -> Spin {
-        Spin { asleep: 0, spun: 0, spin: 0, waits: PERIOD - TRIAL, spins: true }
+        Spin { mean_asleep: 0, mean_spun: 0, mean_spin: 0, waits: PERIOD - TRIAL, spins: true }
     }
 }
 
 impl Spin {
-    /// Whether the wait that comes now should begin with a spin.
-    pub fn spins(&mut self) -> bool {
+    /// Counts a wait that begins with a sleep and that nothing is to be learned from, if the next one is such.
+    pub fn skips(&mut self) -> bool {
+        let skips = !self.spins && self.waits > TRIAL && self.waits < PERIOD - TRIAL;
+        self.waits += u16::from(skips);
+        skips
+    }
+
+    /// Counts any other wait. True: it should begin with a spin.
+    pub fn begin(&mut self) -> bool {
         match self.waits {
             PERIOD => {
                 self.waits = 0;
                 self.spins = !self.spins;
             }
-            TRIAL => self.spins = 2 * self.spin < self.asleep - self.spun,
+            TRIAL => self.spins = 2 * self.mean_spin < self.mean_asleep - self.mean_spun,
             _ => {}
         }
         self.waits += 1;
@@ -56,17 +63,17 @@ impl Spin {
     /// A wait took `total`, and `spin` of that was a spin, if it began with one.
     pub fn learn(&mut self, spin: Option<Duration>, total: Duration) {
         match spin {
-            None => Spin::mean(&mut self.asleep, total),
+            None => Spin::add(&mut self.mean_asleep, total),
             Some(spin) => {
-                Spin::mean(&mut self.spun, total);
-                Spin::mean(&mut self.spin, spin);
+                Spin::add(&mut self.mean_spun, total);
+                Spin::add(&mut self.mean_spin, spin);
             }
         }
     }
 
-    fn mean(mean: &mut i32, time: Duration) {
+    fn add(mean: &mut i32, time: Duration) {
         let nanoseconds = time.min(LONG).as_nanos() as i32;
-        *mean += (nanoseconds - *mean) / 8;
+        *mean += if *mean == 0 { nanoseconds } else { (nanoseconds - *mean) / 8 };
     }
 }
 
@@ -79,7 +86,10 @@ mod tests {
     fn wait(spin: &mut Spin, waits: u16, asleep: u64, (looking, total): (u64, u64)) -> u16 {
         let mut spun = 0;
         for _ in 0..waits {
-            if spin.spins() {
+            if spin.skips() {
+                continue;
+            }
+            if spin.begin() {
                 spun += 1;
                 spin.learn(Some(Duration::from_micros(looking)), Duration::from_micros(total));
             } else {
@@ -108,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn a_spin_that_takes_half_of_what_it_spares_is_not_worth_it() {
+    fn a_spin_has_to_spare_twice_what_it_takes() {
         let mut spin = Spin::default();
-        wait(&mut spin, 2 * PERIOD, 20, (8, 8));
-        assert_eq!(wait(&mut spin, PERIOD, 20, (8, 8)), TRIAL);
-        wait(&mut spin, 2 * PERIOD, 20, (5, 5));
-        assert_eq!(wait(&mut spin, PERIOD, 20, (5, 5)), PERIOD - TRIAL);
+        wait(&mut spin, 2 * PERIOD, 20, (7, 7));
+        assert_eq!(wait(&mut spin, PERIOD, 20, (7, 7)), TRIAL);
+        wait(&mut spin, 2 * PERIOD, 20, (6, 6));
+        assert_eq!(wait(&mut spin, PERIOD, 20, (6, 6)), PERIOD - TRIAL);
     }
 
     #[test]

@@ -160,9 +160,9 @@ pub struct iouringnet_config {
     pub close_timeout_ms: i64,
     /// How long net_stop waits for unsent bytes until it resets; 0: 5 s.
     pub shutdown_timeout_ms: i64,
-    /// Microseconds that a waiting receive may spin before it sleeps, and so may the receive loop where first_try is on,
-    /// at most 1000; 0: 50. IOURINGNET_NO_SPIN: none. They learn whether it makes waits shorter, and stop where it does
-    /// not. There is none where the process may use only one CPU.
+    /// Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
+    /// IOURINGNET_NO_SPIN: none. How long and how often they do depends on what it was worth before. They never do where
+    /// first_try is off, or where the process may use only one CPU.
     pub spin_us: i64,
     /// CPU for the send loop, as IOURINGNET_CPU(n); 0: any.
     pub send_cpu: i32,

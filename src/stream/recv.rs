@@ -26,9 +26,11 @@ pub(super) enum Step {
     Blocked,
 }
 
-/// So many bytes are more than a message that somebody waits for. They are better left to grow: a thread that is always
-/// there first receives them in pieces, and by more calls.
-const BULK: usize = 16 << 10;
+impl Step {
+    fn has_brought_bytes(&self) -> bool {
+        matches!(self, Step::Done(outcome) if outcome.result.is_ok())
+    }
+}
 
 /// Waits below this are worth spinning for the next time.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
@@ -39,7 +41,7 @@ const LATE: Duration = Duration::from_millis(2);
 /// From this level on there is no spin, and each wait lowers the level by one.
 const NO_SPIN: u8 = 6;
 
-/// So many waits are without one when it has shown not to pay.
+/// So many waits are without one when it has shown not to pay, before it is tried again.
 const WAITS_WITHOUT: u8 = 64;
 
 impl Stream {
@@ -123,15 +125,7 @@ impl Stream {
     fn wait_for(self: &Arc<Self>, want: Want) -> Outcome {
         match self.begin(want, Tell::Wait) {
             Ok(Begun::Finished(outcome)) => outcome,
-            Ok(Begun::Queued(op)) => {
-                let began = Instant::now();
-                let outcome = op.outcome();
-                // A wait that was short after all: spinning would have paid.
-                if began.elapsed() < SHORT_WAIT {
-                    self.state.lock().spin_level = 0;
-                }
-                outcome
-            }
+            Ok(Begun::Queued(op)) => op.outcome(),
             Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
@@ -255,25 +249,27 @@ impl Stream {
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, Step) {
         let spin = self.spin_time(&mut state);
+        let mut late = false;
         if let Some(time) = spin {
             let mut taken = state.take_work();
             drop(state);
             let began = Instant::now();
-            let (step, looks) = self.spin(want, got, &mut taken, began + time);
-            let late = began.elapsed() > LATE;
+            let end = began + time;
+            let end = deadline.map_or(end, |deadline| deadline.min(end));
+            let (step, looks) = self.spin(want, got, &mut taken, end);
+            late = began.elapsed() > LATE;
             state = self.state.lock();
             state.give_back(taken);
-            let worth = matches!(&step, Step::Done(outcome) if outcome.bytes < BULK || looks == 1);
-            state.learn(worth, late);
+            state.learn(step.has_brought_bytes() && (looks == 1 || !want.is_bulk(*got)), late);
             if let Step::Done(_) = step {
                 return (state, step);
             }
         }
         let began = Instant::now();
         let (mut state, step) = self.wait_alone(state, want, got, deadline);
-        let message = matches!(&step, Step::Done(outcome) if outcome.bytes < BULK);
-        if spin.is_some() && message && began.elapsed() < SHORT_WAIT {
-            state.spin_level = 0; // a wait that was short after all: spinning would have paid
+        let short = began.elapsed() < SHORT_WAIT && step.has_brought_bytes() && !want.is_bulk(*got);
+        if spin.is_some() && short && !late {
+            state.spin_level = 0; // spinning would have paid after all
         }
         (state, step)
     }
@@ -406,6 +402,6 @@ impl State {
             (true, false) => self.spin_level.saturating_sub(1),
             (false, false) => self.spin_level + 1,
         };
-        self.spin_level = if level < NO_SPIN { level } else { NO_SPIN + WAITS_WITHOUT };
+        self.spin_level = if level < NO_SPIN { level } else { NO_SPIN - 1 + WAITS_WITHOUT };
     }
 }

@@ -27,6 +27,10 @@ pub struct Taken {
     pub end: Option<Error>,
 }
 
+/// So many bytes are more than a message that somebody waits for. They are better left to grow: a thread that is always
+/// there first receives them in pieces, and by more calls.
+const BULK: usize = 16 << 10;
+
 /// The most room that is offered at once, where the read buffer is no larger.
 const ROOM_MAX: usize = 1 << 20;
 
@@ -36,6 +40,14 @@ impl Want {
         match self {
             Want::Exactly(lent) | Want::Some(lent) => lent.size == 0,
             Want::Buffered(size) => size == 0,
+        }
+    }
+
+    /// Whether `got`, or what is to be in the buffer, is more than a message.
+    pub fn is_bulk(self, got: usize) -> bool {
+        match self {
+            Want::Exactly(_) | Want::Some(_) => got >= BULK,
+            Want::Buffered(size) => size >= BULK,
         }
     }
 
