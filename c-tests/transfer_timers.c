@@ -400,7 +400,7 @@ static size_t send_back(void *user, iouringnet_status status, const void *data, 
     return size;
 }
 
-TEST(a_long_spin_keeps_no_call_and_no_timer_waiting)
+TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
 {
     iouringnet_config config;
     iouringnet_net *net;

@@ -3,11 +3,12 @@
 //! To sleep and to be woken takes time, of the sleeper and of whoever wakes it, and a peer that waits for its answer sends
 //! the next request the later for it. How much that is depends on the machine, the peers and the load, so it is measured:
 //! how long waits are that begin with a spin, and how long those that do not. Invariant: but for [`TRIAL`] waits of each
-//! [`PERIOD`], waits begin with a spin only if that made them shorter, when it was last tried, by more than twice what it took.
+//! [`PERIOD`], waits begin with a spin only if that made them shorter, when both were last tried, by more than twice what it
+//! took.
 
 use std::time::Duration;
 
-/// The waits that are alike, after a trial.
+/// The waits from the beginning of one trial to that of the next.
 const PERIOD: u16 = 512;
 
 /// The waits of a trial, which go the other way. They follow each other, since a peer that is answered sooner is more
@@ -39,7 +40,8 @@ impl Default for Spin {
 }
 
 impl Spin {
-    /// Counts a wait that begins with a sleep and that nothing is to be learned from, if the next one is such.
+    /// Counts a wait that begins with a sleep and that nothing is to be learned from, if the next one is such: also where it
+    /// will be none, since there is work.
     pub fn skips(&mut self) -> bool {
         let skips = !self.spins && self.waits > TRIAL && self.waits < PERIOD - TRIAL;
         self.waits += u16::from(skips);
@@ -73,6 +75,7 @@ impl Spin {
 
     fn add(mean: &mut i32, time: Duration) {
         let nanoseconds = time.min(LONG).as_nanos() as i32;
+        // The first one counts whole.
         *mean += if *mean == 0 { nanoseconds } else { (nanoseconds - *mean) / 8 };
     }
 }
@@ -118,10 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_without_a_spin_is_measured_before_each_trial() {
+        let mut spin = Spin::default();
+        wait(&mut spin, 2 * PERIOD, 20, (16, 16));
+        wait(&mut spin, 2 * PERIOD, 70, (16, 16));
+        assert_eq!(wait(&mut spin, PERIOD, 70, (16, 16)), PERIOD - TRIAL);
+    }
+
+    #[test]
     fn a_spin_has_to_spare_twice_what_it_takes() {
         let mut spin = Spin::default();
-        wait(&mut spin, 2 * PERIOD, 20, (7, 7));
-        assert_eq!(wait(&mut spin, PERIOD, 20, (7, 7)), TRIAL);
+        wait(&mut spin, 2 * PERIOD, 21, (7, 7));
+        assert_eq!(wait(&mut spin, PERIOD, 21, (7, 7)), TRIAL);
         wait(&mut spin, 2 * PERIOD, 20, (6, 6));
         assert_eq!(wait(&mut spin, PERIOD, 20, (6, 6)), PERIOD - TRIAL);
     }
