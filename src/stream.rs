@@ -65,7 +65,7 @@ struct State {
     request: Option<RequestId>,
     interrupting: bool,
     timer: deadlines::Timer,
-    /// How many times the time of a spin is halved; from NO_SPIN in recv.rs on there is none, until waits have lowered it.
+    /// How much shorter a spin is than it may be, in halves of halvings; from NO_SPIN in recv.rs on there is none.
     spin_level: u8,
     /// The thread that has the turn and waits for the socket by itself.
     waiter: Option<Arc<Parker>>,

@@ -26,23 +26,15 @@ pub(super) enum Step {
     Blocked,
 }
 
-impl Step {
-    fn has_brought_bytes(&self) -> bool {
-        matches!(self, Step::Done(outcome) if outcome.result.is_ok())
-    }
-}
-
-/// Waits below this are worth spinning for the next time.
-const SHORT_WAIT: Duration = Duration::from_micros(150);
-
 /// A spin in which other threads ran for so long was no use: they would have made way for one that was woken.
 const LATE: Duration = Duration::from_millis(2);
 
-/// From this level on there is no spin, and each wait lowers the level by one.
-const NO_SPIN: u8 = 6;
+/// From this level on there is no spin, and each wait lowers the level by one. Every second level halves the time: after one
+/// spin in vain the peer sleeps too, and its next answer comes later than those before.
+const NO_SPIN: u8 = 12;
 
-/// So many waits are without one when it has shown not to pay, before it is tried again.
-const WAITS_WITHOUT: u8 = 64;
+/// So many waits are without one when it has shown not to pay, before all is tried again.
+const WAITS_WITHOUT: u8 = 128;
 
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
@@ -248,30 +240,23 @@ impl Stream {
         got: &mut usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, Step) {
-        let spin = self.spin_time(&mut state);
-        let mut late = false;
-        if let Some(time) = spin {
+        if let Some(time) = self.spin_time(&mut state) {
             let mut taken = state.take_work();
             drop(state);
             let began = Instant::now();
             let end = began + time;
             let end = deadline.map_or(end, |deadline| deadline.min(end));
             let (step, looks) = self.spin(want, got, &mut taken, end);
-            late = began.elapsed() > LATE;
+            let found = matches!(&step, Step::Done(outcome) if outcome.result.is_ok());
+            let harmful = began.elapsed() > LATE || found && looks > 1 && want.is_bulk(*got);
             state = self.state.lock();
             state.give_back(taken);
-            state.learn(step.has_brought_bytes() && (looks == 1 || !want.is_bulk(*got)), late);
+            state.learn(found, harmful);
             if let Step::Done(_) = step {
                 return (state, step);
             }
         }
-        let began = Instant::now();
-        let (mut state, step) = self.wait_alone(state, want, got, deadline);
-        let short = began.elapsed() < SHORT_WAIT && step.has_brought_bytes() && !want.is_bulk(*got);
-        if spin.is_some() && short && !late {
-            state.spin_level = 0; // spinning would have paid after all
-        }
-        (state, step)
+        self.wait_alone(state, want, got, deadline)
     }
 
     /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
@@ -363,10 +348,10 @@ impl Stream {
             return None;
         }
         if state.spin_level >= NO_SPIN {
-            state.spin_level -= 1;
+            state.spin_level = if state.spin_level == NO_SPIN { 0 } else { state.spin_level - 1 };
             return None;
         }
-        Some(spin / (1 << state.spin_level))
+        Some(spin / (1 << (state.spin_level / 2)))
     }
 
     /// Asks the kernel again and again for a short while: waking a sleeping thread costs more. Others that could run do so
@@ -394,11 +379,11 @@ impl State {
         self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
     }
 
-    /// Spins longer after a spin that was worth it, half as long after one that was not, and still less after one that came
-    /// late. One in many waits tries again whether it pays.
-    fn learn(&mut self, worth: bool, late: bool) {
-        let level = match (worth, late) {
-            (_, true) => self.spin_level + 3,
+    /// Spins longer after a spin that found something, half as long after two that did not, and an eighth as long after one
+    /// that did harm. What is halved too often is left for a while.
+    fn learn(&mut self, found: bool, harmful: bool) {
+        let level = match (found, harmful) {
+            (_, true) => self.spin_level + 6,
             (true, false) => self.spin_level.saturating_sub(1),
             (false, false) => self.spin_level + 1,
         };
