@@ -264,6 +264,43 @@ TEST(resumed_during_the_callback)
     pair_close(&p);
 }
 
+/* a pause and a resume inside every call that has not seen all of a message yet: each is owed a further call, and the rest of
+   the message and other connections come nevertheless */
+static size_t resumes_inside_until_whole(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct watcher *self = user;
+    if (!watcher_call(self, status, data, size))
+        return 0;
+    if (size < 100) {
+        CHECK_OK(stream_pause(self->pair->b.stream));
+        CHECK_OK(stream_resume(self->pair->b.stream));
+        return 0;
+    }
+    return watcher_consume(self, size);
+}
+
+TEST(resumed_during_each_callback_until_a_message_is_whole)
+{
+    struct pair p = tcp_pair(), other = tcp_pair();
+    struct watcher self;
+
+    watcher_init(&self, &p, 100, 6);
+    CHECK_OK(stream_watch(p.b.stream, resumes_inside_until_whole, &self));
+    send_pattern(p.a.sink, 0, 40, 40, 6);
+    for (int i = 0; i < 20; i++) {
+        char byte = 0;
+        CHECK_OK(sink_send(other.a.sink, "x", 1, NULL));
+        CHECK_OK(stream_fill(other.b.stream, 1));
+        CHECK_OK(stream_recv(other.b.stream, &byte, 1, NULL));
+        CHECK_EQ(byte, 'x');
+    }
+    send_pattern(p.a.sink, 40, 100, 60, 6);
+    latch_wait(&self.enough);
+    send_pattern(p.a.sink, 100, 110, 10, 6);
+    pair_close(&other);
+    pair_close(&p);
+}
+
 /* kept bytes alone do not bring a call: only new bytes or the end of a pause do */
 static size_t keeps_until_told(void *user, iouringnet_status status, const void *data, size_t size)
 {

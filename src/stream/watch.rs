@@ -104,13 +104,13 @@ impl Stream {
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
     ) {
-        let mut may_ask = true;
+        let (mut may_show, mut may_ask) = (true, true);
         loop {
             let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
             let (cause, end, in_flight) = (state.cause, state.end, state.request);
             let kept = !state.buffer.is_empty();
             let Some(watch) = &mut state.watch else {
-                return; // ended, or handed back, by the call before
+                return; // never was, or has ended
             };
             let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
             if let Some(cause) = cause {
@@ -136,12 +136,15 @@ impl Stream {
                 }
                 return;
             }
-            if watch.owed && kept {
+            let owed = watch.owed && kept;
+            if owed && mem::take(&mut may_show) {
                 watch.owed = false;
                 state = self.show(state, &[]);
                 continue;
             }
-            if let Some(end) = end {
+            // Owed again by a resume inside that call, which has posted mail: its turn comes when others have had theirs, and
+            // the bytes that the callback may be waiting for are asked for meanwhile.
+            if let Some(end) = end.filter(|_| !owed) {
                 return self.end_watch(state, event_loop, end);
             }
             if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
