@@ -111,7 +111,9 @@ impl ReadBuffer {
             return;
         }
         let needed = waiting + size;
-        let mut bytes = if needed > FEW { SPARE.take() } else { Vec::new() };
+        // On a thread that is ending there is no spare any more.
+        let spare = || SPARE.try_with(RefCell::take).unwrap_or_default();
+        let mut bytes = if needed > FEW { spare() } else { Vec::new() };
         bytes.reserve(needed.max(2 * waiting)); // twice, so that many small pieces are not copied for each of them
         bytes.extend_from_slice(self.as_slice());
         self.free();
@@ -124,7 +126,6 @@ impl ReadBuffer {
         self.start = 0;
         if (FEW..=SPARE_MAX).contains(&bytes.capacity()) {
             bytes.clear();
-            // On a thread that is ending there is no spare any more; the memory is freed then.
             let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.capacity() < bytes.capacity() {
@@ -340,5 +341,29 @@ mod tests {
         let before = pool.tail.get();
         drop(PoolBuffer::new(&pool, 3, 10));
         assert_eq!(pool.tail.get(), before + 1);
+    }
+
+    #[test]
+    fn a_thread_that_is_ending_buffers_without_a_spare() {
+        struct Late(Option<std::sync::mpsc::Sender<usize>>);
+        impl Drop for Late {
+            fn drop(&mut self) {
+                let mut buffer = ReadBuffer::default();
+                buffer.append(&[7; 10_000]);
+                let gone = SPARE.try_with(|_| ()).is_err();
+                let kept = if gone { buffer.len() } else { 0 };
+                self.0.take().unwrap().send(kept).unwrap();
+            }
+        }
+        thread_local! {
+            static LATE: RefCell<Late> = const { RefCell::new(Late(None)) };
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            LATE.with_borrow_mut(|late| late.0 = Some(sender)); // first, and so the last to end
+            SPARE.with_borrow_mut(|spare| spare.reserve(FEW));
+        });
+        thread.join().unwrap();
+        assert_eq!(receiver.recv(), Ok(10_000));
     }
 }
