@@ -374,8 +374,10 @@ impl EventLoop {
     }
 
     fn is_finished(&mut self) -> bool {
-        let nothing_left = self.requests.is_empty() && self.refused.is_empty();
-        self.handle.quit.load(Ordering::Acquire) && nothing_left && self.handle.mailbox.is_empty()
+        self.handle.quit.load(Ordering::Acquire) // first: what follows may look at every request
+            && self.requests.is_empty()
+            && self.refused.is_empty()
+            && self.handle.mailbox.is_empty()
     }
 
     /// Step 1.
