@@ -415,6 +415,51 @@ TEST(the_send_loop_interrupts_nobody_but_without_the_first_try)
     CHECK_OK(net_stop(net));
 }
 
+/* ---- a peer that sends as fast as it is received ---- */
+
+enum { LARGE = 64 << 20, TURN = 1 << 20 };
+
+struct large {
+    iouringnet_stream *stream;
+    char *into;
+    struct result received;
+};
+
+static void begin_large(void *user, const iouringnet_completion *done)
+{
+    struct large *large = user;
+
+    CHECK_OK(done->status);
+    CHECK_OK(stream_recv_async(large->stream, large->into, LARGE, result_store, &large->received, NULL));
+}
+
+/* however much is asked for at once, the loop's thread takes no more than 1 MiB of it before others have their turn: neither in
+   the callback that asks, nor by one entry */
+TEST(a_large_receive_is_taken_in_turns)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    struct large large = {p.b.stream, take(LARGE), RESULT};
+    char *data = take(LARGE);
+    iouringnet_stats before, after;
+
+    iouringnet_stats_init(&before);
+    iouringnet_stats_init(&after);
+    pattern_fill(data, LARGE, 0, 3);
+    CHECK_OK(net_stats(net, &before));
+    CHECK_OK(net_call(net, 0, begin_large, &large, NULL));
+    CHECK_OK(sink_send(p.a.sink, data, LARGE, NULL));
+    CHECK_OK(result_wait(&large.received));
+    CHECK_EQ(large.received.done.bytes, LARGE);
+    pattern_check(large.into, LARGE, 0, 3);
+    CHECK_OK(net_stats(net, &after));
+    CHECK(after.recv_entries - before.recv_entries >= LARGE / TURN - 1);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(large.into);
+}
+
 TEST(a_long_callback_does_not_hold_up_the_send_loop)
 {
     enum { SIZE = 16 << 20 };

@@ -134,6 +134,11 @@ impl Lent {
     pub fn after(self, count: usize) -> Lent {
         Lent { start: self.start.wrapping_add(count), size: self.size - count }
     }
+
+    /// No more than its first `most` bytes.
+    pub fn at_most(self, most: usize) -> Lent {
+        Lent { size: self.size.min(most), ..self }
+    }
 }
 
 /// What a send names: one part, or a message header and the parts that it names, at addresses that do not move.

@@ -12,8 +12,8 @@ mod watch;
 
 pub use crate::request::DataCallback;
 
-use self::recv::Step;
-use self::want::{Taken, Want};
+use self::recv::{Ask, Step};
+use self::want::{TURN_MAX, Taken, Want};
 use self::watch::Watch;
 use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Target};
@@ -250,7 +250,7 @@ impl Stream {
             };
             let mut taken = state.take_work();
             drop(state);
-            let step = self.serve_turn(item.want, &mut item.got, &mut taken, false);
+            let step = self.serve_turn(item.want, &mut item.got, &mut taken, Ask::Never);
             state = self.state.lock();
             state.give_back(taken);
             match (step, item.cut(now)) {
@@ -286,6 +286,8 @@ impl Stream {
         let socket = Arc::clone(&self.socket);
         let capacity = self.net.config.read_buffer;
         if let Some(into) = want.direct(got, capacity) {
+            let most = if one_try { usize::MAX } else { TURN_MAX }; // one try has to find all that is there
+            let into = into.at_most(most);
             return Request::Recv { socket, into, one_try };
         }
         self.buffered_request(event_loop, state, want.room(state.buffer.len(), capacity), one_try)

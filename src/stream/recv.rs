@@ -5,7 +5,7 @@
 //! Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
 //! end has been told or its operation stands at the queue's front, so that completions keep the order of the calls.
 
-use super::want::{Taken, Want};
+use super::want::{TURN_MAX, Taken, Want};
 use super::{Item, State, Stream};
 use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
 use crate::deadlines::Limit;
@@ -17,6 +17,17 @@ use crate::sync::MutexGuard;
 use crate::turns::Queued;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How often the kernel may be asked.
+#[derive(Clone, Copy)]
+pub(super) enum Ask {
+    /// Not at all.
+    Never,
+    /// Once, for no more than [`TURN_MAX`]: a callback must not be long, however fast the peer sends.
+    Once,
+    /// While it has bytes.
+    Always,
+}
 
 /// What became of a turn.
 pub(super) enum Step {
@@ -142,12 +153,24 @@ impl Stream {
         let mut taken = state.take_work();
         drop(state);
         let mut got = 0;
-        let step = self.serve_turn(want, &mut got, &mut taken, self.net.config.first_try);
+        let step = self.serve_turn(want, &mut got, &mut taken, self.first_ask(&accepted, &limit));
         state = self.state.lock();
         state.give_back(taken);
         match step {
             Step::Done(outcome) => self.over(state, accepted, outcome),
             Step::Blocked => self.go_on(state, want, got, accepted, limit),
+        }
+    }
+
+    fn first_ask(&self, accepted: &Accepted<'_>, limit: &Limit) -> Ask {
+        match accepted {
+            _ if !self.net.config.first_try => Ask::Never,
+            Accepted::Wait => Ask::Always, // never in a callback
+            _ if limit.one_try => Ask::Always,
+            Accepted::By(_) | Accepted::Call(..) => match self.net.recv_loop.current_round() {
+                Some(_) => Ask::Once,
+                None => Ask::Always,
+            },
         }
     }
 
@@ -289,7 +312,7 @@ impl Stream {
                 Woken::Ready => {
                     let mut taken = state.take_work();
                     drop(state);
-                    step = self.serve_turn(want, got, &mut taken, true);
+                    step = self.serve_turn(want, got, &mut taken, Ask::Always);
                     state = self.state.lock();
                     state.give_back(taken);
                 }
@@ -298,18 +321,23 @@ impl Stream {
         (state, step)
     }
 
-    /// Serves `want` from the buffer and, if `ask`, by non-blocking receives. With the turn, without the lock.
+    /// Serves `want` from the buffer and, as `ask` says, by receives that do not wait. With the turn, without the lock.
     #[allow(unsafe_code)]
-    pub(super) fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, ask: bool) -> Step {
+    pub(super) fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, mut ask: Ask) -> Step {
         let capacity = self.net.config.read_buffer;
         loop {
             if let Some(outcome) = want.satisfy(got, taken, capacity) {
                 return Step::Done(outcome);
             }
-            if !ask {
-                return Step::Blocked;
-            }
-            let tried = match want.direct(*got, capacity) {
+            let most = match ask {
+                Ask::Never => return Step::Blocked,
+                Ask::Once => {
+                    ask = Ask::Never;
+                    TURN_MAX
+                }
+                Ask::Always => usize::MAX,
+            };
+            let tried = match want.direct(*got, capacity).map(|lent| lent.at_most(most)) {
                 // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
                 Some(lent) => match unsafe { self.socket.try_recv(lent.start, lent.size) } {
                     Tried::Bytes(count) => {
@@ -361,7 +389,7 @@ impl Stream {
         loop {
             std::thread::yield_now();
             looks += 1;
-            match self.serve_turn(want, got, taken, true) {
+            match self.serve_turn(want, got, taken, Ask::Always) {
                 Step::Blocked if Instant::now() < end => {}
                 step => return (step, looks),
             }

@@ -31,6 +31,9 @@ pub struct Taken {
 /// there first receives them in pieces, and by more calls.
 const BULK: usize = 16 << 10;
 
+/// So much at most comes to a loop's own thread in one go: a peer that sends as fast as it is received must not hold it.
+pub const TURN_MAX: usize = 1 << 20;
+
 /// The most room that is offered at once, where the read buffer is no larger.
 const ROOM_MAX: usize = 1 << 20;
 
