@@ -395,8 +395,12 @@ impl Listed for Stream {
 
 impl Target for Stream {
     fn cancel_requested(self: Arc<Self>) {
-        self.state.lock().cancelled = true;
-        self.post_to_loop();
+        let mut state = self.state.lock();
+        state.cancelled = true;
+        if state.turn == Turn::Loop {
+            drop(state);
+            self.post_to_loop(); // another one who has the turn looks when it gives it back
+        }
     }
 }
 
