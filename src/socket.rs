@@ -64,6 +64,7 @@ pub struct Socket {
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
     ended: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    _freed: Freed,
 }
 
 /// As much input as one call drops, so that a close in a callback is not long.
@@ -195,6 +196,7 @@ impl Socket {
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
             ended: OnceLock::new(),
+            _freed: Freed,
         }
     }
 
@@ -475,6 +477,14 @@ impl Drop for Socket {
         if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
+    }
+}
+
+/// Tells those who wait for one that a descriptor has closed; the last field of its owner, which drops fields in their order.
+struct Freed;
+
+impl Drop for Freed {
+    fn drop(&mut self) {
         if STARVED_COUNT.load(Ordering::Relaxed) > 0 {
             let hooks = mem::take(&mut *STARVED.lock());
             STARVED_COUNT.fetch_sub(hooks.len(), Ordering::Relaxed);
