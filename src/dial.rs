@@ -199,6 +199,9 @@ impl Dial {
     }
 
     fn drive(self: &Arc<Self>, event_loop: &mut EventLoop) {
+        if !self.place.is_given() {
+            return; // what follows its joining has mail of its own
+        }
         let mut state = self.state.lock();
         let Some(operation) = &state.operation else {
             return;

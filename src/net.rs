@@ -198,6 +198,11 @@ impl Place {
         Place(AtomicUsize::new(Place::NONE))
     }
 
+    /// Whether it has joined; a service may have mail before, from one whose `*op` another thread has seen already.
+    pub fn is_given(&self) -> bool {
+        self.get().is_some()
+    }
+
     fn get(&self) -> Option<usize> {
         let index = self.0.load(Ordering::Acquire); // pairs with `give`
         (index != Place::NONE).then_some(index)
