@@ -510,18 +510,20 @@ impl Net {
     }
 
     fn members_of_running(&self) -> Result<MutexGuard<'_, Members>> {
+        let members = self.members.lock();
+        // By the lock: a loop that dies marks the net, and then ends those that are listed.
         if self.dead.load(Ordering::Acquire) {
             return Err(Error::PANIC);
         }
-        let members = self.members.lock();
         if members.stopping { Err(Error::STOPPED) } else { Ok(members) }
     }
 
     /// Lists a connection that lingers after its halves have closed; also while the net stops. True: the net is past
-    /// orderly ends already.
-    pub fn join_closing(&self, member: Arc<dyn Member>) -> bool {
-        self.members.lock().add(member);
-        self.cut.load(Ordering::Acquire) || self.dead.load(Ordering::Acquire)
+    /// orderly ends already. `None`, with nothing listed: by the lock there is no `need` any more.
+    pub fn join_closing(&self, member: Arc<dyn Member>, need: impl FnOnce() -> bool) -> Option<bool> {
+        let mut members = self.members.lock();
+        need().then(|| members.add(member))?;
+        Some(self.cut.load(Ordering::Acquire) || self.dead.load(Ordering::Acquire))
     }
 
     /// Takes a member from the list; each leaves once. The list's reference drops outside of the lock.
