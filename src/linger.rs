@@ -90,7 +90,10 @@ impl Linger {
                 timer: deadlines::Timer::default(),
             }),
         });
-        let past_orderly = net.join_closing(Arc::clone(&linger) as _);
+        let Some(past_orderly) = net.join_closing(Arc::clone(&linger) as _, || !socket.is_reset()) else {
+            net.connections.fetch_sub(1, Ordering::Relaxed); // reset meanwhile by a stop, which may be over already
+            return;
+        };
         linger.state.lock().hurry |= past_orderly;
         let this = Arc::downgrade(&linger);
         socket.when_ended(Box::new(move || {
