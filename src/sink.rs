@@ -287,6 +287,9 @@ impl Sink {
 
     fn end_now(self: &Arc<Self>, cause: Error) {
         let mut state = self.state.lock();
+        if state.closed && cause == Error::STOPPED {
+            return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
+        }
         let counted = mem::replace(&mut state.counted, true);
         if !state.closed {
             state.begin_closing();
@@ -296,7 +299,6 @@ impl Sink {
             state.cause.get_or_insert(cause);
         }
         drop(state);
-        // Also where the half is over: the connection may linger, or its other half be open.
         self.socket.reset();
         if !counted {
             Linger::half_closed(&self.net, &self.socket);
