@@ -138,6 +138,9 @@ impl Sink {
         let end = if data.sent == data.size {
             Some(Ok(()))
         } else if let Some(cause) = state.cause {
+            if cause == Error::STOPPED {
+                self.net.sends_were_cut();
+            }
             Some(Err(cause))
         } else if limit.one_try || late {
             if data.sent > 0 {
