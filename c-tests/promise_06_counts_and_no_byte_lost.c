@@ -378,6 +378,44 @@ TEST(a_zero_timeout_send_is_one_try)
     pair_close(&p);
 }
 
+enum { SENDS = 4 };
+
+struct burst {
+    iouringnet_sink *sink;
+    struct result sent[SENDS];
+};
+
+static void sends_a_burst(void *user, const iouringnet_completion *done)
+{
+    struct burst *burst = user;
+
+    CHECK_OK(done->status);
+    for (int i = 0; i < SENDS; i++)
+        CHECK_OK(sink_send_async(burst->sink, "hello", 5, result_store, &burst->sent[i], NULL));
+}
+
+/* a callback's further small sends are collected, but one that may not wait is tried: the socket has room. By the rings alone it
+   would have to wait behind the one before */
+TEST(zero_timeout_sends_of_one_callback_are_each_tried)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    struct burst burst = {p.a.sink, {RESULT, RESULT, RESULT, RESULT}};
+    char into[5];
+
+    CHECK_OK(sink_set_timeout(p.a.sink, 0));
+    CHECK_OK(net_call(net, 0, sends_a_burst, &burst, NULL));
+    for (int i = 0; i < SENDS; i++) {
+        CHECK_STATUS(result_wait(&burst.sent[i]), i > 0 && rings_only() ? IOURINGNET_TIMEOUT : 0);
+        if (burst.sent[i].done.status != 0)
+            continue;
+        CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
+        CHECK_MEM(into, "hello", 5);
+    }
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(a_send_that_could_not_begin_counts_nothing)
 {
     enum { SIZE = 16 << 20 };

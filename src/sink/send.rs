@@ -83,7 +83,7 @@ impl Sink {
         let limit = Limit::from_now(state.timeout);
         let round = state.round(&self.net);
         let mut sent = 0;
-        let collect = round == Round::Again && size < COLLECTED_MAX;
+        let collect = round == Round::Again && size < COLLECTED_MAX && !limit.one_try;
         if collect || !self.net.config.first_try || !state.turn.take() {
             return self.queue_untried(state, Outgoing { parts, size, sent }, accepted, limit, round);
         }
