@@ -205,17 +205,14 @@ impl Ring {
         if params.is_feature_no_iowait() {
             found |= Features::NO_IOWAIT.0;
         }
-        let ring = Ring {
+        Ok(Ring {
             uring,
             backlog: VecDeque::new(),
             features: Features(found & wanted.0),
             wanted,
             enters: 0,
             entries: 0,
-        };
-        // Spares a look-up of the descriptor at each call (5.18); where it cannot be had nothing is lost.
-        let _ = ring.uring.submitter().register_ring_fd();
-        Ok(ring)
+        })
     }
 
     /// Lends `pool` to the kernel; fails where it has no buffer rings (before 5.19) or memory is short.
