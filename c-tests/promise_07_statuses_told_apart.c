@@ -1,10 +1,8 @@
 /* Promise 7. End of stream, reset by the peer, timeout, cancellation, a closed handle and a stopped net
    are six different statuses; a reset is never reported as the end of stream. */
 
-#include "harness.h"
+#include "support.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -14,12 +12,12 @@ static const iouringnet_status status_of[CAUSES] = {
     IOURINGNET_EOF, -ECONNRESET, IOURINGNET_TIMEOUT, IOURINGNET_CANCELLED, IOURINGNET_CLOSED, IOURINGNET_STOPPED,
 };
 
-enum kind { RECV, RECV_LARGE, RECV_SOME, FILL, KINDS };
+enum receive { RECV, RECV_LARGE, RECV_SOME, FILL, KINDS };
 
 static char memory[KINDS][1 << 20];
 
 /* one receive of this kind waits; the cause comes; the status must be the cause's own */
-static void ended_by(enum kind kind, enum cause cause)
+static void ended_by(enum receive kind, enum cause cause)
 {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink;
@@ -162,43 +160,25 @@ TEST(causes_of_an_accept)
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
 }
 
-static int begin_plain_dial(const char *address)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    CHECK(fd >= 0);
-    at.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
-    if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0)
-        CHECK_EQ(errno, EINPROGRESS);
-    return fd;
-}
-
 /* a listener that is full does not answer, so that a dial to it waits */
 TEST(causes_of_a_dial)
 {
     iouringnet_net *net = net_of_mode();
-    iouringnet_address address;
     iouringnet_dial_options options;
     iouringnet_op *op;
-    int listener = raw_listen_sized(&address, 0, 0, 0);
-    int fillers[4];
+    struct full_listener full = full_listener();
 
-    for (int i = 0; i < 4; i++)
-        fillers[i] = begin_plain_dial(address.text);
     iouringnet_dial_options_init(&options);
     options.timeout_ms = 50;
-    CHECK_OK(net_dial_async(net, address.text, &options, NULL, NULL, &op));
+    CHECK_OK(net_dial_async(net, full.address.text, &options, NULL, NULL, &op));
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_TIMEOUT);
-    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    CHECK_OK(net_dial_async(net, full.address.text, NULL, NULL, NULL, &op));
     CHECK_OK(op_cancel(op));
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
-    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    CHECK_OK(net_dial_async(net, full.address.text, NULL, NULL, NULL, &op));
     CHECK_OK(net_stop(net));
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
-    for (int i = 0; i < 4; i++)
-        raw_close(fillers[i]);
-    raw_close(listener);
+    full_listener_close(&full);
 }
 
 TEST(causes_of_a_send)

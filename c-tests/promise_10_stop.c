@@ -3,9 +3,7 @@
 
 #include "support.h"
 
-#include <arpa/inet.h>
 #include <malloc.h>
-#include <netinet/in.h>
 
 TEST(stop_of_an_idle_net)
 {
@@ -13,37 +11,6 @@ TEST(stop_of_an_idle_net)
 
     CHECK_OK(net_stop(net));
     CHECK_STATUS(net_stop(net), IOURINGNET_BAD_HANDLE);
-}
-
-/* a listener whose queue is full, so that a dial to it stays in flight */
-struct full_listener {
-    int fd;
-    int queued[8];
-    iouringnet_address address;
-};
-
-static struct full_listener full_listener(void)
-{
-    struct full_listener full;
-
-    full.fd = raw_listen_sized(&full.address, 0, 0, 0);
-    for (size_t i = 0; i < sizeof full.queued / sizeof *full.queued; i++) {
-        struct sockaddr_in at;
-        socklen_t size = sizeof at;
-
-        full.queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        CHECK(full.queued[i] >= 0);
-        CHECK_EQ(getsockname(full.fd, (struct sockaddr *)&at, &size), 0);
-        CHECK(connect(full.queued[i], (struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
-    }
-    return full;
-}
-
-static void full_listener_close(struct full_listener *full)
-{
-    for (size_t i = 0; i < sizeof full->queued / sizeof *full->queued; i++)
-        raw_close(full->queued[i]);
-    raw_close(full->fd);
 }
 
 TEST(stop_ends_everything_that_waits)

@@ -264,7 +264,8 @@ TEST(a_loop_that_dies_fails_every_pending_operation)
     struct pair p = tcp_pair_in(net, net), watched = tcp_pair_in(net, net);
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
-    struct result recv = RESULT, accept = RESULT, timer = RESULT;
+    struct full_listener full = full_listener();
+    struct result recv = RESULT, accept = RESULT, timer = RESULT, dial = RESULT;
     struct ending watch = ENDING;
     iouringnet_op *op;
     iouringnet_completion done;
@@ -275,24 +276,27 @@ TEST(a_loop_that_dies_fails_every_pending_operation)
     CHECK_OK(listener_accept_async(listener, result_store, &accept, NULL));
     CHECK_OK(net_call(net, 3600 * 1000, result_store, &timer, NULL));
     CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &op));
+    CHECK_OK(net_dial_async(net, full.address.text, NULL, result_store, &dial, NULL));
     CHECK_OK(stream_watch(watched.b.stream, ending_store_data, &watch));
     if (!refuse_enter())
         SKIP("no seccomp filter can be installed here");
     /* both loops sleep in the call that is refused from now on; this wakes the one that has the callbacks */
     status = net_call(net, 0, ignore_completion, NULL, NULL);
     CHECK(status <= 0);
-    CHECK(result_wait(&recv) != 0);
-    CHECK(result_wait(&accept) != 0);
-    CHECK(result_wait(&timer) != 0);
-    CHECK(ending_wait(&watch) != 0);
+    CHECK_STATUS(result_wait(&recv), IOURINGNET_PANIC);
+    CHECK_STATUS(result_wait(&accept), IOURINGNET_PANIC);
+    CHECK_STATUS(result_wait(&timer), IOURINGNET_PANIC);
+    CHECK_STATUS(result_wait(&dial), IOURINGNET_PANIC);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_PANIC);
     iouringnet_completion_init(&done);
     CHECK_OK(op_wait(op, WAIT_MS, &done));
-    CHECK(done.status != 0);
+    CHECK_STATUS(done.status, IOURINGNET_PANIC);
     CHECK_OK(op_release(op));
     /* later work is refused or fails, and nothing hangs */
     CHECK(stream_recv(p.b.stream, &byte, 1, NULL) != 0);
     CHECK(net_dial(net, address.text, NULL, &p.a.sink, &p.a.stream) != 0);
     net_stop(net);
     CHECK_STATUS(net_stop(net), IOURINGNET_BAD_HANDLE);
-    CHECK_EQ(recv.calls + accept.calls + timer.calls + watch.ends, 4);
+    CHECK_EQ(recv.calls + accept.calls + timer.calls + dial.calls + watch.ends, 5);
+    full_listener_close(&full);
 }

@@ -8,6 +8,7 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -302,6 +303,39 @@ static inline void *sender_run(void *user)
 
     sender->status = sink_send(sender->sink, sender->data, sender->size, &sender->sent);
     return NULL;
+}
+
+/* ---- a peer that does not answer ---- */
+
+/* a listener whose queue is full, so that a dial to it stays in flight */
+struct full_listener {
+    int fd;
+    int queued[8];
+    iouringnet_address address;
+};
+
+static inline struct full_listener full_listener(void)
+{
+    struct full_listener full;
+
+    full.fd = raw_listen_sized(&full.address, 0, 0, 0);
+    for (size_t i = 0; i < sizeof full.queued / sizeof *full.queued; i++) {
+        struct sockaddr_in at;
+        socklen_t size = sizeof at;
+
+        full.queued[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        CHECK(full.queued[i] >= 0);
+        CHECK_EQ(getsockname(full.fd, (struct sockaddr *)&at, &size), 0);
+        CHECK(connect(full.queued[i], (struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
+    }
+    return full;
+}
+
+static inline void full_listener_close(struct full_listener *full)
+{
+    for (size_t i = 0; i < sizeof full->queued / sizeof *full->queued; i++)
+        raw_close(full->queued[i]);
+    raw_close(full->fd);
 }
 
 /* ---- children ---- */
