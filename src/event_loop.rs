@@ -346,8 +346,9 @@ impl EventLoop {
         };
         if let Some(failure) = failure {
             tracing::error!("{failure}");
-            self.die();
-            died();
+            let given_back = self.leave_ring();
+            died(); // before anything ends: each member is to tell why
+            self.fail_rest(given_back);
             // Without a ring every request is refused, so nothing can fail here that could fail again.
             while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
         }
@@ -602,20 +603,23 @@ impl EventLoop {
         let _ = catch_unwind(AssertUnwindSafe(|| service.fail()));
     }
 
-    /// The ring cannot be used any more: take back from the kernel what it will give, and fail the rest.
-    fn die(&mut self) {
+    /// The ring cannot be used any more: takes back from the kernel what it will give.
+    fn leave_ring(&mut self) -> Vec<Completion> {
         self.handle.dead.store(true, Ordering::Release);
         self.longest_spin = Duration::ZERO;
         *self.handle.bell.lock() = None;
-        let Some(mut ring) = self.ring.take() else {
-            return;
-        };
-        ring.cancel_all(Duration::from_secs(1));
-        let mut completions = Vec::new();
-        let _ = ring.enter(Wait::No);
-        ring.reap(&mut completions);
-        drop(ring);
-        for completion in completions {
+        let mut given_back = Vec::new();
+        if let Some(mut ring) = self.ring.take() {
+            ring.cancel_all(Duration::from_secs(1));
+            let _ = ring.enter(Wait::No);
+            ring.reap(&mut given_back);
+        }
+        given_back
+    }
+
+    /// Ends what the kernel has given back, and fails the rest.
+    fn fail_rest(&mut self, given_back: Vec<Completion>) {
+        for completion in given_back {
             if completion.user_data & OWN == 0 && !completion.more() {
                 // A connection that was taken is still to be delivered or closed.
                 let result = match RequestId::from_bits(completion.user_data) {
