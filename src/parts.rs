@@ -16,7 +16,14 @@ pub enum Parts {
     /// One piece: start and bytes.
     One(*const u8, usize),
     /// Several, one after the other.
-    Many(Box<[libc::iovec]>),
+    Many(Many),
+}
+
+/// Several pieces, of which the one that holds a given byte is found without a walk over all before it.
+pub struct Many {
+    parts: Box<[libc::iovec]>,
+    /// Where each piece ends, in bytes from the start of the first.
+    ends: Box<[usize]>,
 }
 
 // SAFETY: the pointers are only names here. Those who lend the memory vouch (Sink::send_parts_async's contract) that any
@@ -26,20 +33,33 @@ unsafe impl Send for Parts {}
 unsafe impl Sync for Parts {}
 
 impl Parts {
-    /// The pieces in order.
-    pub fn iter(&self) -> impl Iterator<Item = (*const u8, usize)> + '_ {
-        let (one, many) = match self {
-            Parts::One(data, size) => (Some((*data, *size)), &[][..]),
-            Parts::Many(parts) => (None, &parts[..]),
+    /// All bytes together; `None` where they are more than memory can hold.
+    pub fn size(&self) -> Option<usize> {
+        let size = match self {
+            Parts::One(_, size) => *size,
+            Parts::Many(many) => many.ends.last().copied().unwrap_or(0),
         };
-        let many = many.iter().map(|part| (part.iov_base.cast_const().cast(), part.iov_len));
-        one.into_iter().chain(many)
+        isize::try_from(size).is_ok().then_some(size)
+    }
+}
+
+impl Many {
+    /// `None` where all bytes together are more than can be counted.
+    pub fn new(parts: Box<[libc::iovec]>) -> Option<Many> {
+        let mut end = 0usize;
+        let ends = parts.iter().map(|part| {
+            end = end.checked_add(part.iov_len)?;
+            Some(end)
+        });
+        let ends = ends.collect::<Option<Box<[usize]>>>()?;
+        Some(Many { parts, ends })
     }
 
-    /// All bytes together; `None` where the sum is beyond what memory can hold.
-    pub fn size(&self) -> Option<usize> {
-        let add = |sum: usize, (_, size)| sum.checked_add(size);
-        self.iter().try_fold(0, add).filter(|sum| isize::try_from(*sum).is_ok())
+    /// The pieces from byte `skip` on, and how much of the first one to skip.
+    fn from(&self, skip: usize) -> (&[libc::iovec], usize) {
+        let first = self.ends.partition_point(|end| *end <= skip);
+        let before = first.checked_sub(1).map_or(0, |last| self.ends[last]);
+        (&self.parts[first..], skip - before)
     }
 }
 
@@ -60,27 +80,30 @@ impl<'a> Gather<'a> {
     }
 
     /// Adds `parts` from byte `skip` on; false when not all of them found room.
-    pub fn add(&mut self, parts: &Parts, mut skip: usize) -> bool {
-        for (data, size) in parts.iter() {
-            if skip >= size {
-                skip -= size;
-                continue;
-            }
-            let room = ENTRY_MAX - self.bytes;
-            if self.count == self.vectors.len() || room == 0 {
-                return false;
-            }
-            let take = (size - skip).min(room);
-            self.vectors[self.count] =
-                libc::iovec { iov_base: data.wrapping_add(skip).cast_mut().cast(), iov_len: take };
-            self.count += 1;
-            self.bytes += take;
-            if take < size - skip {
-                return false;
-            }
-            skip = 0;
+    pub fn add(&mut self, parts: &Parts, skip: usize) -> bool {
+        let many = match parts {
+            Parts::One(data, size) => return self.add_one(data.wrapping_add(skip), size - skip),
+            Parts::Many(many) => many,
+        };
+        let (rest, mut skip) = many.from(skip);
+        rest.iter().all(|part| {
+            let skip = mem::take(&mut skip);
+            self.add_one(part.iov_base.cast_const().cast::<u8>().wrapping_add(skip), part.iov_len - skip)
+        })
+    }
+
+    fn add_one(&mut self, data: *const u8, size: usize) -> bool {
+        if size == 0 {
+            return true;
         }
-        true
+        let take = size.min(ENTRY_MAX - self.bytes);
+        if self.count == self.vectors.len() || take == 0 {
+            return false;
+        }
+        self.vectors[self.count] = libc::iovec { iov_base: data.cast_mut().cast(), iov_len: take };
+        self.count += 1;
+        self.bytes += take;
+        take == size
     }
 
     /// What was gathered.
@@ -111,10 +134,22 @@ mod tests {
         libc::iovec { iov_base: std::ptr::without_provenance_mut(start), iov_len: size }
     }
 
+    fn many<const COUNT: usize>(parts: [libc::iovec; COUNT]) -> Parts {
+        Parts::Many(Many::new(Box::new(parts)).unwrap())
+    }
+
     #[test]
     fn gathers_from_a_position_on_and_stops_when_full() {
-        let parts = Parts::Many(Box::new([part(100, 10), part(200, 0), part(300, 20)]));
+        let parts = many([part(100, 10), part(200, 0), part(300, 20), part(400, 0)]);
         assert_eq!(parts.size(), Some(30));
+        for (skip, first) in [(0, (100, 10)), (9, (109, 1)), (10, (300, 20)), (29, (319, 1))] {
+            let mut vectors = [EMPTY_PART; 2];
+            let mut gather = Gather::new(&mut vectors);
+            assert!(gather.add(&parts, skip));
+            let found = gather.parts()[0];
+            assert_eq!((found.iov_base as usize, found.iov_len), first);
+            assert_eq!(gather.bytes(), 30 - skip);
+        }
         let mut vectors = [EMPTY_PART; 2];
         let mut gather = Gather::new(&mut vectors);
         assert!(gather.add(&parts, 4));
@@ -130,7 +165,9 @@ mod tests {
         let mut gather = Gather::new(&mut vectors);
         assert!(!gather.add(&Parts::One(std::ptr::without_provenance(4096), 5 << 30), 0));
         assert_eq!(gather.bytes(), ENTRY_MAX);
-        let sum = Parts::Many(Box::new([part(1, usize::MAX), part(1, 2)]));
-        assert_eq!(sum.size(), None, "an overflow is no size");
+        assert!(Many::new(Box::new([part(1, usize::MAX), part(1, 2)])).is_none(), "an overflow is no size");
+        let sum = many([part(1, isize::MAX as usize), part(1, 2)]);
+        assert_eq!(sum.size(), None, "nor is more than memory holds");
+        assert_eq!(many([]).size(), Some(0));
     }
 }

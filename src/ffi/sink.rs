@@ -8,7 +8,7 @@ use super::{
 };
 use crate::completion::{Outcome, Tell};
 use crate::error::{Error, Result};
-use crate::parts::Parts;
+use crate::parts::{Many, Parts};
 use libc::iovec;
 use std::ffi::c_void;
 
@@ -311,16 +311,13 @@ pub unsafe extern "C" fn sink_abort(sink: *mut iouringnet_sink) {
 unsafe fn many(parts: *const iovec, count: usize) -> Result<Parts> {
     let size = count.checked_mul(size_of::<iovec>()).ok_or(Error::INVALID)?;
     memory(parts.cast(), size)?;
-    if count == 0 {
-        return Ok(Parts::Many(Box::new([])));
-    }
-    // SAFETY: not NULL and of a size that can be; the caller promises so many readable pieces.
-    let parts: Box<[iovec]> = unsafe { std::slice::from_raw_parts(parts, count) }.into();
-    let total = parts.iter().try_fold(0usize, |total, part| {
-        memory(part.iov_base, part.iov_len)?;
-        total.checked_add(part.iov_len).ok_or(Error::INVALID)
-    })?;
-    if total > isize::MAX as usize { Err(Error::INVALID) } else { Ok(Parts::Many(parts)) }
+    let parts: Box<[iovec]> = match count {
+        0 => Box::new([]),
+        // SAFETY: not NULL and of a size that can be; the caller promises so many readable pieces.
+        _ => unsafe { std::slice::from_raw_parts(parts, count) }.into(),
+    };
+    parts.iter().try_for_each(|part| memory(part.iov_base, part.iov_len))?;
+    Many::new(parts).map(Parts::Many).ok_or(Error::INVALID)
 }
 
 /// The core's form of a C callback that is told room, and the end.
