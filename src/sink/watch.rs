@@ -81,11 +81,17 @@ impl Service for Watch {
             let Some(mut callback) = events.callback.take() else {
                 return; // its last call has been
             };
+            let is_last = event.is_err();
+            let ends = events.last.is_some();
             drop(events);
             event_loop.count_callback();
             callback(event);
-            if event.is_ok() {
-                self.events.lock().callback = Some(callback);
+            if is_last {
+                return;
+            }
+            self.events.lock().callback = Some(callback);
+            if !ends {
+                return; // what has come during the call has mail of its own
             }
         }
     }
