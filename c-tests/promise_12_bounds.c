@@ -253,6 +253,72 @@ TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
 
 /* ---- posts ---- */
 
+/* from now on the process has room for `more` bytes beside what it has; returns the limit before */
+static inline struct rlimit limit_memory(size_t more)
+{
+    struct rlimit before, limit;
+    FILE *file = fopen("/proc/self/statm", "r");
+    size_t pages = 0;
+
+    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    limit = before;
+    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + more;
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    return before;
+}
+
+TEST(a_post_that_cannot_be_copied_is_refused)
+{
+#ifdef __SANITIZE_ADDRESS__
+    SKIP("the sanitizer's allocator ends a process that is out of memory");
+#else
+    enum { QUEUED = 16 << 20, SIZE = 128 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink, *idle;
+    iouringnet_stream *stream, *other;
+    iouringnet_sink_info before, after;
+    struct rlimit limit;
+    char *data = take(SIZE);
+    char *got = take(QUEUED + 1);
+    int peer, peer_of_idle;
+
+    config_of_mode(&config);
+    config.post_mark = SIZE;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    peer_of_idle = raw_peer(net, &idle, &other);
+    iouringnet_sink_info_init(&before);
+    iouringnet_sink_info_init(&after);
+    pattern_fill(data, SIZE, 0, 1);
+    CHECK_OK(sink_post(sink, data, QUEUED));
+    CHECK_OK(sink_info(sink, &before));
+    CHECK(before.unsent > 0);
+    limit = limit_memory(32 << 20);
+    CHECK_STATUS(sink_post(sink, data, SIZE), -ENOMEM);
+    /* here the socket takes a part first, unless the send loop alone sends */
+    CHECK_STATUS(sink_post(idle, data, SIZE), -ENOMEM);
+    CHECK_STATUS(sink_post(idle, data, 1), rings_only() ? 0 : -ENOMEM);
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    CHECK_OK(sink_info(sink, &after));
+    CHECK(after.unsent <= before.unsent);
+    CHECK_OK(sink_post(sink, data + QUEUED, 1));
+    sink_close(sink);
+    raw_recv(peer, got, QUEUED + 1);
+    CHECK_MEM(got, data, QUEUED + 1);
+    sink_abort(idle);
+    stream_close(stream);
+    stream_close(other);
+    raw_close(peer);
+    raw_close(peer_of_idle);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+#endif
+}
+
 TEST(a_full_post_takes_nothing)
 {
     enum { MARK = 65536 };

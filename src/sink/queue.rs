@@ -225,16 +225,18 @@ impl SendQueue {
         }
     }
 
-    /// Copies `data` to the front: the rest of a post that was tried.
-    pub fn post_front(&mut self, data: &[u8]) {
+    /// Copies `data` to the front: the rest of a post that was tried. ENOMEM: nothing was taken.
+    pub fn post_front(&mut self, data: &[u8]) -> Result {
+        let item = posted(data)?;
         self.posted += data.len();
         self.reserve();
-        self.items.push_front(posted(data.to_vec()));
+        self.items.push_front(item);
+        Ok(())
     }
 
-    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room.
-    pub fn post_back(&mut self, data: &[u8]) {
-        self.posted += data.len();
+    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room. ENOMEM:
+    /// nothing was taken.
+    pub fn post_back(&mut self, data: &[u8]) -> Result {
         let last = self.items.len().wrapping_sub(1);
         if let Some(Item { content: Content::Posted(bytes), size, .. }) = self.items.back_mut()
             && last >= self.gathered
@@ -242,15 +244,21 @@ impl SendQueue {
         {
             bytes.extend_from_slice(data);
             *size = bytes.len();
-            return;
+        } else {
+            let item = posted(data)?;
+            self.reserve();
+            self.items.push_back(item);
         }
-        self.reserve();
-        self.items.push_back(posted(data.to_vec()));
+        self.posted += data.len();
+        Ok(())
     }
 }
 
-fn posted(bytes: Vec<u8>) -> Item {
-    Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() }
+fn posted(data: &[u8]) -> Result<Item> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(data.len()).map_err(|_| Error::from_errno(libc::ENOMEM))?;
+    bytes.extend_from_slice(data);
+    Ok(Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() })
 }
 
 #[cfg(all(test, not(loom)))]
@@ -312,11 +320,11 @@ mod tests {
     #[test]
     fn a_post_never_joins_a_piece_that_the_kernel_reads() {
         let mut queue = SendQueue::default();
-        queue.post_back(b"one");
-        queue.post_back(b"two");
+        queue.post_back(b"one").unwrap();
+        queue.post_back(b"two").unwrap();
         assert_eq!(queue.items.len(), 1, "small posts share a piece");
         assert_eq!(gathered(&mut queue), 6);
-        queue.post_back(b"three");
+        queue.post_back(b"three").unwrap();
         assert_eq!(queue.items.len(), 2);
         queue.answered();
         queue.advance(4);

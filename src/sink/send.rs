@@ -247,7 +247,7 @@ impl Sink {
     }
 
     /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
-    /// posted and unsent have reached the net's mark.
+    /// posted and unsent have reached the net's mark. ENOMEM likewise, but where a part had gone the sink is broken.
     #[allow(unsafe_code)]
     pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
         let mut state = self.state.lock();
@@ -276,13 +276,19 @@ impl Sink {
                     return Err(cause);
                 }
                 state.first_post();
-                state.queue.post_front(&data[sent..]);
+                if let Err(error) = state.queue.post_front(&data[sent..]) {
+                    if sent > 0 {
+                        state.break_with(error); // nothing may follow a part of it
+                    }
+                    self.release(state);
+                    return Err(error);
+                }
             }
             self.release(state);
             return Ok(());
         }
         state.first_post();
-        state.queue.post_back(data);
+        state.queue.post_back(data)?;
         self.hand_on(state, round);
         Ok(())
     }
