@@ -398,3 +398,24 @@ TEST(calls_of_one_handle_come_in_order)
     CHECK_EQ(reader.ends, 1);
     free(data);
 }
+
+static void uses_much_stack(void *user, const iouringnet_completion *done)
+{
+    volatile char much[7 << 20];
+
+    CHECK_OK(done->status);
+    for (size_t i = 0; i < sizeof much; i += 4096)
+        much[i] = 1;
+    CHECK_EQ(much[0], 1);
+    latch_open(user);
+}
+
+TEST(a_callback_has_8_mib_of_stack)
+{
+    iouringnet_net *net = net_of_mode();
+    struct latch latch = LATCH(1);
+
+    CHECK_OK(net_call(net, 0, uses_much_stack, &latch, NULL));
+    latch_wait(&latch);
+    CHECK_OK(net_stop(net));
+}

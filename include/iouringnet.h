@@ -63,7 +63,7 @@
  * library's. A program that works in callbacks alone needs no locks. A callback must not take long, because the
  * net's other callbacks wait for it. Calls that would block are refused there with IOURINGNET_IN_CALLBACK; all
  * others are legal, also closing the handle whose callback is running. A callback must not leave by an
- * exception or by longjmp.
+ * exception or by longjmp. It has 8 MiB of stack.
  *
  * The callbacks of one net use one core at most. A program that needs more starts several nets and binds the
  * same port in each, with `reuse_port`.
@@ -72,9 +72,12 @@
  *
  * - Given to a call that waits, or to sink_post: the caller's again when the call returns.
  * - Given to an _async call: the library's until the completion. Neither free it nor change it before.
- * - Seen by stream_peek: the library's, until the next call on that stream. Shown to a stream_watch callback:
- *   the library's, until the callback returns, even if it closes the stream.
+ * - Seen by stream_peek: the library's, until the next call on that stream or net_stop, whichever thread makes
+ *   it. Shown to a stream_watch callback: the library's, until the callback returns, even if it closes the
+ *   stream.
  * - Addresses, options, configs and arrays of parts: read during the call only.
+ * - Where the process has no memory left, sink_post says -ENOMEM. Everything else that the library allocates is
+ *   small or bounded by the config; where that fails the process ends with a message, as Rust's programs do.
  *
  * HANDLES
  *
@@ -118,6 +121,8 @@
  *
  * The library raises no signal, SIGPIPE included, and blocks all of them in its own threads. In a forked child
  * every call with a handle, and net_start, return IOURINGNET_FORKED, and calls that return nothing do nothing.
+ * A program that puts itself into the background by fork starts its nets after that. Link one copy of the
+ * library into a process: a handle means something in the copy that made it only.
  * Where io_uring is not to be had, net_start says IOURINGNET_UNAVAILABLE, and iouringnet_probe tells why and
  * what to do about it.
  *
@@ -308,8 +313,9 @@ typedef size_t (*iouringnet_data_callback)(void *user, iouringnet_status status,
 
 /**
  * Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
- * also on both at a time. It must not call the library: calls with a handle are refused there with
- * IOURINGNET_IN_CALLBACK.
+ * also on both at a time, and a handle may be locked meanwhile. So it must not call the library: calls with a
+ * handle are refused there with IOURINGNET_IN_CALLBACK. Nor may it wait for a lock that some thread holds
+ * while it calls the library. It must not leave by an exception or by longjmp.
  */
 typedef void (*iouringnet_log_callback)(void *user, int32_t level, const char *text);
 
@@ -320,8 +326,8 @@ typedef struct {
   /** Entries of each ring, 8 to 32768; 0: 1024. Neither connections nor operations are bounded by it. */
   uint32_t ring_entries;
   /**
-   * Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. Each half of a connection has one
-   * besides.
+   * Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
+   * connection is not counted.
    */
   uint32_t max_operations;
   /** TCP_NODELAY: IOURINGNET_ON, which 0 is too, IOURINGNET_OFF or IOURINGNET_SYSTEM. */
@@ -331,7 +337,11 @@ typedef struct {
    * 0 is too, or IOURINGNET_OFF.
    */
   uint32_t first_try;
-  /** Idle time until the first keepalive probe, in milliseconds, rounded up to seconds; 0: no keepalive. */
+  /**
+   * Idle time until the first keepalive probe, in milliseconds, rounded up to seconds, 32,767 s at most; 0: no
+   * keepalive. How many probes follow, and how soon, is the system's: 9, one every 75 s, unless it is told
+   * otherwise.
+   */
   int64_t keepalive_ms;
   /** SO_SNDBUF of connections in bytes; 0: the system's. */
   size_t send_buffer;
@@ -351,16 +361,25 @@ typedef struct {
    * IOURINGNET_NO_TIMEOUT: none.
    */
   int64_t timeout_ms;
-  /** Time limit of a dial, looking up the name and all its addresses included; 0: 10 s. */
+  /**
+   * Time limit of a dial in milliseconds, looking up the name and all its addresses included; 0: 10 s.
+   * IOURINGNET_NO_TIMEOUT: the kernel's.
+   */
   int64_t dial_timeout_ms;
-  /** How long a closed connection may go without progress until it is reset; 0: 30 s. */
+  /**
+   * How long a closed connection may go without progress until it is reset, in milliseconds; 0: 30 s.
+   * IOURINGNET_NO_TIMEOUT: for ever.
+   */
   int64_t close_timeout_ms;
-  /** How long net_stop waits for unsent bytes until it resets; 0: 5 s. */
+  /**
+   * How long net_stop waits for unsent bytes until it resets, in milliseconds; 0: 5 s. IOURINGNET_NO_TIMEOUT:
+   * for ever.
+   */
   int64_t shutdown_timeout_ms;
   /**
    * Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
-   * IOURINGNET_NO_SPIN: none. How long and how often they do depends on what it was worth before. They never do where
-   * first_try is off, or where the process may use only one CPU.
+   * IOURINGNET_NO_SPIN: none. The time adapts: longer and more often after spins that found something, less after
+   * others. They never do where first_try is off, or where the process may use only one CPU.
    */
   int64_t spin_us;
   /** CPU for the send loop, as IOURINGNET_CPU(n); 0: any. */
@@ -401,7 +420,7 @@ typedef struct {
   size_t size;
   /** Address of this end. */
   iouringnet_address local;
-  /** Address of the peer. */
+  /** Address of the peer; empty once the connection is gone. */
   iouringnet_address peer;
   /** Bytes accepted that the kernel does not have yet. */
   size_t unsent;
@@ -443,7 +462,10 @@ typedef struct {
 typedef struct {
   /** Of this struct as the program knows it. */
   size_t size;
-  /** IOURINGNET_OK, or IOURINGNET_UNAVAILABLE. */
+  /**
+   * What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, or -EMFILE, -ENFILE or -EAGAIN where
+   * only descriptors or threads are short.
+   */
   iouringnet_status status;
   /** The errno of the kernel's refusal, else 0. */
   int32_t error;
@@ -507,7 +529,7 @@ const char *iouringnet_errname(iouringnet_status status);
 iouringnet_status iouringnet_probe(iouringnet_probe_result *result);
 
 /**
- * Zeroes a struct and stores its size. Meant for the macros below, which pass the size that the program was
+ * Zeroes a struct and stores its size. Meant for the macros above, which pass the size that the program was
  * compiled with.
  *
  * `memory`  the struct; NULL does nothing.
@@ -531,7 +553,7 @@ void iouringnet_struct_init(void *memory, size_t size);
  * Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns.
  * Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_INVALID: `net` is
  *          NULL, or a field of the config is out of its range or of a version that this library does not
- *          know. Errnos: threads or memory are short.
+ *          know. -EMFILE, -ENFILE, -EAGAIN: descriptors or threads are short. IOURINGNET_FORKED.
  * Since:   0.1
  */
 iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **net);
@@ -539,11 +561,12 @@ iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **ne
 /**
  * Stops a net and ends its two threads.
  *
- * New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at
- * once with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within
- * the config's `shutdown_timeout_ms`; then the rest is reset. Every outstanding callback runs before this
- * returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory
- * that was given to it is the caller's again; only ops keep their results until they are released.
+ * New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
+ * with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
+ * config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
+ * open is waited for as after stream_close, for 2 s. Every outstanding callback runs before this returns, and
+ * none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory that was
+ * given to it is the caller's again; only ops keep their results until they are released.
  *
  * Of several callers at a time each gets the one result.
  *
@@ -682,8 +705,8 @@ iouringnet_status sink_sendv(iouringnet_sink *sink, const struct iovec *parts, s
  * Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
  *          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
  *          memory for the copy; nothing was taken or, if a part had gone, the sink is broken by this error.
- *          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos, IOURINGNET_CLOSED,
- *          IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
+ *          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
+ *          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
  * Since:   0.1
  */
 iouringnet_status sink_post(iouringnet_sink *sink, const void *data, size_t size);
@@ -746,7 +769,8 @@ void sink_abort(iouringnet_sink *sink);
  * `received`  is set to the bytes received, also on failure; may be NULL.
  *
  * No byte is lost on failure: a receive smaller than the config's `read_buffer` takes all or nothing, and
- * what had come stays for the next call; a larger one counts what it took.
+ * what had come stays for the next call; a larger one counts what it took. An error of the kernel's, such as
+ * -EFAULT for memory that cannot be written, is the end of the stream: every later receive says it too.
  *
  * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK); receives on one stream complete in
  *          the order of the calls.
@@ -818,9 +842,10 @@ iouringnet_status stream_consume(iouringnet_stream *stream, size_t size);
  * Closes the receiving half. The handle is gone at once.
  *
  * Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
- * peer notices nothing before the sink is closed too; from then on input is discarded until the peer ends
- * its side, at most 2 s after it has acknowledged everything, so that unread input does not reset what was
- * sent. NULL and handles that are closed already do nothing.
+ * peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
+ * That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
+ * most 2 s after it has acknowledged everything, so that unread input does not reset what was sent. NULL and
+ * handles that are closed already do nothing.
  *
  * Threads: Any thread, callbacks too, its own included; never blocks.
  * Since:   0.1
@@ -833,7 +858,7 @@ void stream_close(iouringnet_stream *stream);
  * Sets the time limit of sends and flushes that follow, and of posts.
  *
  * `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
- *               may go that long without progress, for which 0 means none.
+ *               may go that long without progress; for them 0 means no limit.
  *
  * Operations under way keep theirs; posts follow at once.
  *
@@ -846,9 +871,9 @@ iouringnet_status sink_set_timeout(iouringnet_sink *sink, int64_t timeout_ms);
 /**
  * Sets the time limit of receives and fills that follow, and of the watch.
  *
- * `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which takes what is there;
- *               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart, for
- *               which 0 means none.
+ * `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which succeeds if enough is there;
+ *               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart; for
+ *               it 0 means no limit.
  *
  * Operations under way keep theirs; a watch follows at once.
  *
@@ -903,13 +928,14 @@ iouringnet_status net_stats(iouringnet_net *net, iouringnet_stats *stats);
  *             where `op` is not.
  * `user`      handed to the callback.
  * `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
- *             Without a callback the connection is that op_wait's which collects it, and is closed if the op
- *             is released uncollected.
+ *             Without a callback the first op_wait that is given a completion receives the connection; if
+ *             the op is released before, the connection is closed.
  *
  * Threads: Any thread, callbacks too; never blocks: names are looked up on threads of the library's.
  * Returns: The completion brings the errors of net_dial, or IOURINGNET_CANCELLED. Refused with
- *          IOURINGNET_INVALID, IOURINGNET_LIMIT (too many operations in flight, or too many names to look
- *          up), IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
+ *          IOURINGNET_INVALID, -ENODEV (no such interface), IOURINGNET_LIMIT (too many operations in flight,
+ *          or too many names to look up), -EAGAIN (no thread to look one up), IOURINGNET_STOPPED or
+ *          IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
  * Since:   0.1
  */
 iouringnet_status net_dial_async(iouringnet_net *net, const char *address,
@@ -925,8 +951,8 @@ iouringnet_status net_dial_async(iouringnet_net *net, const char *address,
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: The completion brings the connection, IOURINGNET_CANCELLED, IOURINGNET_CLOSED or
  *          IOURINGNET_STOPPED. Refused with IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched),
- *          IOURINGNET_LIMIT, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs and `*op`
- *          is unchanged.
+ *          IOURINGNET_LIMIT, IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback
+ *          never runs and `*op` is unchanged.
  * Since:   0.1
  */
 iouringnet_status listener_accept_async(iouringnet_listener *listener, iouringnet_callback callback,
@@ -947,8 +973,8 @@ iouringnet_status listener_accept_async(iouringnet_listener *listener, iouringne
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: The completion brings the statuses of sink_send, and IOURINGNET_CANCELLED, which tears a send
  *          that is partly out as a timeout does. Refused with IOURINGNET_INVALID, IOURINGNET_LIMIT,
- *          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
- *          memory is the caller's.
+ *          IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is
+ *          unchanged and the memory is the caller's.
  * Since:   0.1
  */
 iouringnet_status sink_send_async(iouringnet_sink *sink, const void *data, size_t size,
@@ -992,9 +1018,9 @@ iouringnet_status sink_flush_async(iouringnet_sink *sink, iouringnet_callback ca
  *
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: The completion brings the statuses of stream_recv, or IOURINGNET_CANCELLED. Refused with
- *          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_STOPPED or
- *          IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the memory is the
- *          caller's.
+ *          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_CLOSED,
+ *          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
+ *          memory is the caller's.
  * Since:   0.1
  */
 iouringnet_status stream_recv_async(iouringnet_stream *stream, void *into, size_t size,
@@ -1017,7 +1043,8 @@ iouringnet_status stream_recv_some_async(iouringnet_stream *stream, void *into, 
  *
  * `size`  as for stream_fill.
  *
- * `callback`, `user`, `op`, refusals and threads as for stream_recv_async; statuses as for stream_fill.
+ * `callback`, `user`, `op`, refusals and threads as for stream_recv_async, and what is more than `buffer_max`
+ * is refused with IOURINGNET_TOO_BIG; statuses as for stream_fill.
  *
  * Since:   0.1
  */
@@ -1038,7 +1065,7 @@ iouringnet_status stream_fill_async(iouringnet_stream *stream, size_t size, iour
  * Threads: Any thread, several at a time; inside a callback only with `timeout_ms` 0
  *          (IOURINGNET_IN_CALLBACK).
  * Returns: 0 once the operation is done; its own result is `completion->status`. IOURINGNET_PENDING: not
- *          done when the time was over. IOURINGNET_INVALID: a negative time or a wrong size.
+ *          done when the time was over. IOURINGNET_INVALID: another negative time, or a wrong size.
  *          IOURINGNET_BAD_HANDLE: released, also by another thread during the wait.
  * Since:   0.1
  */
@@ -1098,9 +1125,9 @@ iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callb
  *             IOURINGNET_CANCELLED.
  * `user`      handed to the callback, and used no more after the last call.
  *
- * Armed after a FULL whose room has come meanwhile, it calls at once. The last call tells how the sink
- * ended. After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the
- * cause. It may also be the cause that broke the sink, which a watch armed later is told at once, or
+ * If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
+ * After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
+ * may also be the cause that broke the sink, which a watch armed later is told at once, or
  * IOURINGNET_STOPPED.
  *
  * Threads: Any thread, callbacks too; never blocks.
@@ -1111,7 +1138,7 @@ iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callb
 iouringnet_status sink_watch(iouringnet_sink *sink, iouringnet_callback callback, void *user);
 
 /**
- * Calls for every byte that is received from now on, until the stream ends.
+ * Passes all bytes that are received from now on to a callback, until the stream ends.
  *
  * `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
  *             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
@@ -1136,10 +1163,10 @@ iouringnet_status stream_watch(iouringnet_stream *stream, iouringnet_data_callba
 /**
  * Holds a watch, so that TCP holds the peer back.
  *
- * After it returns no call of the watch starts, but the last one; one that runs on the callback thread at
- * this moment may still be going on. The end of the stream waits for stream_resume; a close, an abort and
- * net_stop do not. Bytes that arrive while paused never end the watch with IOURINGNET_TOO_BIG. Pausing twice
- * is the same as once.
+ * After it returns no call of the watch is begun, but the last one. One that the callback thread has begun by
+ * then may still go on, or be about to enter the callback. The end of the stream waits for stream_resume; a
+ * close, an abort and net_stop do not. Bytes that arrive while paused never end the watch with
+ * IOURINGNET_TOO_BIG. Pausing twice is the same as once.
  *
  * Threads: Any thread, callbacks too, its own included; never blocks.
  * Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.

@@ -8,6 +8,9 @@ use std::mem;
 use std::ptr;
 use std::thread::{Builder, JoinHandle};
 
+/// What threads of C programs usually have, which callbacks may count on; pages are taken as they are used.
+const STACK: usize = 8 << 20;
+
 /// Starts a thread with every signal blocked, from its first instruction on.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     // A new thread has the mask of the one that makes it.
@@ -19,7 +22,7 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Joi
     unsafe { libc::sigfillset(&raw mut all) };
     // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    let spawned = Builder::new().name(name.to_owned()).spawn(body);
+    let spawned = Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body);
     // SAFETY: puts back the mask that was read above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
     spawned

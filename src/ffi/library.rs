@@ -81,7 +81,7 @@ pub unsafe extern "C" fn iouringnet_probe(result: *mut iouringnet_probe_result) 
     })
 }
 
-/// Zeroes a struct and stores its size. Meant for the macros below, which pass the size that the program was
+/// Zeroes a struct and stores its size. Meant for the macros above, which pass the size that the program was
 /// compiled with.
 ///
 /// `memory`  the struct; NULL does nothing.

@@ -47,8 +47,8 @@ pub unsafe extern "C" fn listener_accept(
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: The completion brings the connection, IOURINGNET_CANCELLED, IOURINGNET_CLOSED or
 ///          IOURINGNET_STOPPED. Refused with IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched),
-///          IOURINGNET_LIMIT, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs and `*op`
-///          is unchanged.
+///          IOURINGNET_LIMIT, IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback
+///          never runs and `*op` is unchanged.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_accept_async(

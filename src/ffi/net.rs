@@ -27,7 +27,7 @@ const LONGEST_SPIN_US: i64 = 1000;
 /// Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns.
 /// Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_INVALID: `net` is
 ///          NULL, or a field of the config is out of its range or of a version that this library does not
-///          know. Errnos: threads or memory are short.
+///          know. -EMFILE, -ENFILE, -EAGAIN: descriptors or threads are short. IOURINGNET_FORKED.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_start(
@@ -52,11 +52,12 @@ pub unsafe extern "C" fn net_start(
 
 /// Stops a net and ends its two threads.
 ///
-/// New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at
-/// once with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within
-/// the config's `shutdown_timeout_ms`; then the rest is reset. Every outstanding callback runs before this
-/// returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory
-/// that was given to it is the caller's again; only ops keep their results until they are released.
+/// New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
+/// with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
+/// config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
+/// open is waited for as after stream_close, for 2 s. Every outstanding callback runs before this returns, and
+/// none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory that was
+/// given to it is the caller's again; only ops keep their results until they are released.
 ///
 /// Of several callers at a time each gets the one result.
 ///
@@ -189,13 +190,14 @@ pub unsafe extern "C" fn net_dial(
 ///             where `op` is not.
 /// `user`      handed to the callback.
 /// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
-///             Without a callback the connection is that op_wait's which collects it, and is closed if the op
-///             is released uncollected.
+///             Without a callback the first op_wait that is given a completion receives the connection; if
+///             the op is released before, the connection is closed.
 ///
 /// Threads: Any thread, callbacks too; never blocks: names are looked up on threads of the library's.
 /// Returns: The completion brings the errors of net_dial, or IOURINGNET_CANCELLED. Refused with
-///          IOURINGNET_INVALID, IOURINGNET_LIMIT (too many operations in flight, or too many names to look
-///          up), IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
+///          IOURINGNET_INVALID, -ENODEV (no such interface), IOURINGNET_LIMIT (too many operations in flight,
+///          or too many names to look up), -EAGAIN (no thread to look one up), IOURINGNET_STOPPED or
+///          IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_dial_async(

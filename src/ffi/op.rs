@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Threads: Any thread, several at a time; inside a callback only with `timeout_ms` 0
 ///          (IOURINGNET_IN_CALLBACK).
 /// Returns: 0 once the operation is done; its own result is `completion->status`. IOURINGNET_PENDING: not
-///          done when the time was over. IOURINGNET_INVALID: a negative time or a wrong size.
+///          done when the time was over. IOURINGNET_INVALID: another negative time, or a wrong size.
 ///          IOURINGNET_BAD_HANDLE: released, also by another thread during the wait.
 /// Since:   0.1
 #[unsafe(no_mangle)]

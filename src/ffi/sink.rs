@@ -84,8 +84,8 @@ pub unsafe extern "C" fn sink_sendv(
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: The completion brings the statuses of sink_send, and IOURINGNET_CANCELLED, which tears a send
 ///          that is partly out as a timeout does. Refused with IOURINGNET_INVALID, IOURINGNET_LIMIT,
-///          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
-///          memory is the caller's.
+///          IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is
+///          unchanged and the memory is the caller's.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_send_async(
@@ -148,8 +148,8 @@ pub unsafe extern "C" fn sink_sendv_async(
 /// Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
 ///          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
 ///          memory for the copy; nothing was taken or, if a part had gone, the sink is broken by this error.
-///          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos, IOURINGNET_CLOSED,
-///          IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
+///          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
+///          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_post(
@@ -233,9 +233,9 @@ pub unsafe extern "C" fn sink_info(
 ///             IOURINGNET_CANCELLED.
 /// `user`      handed to the callback, and used no more after the last call.
 ///
-/// Armed after a FULL whose room has come meanwhile, it calls at once. The last call tells how the sink
-/// ended. After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the
-/// cause. It may also be the cause that broke the sink, which a watch armed later is told at once, or
+/// If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
+/// After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
+/// may also be the cause that broke the sink, which a watch armed later is told at once, or
 /// IOURINGNET_STOPPED.
 ///
 /// Threads: Any thread, callbacks too; never blocks.
@@ -254,7 +254,7 @@ pub unsafe extern "C" fn sink_watch(
 /// Sets the time limit of sends and flushes that follow, and of posts.
 ///
 /// `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
-///               may go that long without progress, for which 0 means none.
+///               may go that long without progress; for them 0 means no limit.
 ///
 /// Operations under way keep theirs; posts follow at once.
 ///

@@ -17,7 +17,8 @@ use std::ffi::c_void;
 /// `received`  is set to the bytes received, also on failure; may be NULL.
 ///
 /// No byte is lost on failure: a receive smaller than the config's `read_buffer` takes all or nothing, and
-/// what had come stays for the next call; a larger one counts what it took.
+/// what had come stays for the next call; a larger one counts what it took. An error of the kernel's, such as
+/// -EFAULT for memory that cannot be written, is the end of the stream: every later receive says it too.
 ///
 /// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK); receives on one stream complete in
 ///          the order of the calls.
@@ -82,9 +83,9 @@ pub unsafe extern "C" fn stream_recv_some(
 ///
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: The completion brings the statuses of stream_recv, or IOURINGNET_CANCELLED. Refused with
-///          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_STOPPED or
-///          IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the memory is the
-///          caller's.
+///          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_CLOSED,
+///          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
+///          memory is the caller's.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_recv_async(
@@ -150,7 +151,8 @@ pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize
 ///
 /// `size`  as for stream_fill.
 ///
-/// `callback`, `user`, `op`, refusals and threads as for stream_recv_async; statuses as for stream_fill.
+/// `callback`, `user`, `op`, refusals and threads as for stream_recv_async, and what is more than `buffer_max`
+/// is refused with IOURINGNET_TOO_BIG; statuses as for stream_fill.
 ///
 /// Since:   0.1
 #[unsafe(no_mangle)]
@@ -212,7 +214,7 @@ pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: us
     guard(|| handles::share(stream)?.consume(size))
 }
 
-/// Calls for every byte that is received from now on, until the stream ends.
+/// Passes all bytes that are received from now on to a callback, until the stream ends.
 ///
 /// `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
 ///             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
@@ -242,10 +244,10 @@ pub unsafe extern "C" fn stream_watch(
 
 /// Holds a watch, so that TCP holds the peer back.
 ///
-/// After it returns no call of the watch starts, but the last one; one that runs on the callback thread at
-/// this moment may still be going on. The end of the stream waits for stream_resume; a close, an abort and
-/// net_stop do not. Bytes that arrive while paused never end the watch with IOURINGNET_TOO_BIG. Pausing twice
-/// is the same as once.
+/// After it returns no call of the watch is begun, but the last one. One that the callback thread has begun by
+/// then may still go on, or be about to enter the callback. The end of the stream waits for stream_resume; a
+/// close, an abort and net_stop do not. Bytes that arrive while paused never end the watch with
+/// IOURINGNET_TOO_BIG. Pausing twice is the same as once.
 ///
 /// Threads: Any thread, callbacks too, its own included; never blocks.
 /// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
@@ -270,9 +272,9 @@ pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iourin
 
 /// Sets the time limit of receives and fills that follow, and of the watch.
 ///
-/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which takes what is there;
-///               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart, for
-///               which 0 means none.
+/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which succeeds if enough is there;
+///               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart; for
+///               it 0 means no limit.
 ///
 /// Operations under way keep theirs; a watch follows at once.
 ///
@@ -293,9 +295,10 @@ pub unsafe extern "C" fn stream_set_timeout(
 /// Closes the receiving half. The handle is gone at once.
 ///
 /// Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
-/// peer notices nothing before the sink is closed too; from then on input is discarded until the peer ends
-/// its side, at most 2 s after it has acknowledged everything, so that unread input does not reset what was
-/// sent. NULL and handles that are closed already do nothing.
+/// peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
+/// That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
+/// most 2 s after it has acknowledged everything, so that unread input does not reset what was sent. NULL and
+/// handles that are closed already do nothing.
 ///
 /// Threads: Any thread, callbacks too, its own included; never blocks.
 /// Since:   0.1

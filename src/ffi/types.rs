@@ -117,8 +117,9 @@ pub type iouringnet_data_callback = Option<
 >;
 
 /// Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
-/// also on both at a time. It must not call the library: calls with a handle are refused there with
-/// IOURINGNET_IN_CALLBACK.
+/// also on both at a time, and a handle may be locked meanwhile. So it must not call the library: calls with a
+/// handle are refused there with IOURINGNET_IN_CALLBACK. Nor may it wait for a lock that some thread holds
+/// while it calls the library. It must not leave by an exception or by longjmp.
 pub type iouringnet_log_callback =
     Option<unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char)>;
 
@@ -130,15 +131,17 @@ pub struct iouringnet_config {
     pub size: usize,
     /// Entries of each ring, 8 to 32768; 0: 1024. Neither connections nor operations are bounded by it.
     pub ring_entries: u32,
-    /// Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. Each half of a connection has one
-    /// besides.
+    /// Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
+    /// connection is not counted.
     pub max_operations: u32,
     /// TCP_NODELAY: IOURINGNET_ON, which 0 is too, IOURINGNET_OFF or IOURINGNET_SYSTEM.
     pub nodelay: u32,
     /// Ask the kernel on the calling thread first, and use a ring only for what that leaves: IOURINGNET_ON, which
     /// 0 is too, or IOURINGNET_OFF.
     pub first_try: u32,
-    /// Idle time until the first keepalive probe, in milliseconds, rounded up to seconds; 0: no keepalive.
+    /// Idle time until the first keepalive probe, in milliseconds, rounded up to seconds, 32,767 s at most; 0: no
+    /// keepalive. How many probes follow, and how soon, is the system's: 9, one every 75 s, unless it is told
+    /// otherwise.
     pub keepalive_ms: i64,
     /// SO_SNDBUF of connections in bytes; 0: the system's.
     pub send_buffer: usize,
@@ -154,15 +157,18 @@ pub struct iouringnet_config {
     /// Time limit of operations in milliseconds, until sink_set_timeout or stream_set_timeout. 0 or
     /// IOURINGNET_NO_TIMEOUT: none.
     pub timeout_ms: i64,
-    /// Time limit of a dial, looking up the name and all its addresses included; 0: 10 s.
+    /// Time limit of a dial in milliseconds, looking up the name and all its addresses included; 0: 10 s.
+    /// IOURINGNET_NO_TIMEOUT: the kernel's.
     pub dial_timeout_ms: i64,
-    /// How long a closed connection may go without progress until it is reset; 0: 30 s.
+    /// How long a closed connection may go without progress until it is reset, in milliseconds; 0: 30 s.
+    /// IOURINGNET_NO_TIMEOUT: for ever.
     pub close_timeout_ms: i64,
-    /// How long net_stop waits for unsent bytes until it resets; 0: 5 s.
+    /// How long net_stop waits for unsent bytes until it resets, in milliseconds; 0: 5 s. IOURINGNET_NO_TIMEOUT:
+    /// for ever.
     pub shutdown_timeout_ms: i64,
     /// Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
-    /// IOURINGNET_NO_SPIN: none. How long and how often they do depends on what it was worth before. They never do where
-    /// first_try is off, or where the process may use only one CPU.
+    /// IOURINGNET_NO_SPIN: none. The time adapts: longer and more often after spins that found something, less after
+    /// others. They never do where first_try is off, or where the process may use only one CPU.
     pub spin_us: i64,
     /// CPU for the send loop, as IOURINGNET_CPU(n); 0: any.
     pub send_cpu: i32,
@@ -208,7 +214,7 @@ pub struct iouringnet_sink_info {
     pub size: usize,
     /// Address of this end.
     pub local: iouringnet_address,
-    /// Address of the peer.
+    /// Address of the peer; empty once the connection is gone.
     pub peer: iouringnet_address,
     /// Bytes accepted that the kernel does not have yet.
     pub unsent: usize,
@@ -254,7 +260,8 @@ pub struct iouringnet_stats {
 pub struct iouringnet_probe_result {
     /// Of this struct as the program knows it.
     pub size: usize,
-    /// IOURINGNET_OK, or IOURINGNET_UNAVAILABLE.
+    /// What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, or -EMFILE, -ENFILE or -EAGAIN where
+    /// only descriptors or threads are short.
     pub status: iouringnet_status,
     /// The errno of the kernel's refusal, else 0.
     pub error: i32,
