@@ -42,6 +42,13 @@ if command -v pkg-config >/dev/null; then
     # shellcheck disable=SC2046
     cc "$work/user/main.c" $(pkg-config --cflags --libs iouringnet) -Wl,-rpath,"$libdir" -o "$work/pc" && "$work/pc"
     echo "pkg-config: $(pkg-config --modversion iouringnet) runs"
+    # A program that is static throughout; names are looked up by libraries of the system, and the linker says so.
+    # shellcheck disable=SC2046
+    cc -static "$work/user/main.c" $(pkg-config --cflags --static --libs iouringnet) -o "$work/static" 2>"$work/log" ||
+        { cat "$work/log"; exit 1; }
+    "$work/static"
+    if readelf -d "$work/static" | grep NEEDED; then echo "the static program needs shared libraries"; exit 1; fi
+    echo "pkg-config --static: runs by itself"
 else
     echo "SKIPPED: pkg-config is not installed"
 fi

@@ -23,6 +23,6 @@ fi
 for name in net_start net_dial sink_send stream_recv stream_peek; do
     grep -qx "$name" "$work/exported" || { echo "$name is not exported"; exit 1; }
 done
-readelf -d "$library" | grep -q 'SONAME.*\[libiouringnet.so.0\]' || { echo "the soname is not libiouringnet.so.0"; exit 1; }
+readelf -d "$library" | grep -q 'SONAME.*\[libiouringnet.so.0.1\]' || { echo "the soname is not libiouringnet.so.0.1"; exit 1; }
 readelf -d "$library" | grep -q 'NODELETE' || { echo "not linked with -z nodelete: a detached thread may outlive dlclose"; exit 1; }
 echo "$(wc -l <"$work/exported") functions, in the header and in the library alike"

@@ -1,6 +1,6 @@
 # Builds the Rust core and defines the targets that C programs link with: iouringnet::iouringnet (shared) and
 # iouringnet::static. In the binary directory appear
-#   libiouringnet.so.MAJOR.MINOR.PATCH, with libiouringnet.so.MAJOR (the soname) and libiouringnet.so pointing at it
+#   libiouringnet.so.MAJOR.MINOR.PATCH, with libiouringnet.so.SERIES (the soname) and libiouringnet.so pointing at it
 #   libiouringnet.a
 # Cargo alone knows whether its sources changed, so it is asked in every build; the copies are only touched when they
 # differ, so that programs are linked again only when the library did change. The crate types are named because the one for
@@ -38,7 +38,12 @@ endif()
 
 set(built "${PROJECT_BINARY_DIR}/cargo/${cargo_out}")
 set(shared_real "${PROJECT_BINARY_DIR}/libiouringnet.so.${PROJECT_VERSION}")
-set(shared_soname "libiouringnet.so.${PROJECT_VERSION_MAJOR}")
+# As build.rs has it: before 1.0 a new minor version may change the interface.
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(shared_soname "libiouringnet.so.0.${PROJECT_VERSION_MINOR}")
+else()
+  set(shared_soname "libiouringnet.so.${PROJECT_VERSION_MAJOR}")
+endif()
 set(static_real "${PROJECT_BINARY_DIR}/libiouringnet.a")
 
 add_custom_target(iouringnet_cargo ALL
@@ -55,8 +60,9 @@ add_custom_target(iouringnet_cargo ALL
   COMMENT "Building the Rust core"
   USES_TERMINAL VERBATIM)
 
-# What the Rust standard library needs from the system when it is linked statically.
-set(iouringnet_system_libraries gcc_s util rt m dl)
+# What the Rust standard library needs from the system when it is linked statically. The unwinder is not named: compilers
+# add it by themselves, the shared one or, for a program that is static throughout, the other.
+set(iouringnet_system_libraries util rt m dl)
 
 add_library(iouringnet SHARED IMPORTED GLOBAL)
 set_target_properties(iouringnet PROPERTIES
