@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::fork;
 use crate::net::Net;
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,8 +134,10 @@ unsafe fn submit(net: &Arc<Net>, notify: Notify, start: impl FnOnce(Tell<'_>) ->
     if notify.op.is_null() {
         return start(Tell::Call(callback.ok_or(Error::INVALID)?));
     }
+    // What a C program has not initialised is no pointer yet, and is put back as it is.
+    let slot = notify.op.cast::<MaybeUninit<*mut iouringnet_op>>();
     // SAFETY: not NULL, and then the caller promises that it can be read.
-    let old = unsafe { notify.op.read() };
+    let old = unsafe { slot.read() };
     let operation = net.operation(callback);
     let op = handles::Op { operation: Arc::clone(&operation), net: Arc::clone(net) };
     let token = handles::publish(op, net)?;
@@ -143,7 +146,7 @@ unsafe fn submit(net: &Arc<Net>, notify: Notify, start: impl FnOnce(Tell<'_>) ->
     start(Tell::By(&operation)).inspect_err(|_| {
         handles::retire(token);
         // SAFETY: as above. The core refused, so no callback of this operation looks at it.
-        unsafe { notify.op.write(old) };
+        unsafe { slot.write(old) };
     })
 }
 
