@@ -1,4 +1,4 @@
-/* demo: shows in a few seconds what the library does, and measures it. `make demo` runs it.
+/* demo: shows in half a minute what the library does, and measures it. `make demo` runs it. Needs 512 MiB in TMPDIR.
  *
  * In one process, over loopback:
  *   1. a file of 256 MiB goes over one connection with the code of file_transfer, and both checksums are compared;

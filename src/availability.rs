@@ -1,7 +1,7 @@
 #![allow(unsafe_code)] // uname and getrlimit
 //! Why io_uring cannot be used here, in words that name the remedy.
 //!
-//! Called by the probe and by a start that failed. Invariant: an answer is complete in `TEXT_MAX` bytes,
+//! Called by the probe. Invariant: an answer is complete in `TEXT_MAX` bytes,
 //! and asking never fails: what cannot be found out is left out.
 
 use crate::error::Error;

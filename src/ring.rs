@@ -329,7 +329,7 @@ impl Ring {
     /// caller reaps and comes again.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.refill();
-        // With entries left over, or completions to reap, there is no reason to stay.
+        // With entries left over there is no reason to stay; nor with completions to reap, as the kernel sees by itself.
         let wait = if self.backlog.is_empty() { wait } else { Wait::No };
         let to_submit = self.uring.submission().len() as u32;
         let iowait = if self.features.has(Features::NO_IOWAIT) { ENTER_NO_IOWAIT } else { 0 };

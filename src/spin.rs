@@ -40,8 +40,8 @@ impl Default for Spin {
 }
 
 impl Spin {
-    /// Counts a wait that begins with a sleep and that nothing is to be learned from, if the next one is such: also where it
-    /// will be none, since there is work.
+    /// True: the next wait begins with a sleep, and nothing is to be learned from it, so it needs neither a clock nor
+    /// [`Spin::begin`]. It is counted here, also if there turns out to be work, and so no wait.
     pub fn skips(&mut self) -> bool {
         let skips = !self.spins && self.waits > TRIAL && self.waits < PERIOD - TRIAL;
         self.waits += u16::from(skips);

@@ -57,7 +57,7 @@ struct State {
     buffer: ReadBuffer,
     queue: VecDeque<Item>,
     watch: Option<Watch>,
-    /// Somebody asked for the end of one of them.
+    /// Somebody asked for the end of a queued receive.
     cancelled: bool,
     /// No deadline in the queue is earlier.
     earliest: Option<Instant>,
@@ -65,7 +65,7 @@ struct State {
     request: Option<RequestId>,
     interrupting: bool,
     timer: deadlines::Timer,
-    /// How much shorter a spin is than it may be, in halves of halvings; from NO_SPIN in recv.rs on there is none.
+    /// How much shorter a spin is than it may be: two levels halve the time. From NO_SPIN in recv.rs on there is none.
     spin_level: u8,
     /// The thread that has the turn and waits for the socket by itself.
     waiter: Option<Arc<Parker>>,

@@ -15,7 +15,7 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct SendQueue {
     items: VecDeque<Item>,
-    /// Somebody asked for the end of one of them.
+    /// Somebody asked for the end of an operation here.
     cancelled: bool,
     /// No deadline in the queue is earlier.
     earliest: Option<Instant>,
