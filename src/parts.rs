@@ -81,10 +81,14 @@ impl<'a> Gather<'a> {
 
     /// Adds `parts` from byte `skip` on; false when not all of them found room.
     pub fn add(&mut self, parts: &Parts, skip: usize) -> bool {
-        let many = match parts {
-            Parts::One(data, size) => return self.add_one(data.wrapping_add(skip), size - skip),
-            Parts::Many(many) => many,
-        };
+        match parts {
+            Parts::One(data, size) => self.add_one(data.wrapping_add(skip), size - skip),
+            Parts::Many(many) => self.add_many(many, skip),
+        }
+    }
+
+    #[inline(never)] // keeps the way of the one short
+    fn add_many(&mut self, many: &Many, skip: usize) -> bool {
         let (rest, mut skip) = many.from(skip);
         rest.iter().all(|part| {
             let skip = mem::take(&mut skip);
@@ -92,6 +96,7 @@ impl<'a> Gather<'a> {
         })
     }
 
+    #[inline]
     fn add_one(&mut self, data: *const u8, size: usize) -> bool {
         if size == 0 {
             return true;

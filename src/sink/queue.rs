@@ -227,10 +227,10 @@ impl SendQueue {
 
     /// Copies `data` to the front: the rest of a post that was tried. ENOMEM: nothing was taken.
     pub fn post_front(&mut self, data: &[u8]) -> Result {
-        let item = posted(data)?;
+        let bytes = copied(data)?;
         self.posted += data.len();
         self.reserve();
-        self.items.push_front(item);
+        self.items.push_front(posted(bytes));
         Ok(())
     }
 
@@ -245,20 +245,28 @@ impl SendQueue {
             bytes.extend_from_slice(data);
             *size = bytes.len();
         } else {
-            let item = posted(data)?;
+            let bytes = copied(data)?;
             self.reserve();
-            self.items.push_back(item);
+            self.items.push_back(posted(bytes));
         }
         self.posted += data.len();
         Ok(())
     }
 }
 
-fn posted(data: &[u8]) -> Result<Item> {
+fn posted(bytes: Vec<u8>) -> Item {
+    Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() }
+}
+
+/// A copy of a caller's bytes, of which there may be more than memory has room for.
+fn copied(data: &[u8]) -> Result<Vec<u8>> {
+    if data.len() <= CHUNK {
+        return Ok(data.to_vec()); // no more than is allocated elsewhere, and the quicker way
+    }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(data.len()).map_err(|_| Error::from_errno(libc::ENOMEM))?;
     bytes.extend_from_slice(data);
-    Ok(Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() })
+    Ok(bytes)
 }
 
 #[cfg(all(test, not(loom)))]
