@@ -1,0 +1,97 @@
+#![allow(unsafe_code)] // poll is a C call
+//! The fifth step of a loop: it sleeps until there is something to do, and may look for it for a while before.
+//!
+//! Invariant: a loop that sleeps in the kernel has said so in its mailbox, under the lock that mail is put in by, so that
+//! whoever has mail for it wakes it.
+
+use super::EventLoop;
+use crate::ring::{Ring, Wait};
+use std::io;
+use std::time::{Duration, Instant};
+
+impl EventLoop {
+    /// Step 5.
+    pub(super) fn wait(&mut self) -> io::Result<()> {
+        self.publish();
+        if self.longest_spin.is_zero() || self.spin.skips() {
+            return self.sleep();
+        }
+        self.enter_if_needed()?;
+        if self.has_found_work() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let spin = if self.spin.begin() { Some(self.look_for_work(began)?) } else { None };
+        if !self.has_found_work() {
+            self.publish();
+            self.sleep()?;
+        }
+        self.spin.learn(spin, began.elapsed());
+        Ok(())
+    }
+
+    /// Until there is some, for as long as a spin may be or until a deadline. How long that was.
+    fn look_for_work(&mut self, began: Instant) -> io::Result<Duration> {
+        let end = began + self.longest_spin;
+        let end = self.deadlines.next().map_or(end, |deadline| deadline.min(end));
+        loop {
+            for _ in 0..8 {
+                std::hint::spin_loop();
+            }
+            self.enter_if_needed()?;
+            let now = Instant::now();
+            if self.has_found_work() || now >= end {
+                return Ok(now - began);
+            }
+        }
+    }
+
+    fn enter_if_needed(&mut self) -> io::Result<()> {
+        if let Some(ring) = &mut self.ring
+            && ring.has_work()
+        {
+            ring.enter(Wait::No)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are completions or mail.
+    fn has_found_work(&mut self) -> bool {
+        self.ring.as_mut().is_some_and(Ring::has_completions) || !self.handle.mailbox.is_empty()
+    }
+
+    fn sleep(&mut self) -> io::Result<()> {
+        self.slept = self.refused.is_empty() && self.handle.mailbox.sleep();
+        let wait = if !self.slept {
+            Wait::No
+        } else {
+            match self.deadlines.next() {
+                None => Wait::Forever,
+                Some(when) => match when.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => Wait::No,
+                    time => Wait::For(time),
+                },
+            }
+        };
+        let Some(ring) = &mut self.ring else {
+            self.sleep_without_ring(wait);
+            return Ok(());
+        };
+        if wait == Wait::No && !ring.has_work() {
+            return Ok(());
+        }
+        ring.enter(wait)
+    }
+
+    fn sleep_without_ring(&self, wait: Wait) {
+        let milliseconds = match wait {
+            Wait::No => 0,
+            Wait::Forever => -1,
+            Wait::For(time) => i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX),
+        };
+        let mut poll = libc::pollfd { fd: self.handle.eventfd.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, a local.
+        unsafe { libc::poll(&mut poll, 1, milliseconds) };
+        self.handle.eventfd.clear();
+    }
+}
