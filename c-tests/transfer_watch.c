@@ -300,6 +300,36 @@ TEST(resumed_during_each_callback_until_a_message_is_whole)
     pair_close(&p);
 }
 
+/* the end of the stream comes after the calls that are owed, and what they left stays receivable */
+static size_t resumes_inside_50_times(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct watcher *self = user;
+    if (watcher_call(self, status, data, size) && self->calls < 50) {
+        CHECK_OK(stream_pause(self->pair->b.stream));
+        CHECK_OK(stream_resume(self->pair->b.stream));
+    }
+    return 0;
+}
+
+TEST(resumed_during_each_callback_until_after_the_end)
+{
+    struct pair p = tcp_pair();
+    struct watcher self;
+    char into[40];
+
+    watcher_init(&self, &p, 0, 6);
+    CHECK_OK(stream_watch(p.b.stream, resumes_inside_50_times, &self));
+    send_pattern(p.a.sink, 0, 40, 40, 6);
+    sink_close(p.a.sink);
+    latch_wait(&self.over);
+    CHECK_STATUS(self.status, IOURINGNET_EOF);
+    CHECK_EQ(self.calls, 51);
+    CHECK_OK(stream_recv(p.b.stream, into, 40, NULL));
+    pattern_check(into, 40, 0, 6);
+    CHECK_STATUS(stream_recv(p.b.stream, into, 1, NULL), IOURINGNET_EOF);
+    pair_close(&p);
+}
+
 /* kept bytes alone do not bring a call: only new bytes or the end of a pause do */
 static size_t keeps_until_told(void *user, iouringnet_status status, const void *data, size_t size)
 {

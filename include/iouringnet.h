@@ -76,8 +76,9 @@
  *   it. Shown to a stream_watch callback: the library's, until the callback returns, even if it closes the
  *   stream.
  * - Addresses, options, configs and arrays of parts: read during the call only.
- * - Where the process has no memory left, sink_post says -ENOMEM. Everything else that the library allocates is
- *   small or bounded by the config; where that fails the process ends with a message, as Rust's programs do.
+ * - Where the process has no memory left, a sink_post of more than 16 KiB says -ENOMEM. All else that the
+ *   library allocates is small, bounded by the config, or 24 bytes for each part of a sink_sendv; where that
+ *   fails the process ends with a message, as Rust's programs do.
  *
  * HANDLES
  *
@@ -704,7 +705,8 @@ iouringnet_status sink_sendv(iouringnet_sink *sink, const struct iovec *parts, s
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
  *          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
- *          memory for the copy; nothing was taken or, if a part had gone, the sink is broken by this error.
+ *          memory to copy more than 16 KiB; nothing was taken or, if a part had gone, the sink is broken by
+ *          this error.
  *          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
  *          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
  * Since:   0.1

@@ -147,7 +147,8 @@ pub unsafe extern "C" fn sink_sendv_async(
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
 ///          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
-///          memory for the copy; nothing was taken or, if a part had gone, the sink is broken by this error.
+///          memory to copy more than 16 KiB; nothing was taken or, if a part had gone, the sink is broken by
+///          this error.
 ///          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
 ///          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
 /// Since:   0.1

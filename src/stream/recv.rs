@@ -7,7 +7,7 @@
 
 use super::want::{TURN_MAX, Taken, Want};
 use super::{Item, State, Stream};
-use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
+use crate::completion::{Accepted, Begun, Operation, Outcome, Tell, in_callback};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
@@ -165,12 +165,8 @@ impl Stream {
     fn first_ask(&self, accepted: &Accepted<'_>, limit: &Limit) -> Ask {
         match accepted {
             _ if !self.net.config.first_try => Ask::Never,
-            Accepted::Wait => Ask::Always, // never in a callback
-            _ if limit.one_try => Ask::Always,
-            Accepted::By(_) | Accepted::Call(..) => match self.net.recv_loop.current_round() {
-                Some(_) => Ask::Once,
-                None => Ask::Always,
-            },
+            Accepted::By(_) | Accepted::Call(..) if !limit.one_try && in_callback() => Ask::Once,
+            _ => Ask::Always, // a call that waits is in no callback, and one try has to find all that is there
         }
     }
 
@@ -346,7 +342,7 @@ impl Stream {
                     }
                     other => other,
                 },
-                None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity)),
+                None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity).min(most)),
             };
             match tried {
                 Tried::Bytes(_) => {}

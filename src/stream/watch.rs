@@ -144,7 +144,10 @@ impl Stream {
             }
             // Owed again by a resume inside that call, which has posted mail: its turn comes when others have had theirs, and
             // the bytes that the callback may be waiting for are asked for meanwhile.
-            if let Some(end) = end.filter(|_| !owed) {
+            if let Some(end) = end {
+                if owed {
+                    return; // nothing more can come, and the end comes after that call
+                }
                 return self.end_watch(state, event_loop, end);
             }
             if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
