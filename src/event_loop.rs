@@ -134,6 +134,8 @@ pub struct EventLoop {
     scratch: Option<Arc<Scratch>>,
     longest_spin: Duration,
     spin: Spin,
+    /// This round has received in bulk.
+    had_bulk: bool,
 }
 
 impl Drop for EventLoop {
@@ -218,6 +220,7 @@ impl EventLoop {
             scratch: None,
             longest_spin: setup.spin,
             spin: Spin::default(),
+            had_bulk: false,
         };
         event_loop.watch_eventfd();
         Ok(event_loop)
@@ -332,6 +335,11 @@ impl EventLoop {
     /// Forgets the timer.
     pub fn disarm(&mut self, timer: &mut Timer) {
         self.deadlines.disarm(timer);
+    }
+
+    /// Bytes in bulk have come, which are better left to grow than looked for: this round's wait begins with a sleep.
+    pub fn note_bulk(&mut self) {
+        self.had_bulk = true;
     }
 
     /// A callback is about to run.

@@ -7,13 +7,14 @@
 use super::EventLoop;
 use crate::ring::{Ring, Wait};
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 impl EventLoop {
     /// Step 5.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         self.publish();
-        if self.longest_spin.is_zero() || self.spin.skips() {
+        if self.longest_spin.is_zero() || mem::take(&mut self.had_bulk) || self.spin.skips() {
             return self.sleep();
         }
         self.enter_if_needed()?;

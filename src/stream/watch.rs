@@ -152,6 +152,7 @@ impl Stream {
             }
             if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
                 state = self.receive_bulk(state);
+                event_loop.note_bulk();
                 continue;
             }
             if in_flight.is_none() {
