@@ -25,7 +25,7 @@ test: build ## every test: the Rust tests, then the C tests (one of them: make t
 	cargo test --locked --target-dir build/cargo
 	ctest --preset release $(ARGS)
 
-bench: build ## every measurement against floors and peers, about 65 minutes: bench/README.md
+bench: build ## every measurement against floors and peers, about an hour: bench/README.md
 	@bash bench/build.sh >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
 	@grep 'skipped: ' build/bench.log || true
 	python3 bench/run.py $(ARGS)
