@@ -33,6 +33,11 @@ unsafe impl Send for Parts {}
 unsafe impl Sync for Parts {}
 
 impl Parts {
+    /// One piece, by its name alone.
+    pub fn of(data: &[u8]) -> Parts {
+        Parts::One(data.as_ptr(), data.len())
+    }
+
     /// All bytes together; `None` where they are more than memory can hold.
     pub fn size(&self) -> Option<usize> {
         let size = match self {

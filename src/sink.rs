@@ -5,7 +5,7 @@
 //!
 //! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
 //! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
-//! who has the turn sees it when it locks again.
+//! who has the turn sees it when it locks again, as it must to give the turn back once the gate was shut.
 
 mod queue;
 mod send;
@@ -28,9 +28,9 @@ use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Socket, Tried};
 use crate::stream::Stream;
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::turns::{Queued, Released, Turn};
+use crate::turns::{Gate, Queued, Released, Turn};
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -42,6 +42,11 @@ pub struct Sink {
     net: Arc<Net>,
     socket: Arc<Socket>,
     stream: Weak<Stream>,
+    /// The last round in which a callback sent here; the receive loop's own.
+    last_round: AtomicU32,
+    /// Open only while nothing is queued and nothing stands in a send's way: then one of a callback goes past the lock.
+    gate: Gate,
+    /// See [`Sink::lock`].
     state: Mutex<State>,
 }
 
@@ -70,8 +75,6 @@ enum Round {
 
 struct State {
     turn: Turn,
-    /// The last round in which a callback sent here.
-    last_round: u32,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
     closing: bool,
@@ -106,9 +109,10 @@ impl Sink {
             net: Arc::clone(net),
             socket,
             stream: Arc::downgrade(stream),
+            last_round: AtomicU32::new(0),
+            gate: Gate::new(net.config.first_try),
             state: Mutex::new(State {
                 turn: Turn::Idle,
-                last_round: 0,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -129,6 +133,26 @@ impl Sink {
     /// The net that it belongs to.
     pub fn net(&self) -> &Arc<Net> {
         &self.net
+    }
+
+    /// The state. From here on nobody takes the turn past the lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock();
+        self.gate.shut(&mut state.turn);
+        state
+    }
+
+    /// Where a send that is made now comes from.
+    #[inline]
+    fn round(&self) -> Round {
+        let Some(round) = self.net.recv_loop.current_round() else {
+            return Round::None;
+        };
+        if self.last_round.load(Ordering::Relaxed) == round {
+            return Round::Again;
+        }
+        self.last_round.store(round, Ordering::Relaxed);
+        Round::First
     }
 
     /// Something was queued: sees to it that somebody sends it.
@@ -162,7 +186,7 @@ impl Sink {
     #[allow(unsafe_code)]
     fn try_queue(self: &Arc<Self>) {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.sweep(Instant::now());
         if state.cause.is_none() && !state.queue.is_empty() {
             let mut gather = Gather::new(&mut vectors);
@@ -175,7 +199,7 @@ impl Sink {
                 // memory, lenders vouch for theirs until their operations complete.
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
-            state = self.state.lock();
+            state = self.lock();
             state.queue.answered();
             match tried {
                 Tried::Bytes(count) => state.advance(count),
@@ -187,6 +211,19 @@ impl Sink {
         self.release(state);
     }
 
+    /// Gives the turn back for one to whom nothing has happened under the lock.
+    #[inline]
+    fn leave(self: &Arc<Self>) {
+        if !self.gate.leave() {
+            self.leave_by_lock();
+        }
+    }
+
+    #[inline(never)]
+    fn leave_by_lock(self: &Arc<Self>) {
+        self.release(self.lock());
+    }
+
     /// Gives the turn back: what is left in the queue goes to the send loop, and a close that waited is finished.
     #[inline]
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
@@ -194,6 +231,10 @@ impl Sink {
         let plain = state.queue.is_empty() && state.cause.is_none() && !state.closing && !state.told_full;
         if plain {
             state.turn.release(false, false);
+            // For callbacks alone: what several threads post is better left to pile up behind the lock.
+            if self.net.config.first_try && self.net.recv_loop.current_round().is_some() {
+                self.gate.open();
+            }
         } else {
             self.release_with_work(state);
         }
@@ -251,7 +292,7 @@ impl Sink {
 
     /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
     pub fn close(self: &Arc<Self>) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.closing || state.counted {
             return; // closed, or another thread is at it
         }
@@ -262,7 +303,7 @@ impl Sink {
             state.counted = true;
             drop(state);
             Linger::half_closed(&self.net, &self.socket);
-            state = self.state.lock();
+            state = self.lock();
         }
         state.begin_closing();
         state.call_off();
@@ -286,7 +327,7 @@ impl Sink {
     }
 
     fn end_now(self: &Arc<Self>, cause: Error) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         if state.closed && cause == Error::STOPPED {
             return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
         }
@@ -303,7 +344,7 @@ impl Sink {
         if !counted {
             Linger::half_closed(&self.net, &self.socket);
         }
-        state = self.state.lock();
+        state = self.lock();
         state.call_off();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
@@ -317,7 +358,7 @@ impl Sink {
 
     /// Tells `watch` when there is room after a FULL, and how the sink ended. `None` ends the watch with CANCELLED.
     pub fn watch(self: &Arc<Self>, callback: Option<RoomCallback>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         let Some(callback) = callback else {
             if let Some(watch) = &state.watch {
                 watch.end(&self.net, Error::CANCELLED);
@@ -339,7 +380,7 @@ impl Sink {
 
     /// Operations accepted from now on may take `timeout`; what was accepted keeps its own.
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.timeout = timeout;
         if !state.closing {
             state.progress = Instant::now();
@@ -355,7 +396,7 @@ impl Sink {
     /// Addresses, and what is unsent.
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
-        let state = self.state.lock();
+        let state = self.lock();
         let unsent = state.queue.unsent() + state.waiter.as_ref().map_or(0, |waiter| waiter.unsent);
         drop(state);
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
@@ -432,14 +473,6 @@ impl State {
     fn call_off(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.parker.call_off();
-        }
-    }
-
-    fn round(&mut self, net: &Net) -> Round {
-        match net.recv_loop.current_round() {
-            None => Round::None,
-            Some(round) if mem::replace(&mut self.last_round, round) == round => Round::Again,
-            Some(_) => Round::First,
         }
     }
 
@@ -529,18 +562,18 @@ impl Listed for Sink {
 
 impl Target for Sink {
     fn cancel_requested(self: Arc<Self>) {
-        self.state.lock().queue.note_cancelled();
+        self.lock().queue.note_cancelled();
         self.post_to_loop();
     }
 }
 
 impl Service for Sink {
     fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.drive(self.state.lock(), event_loop);
+        self.drive(self.lock(), event_loop);
     }
 
     fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.request = None;
         state.interrupting = false;
         state.queue.answered();
@@ -557,13 +590,13 @@ impl Service for Sink {
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.timer.fired();
         self.drive(state, event_loop);
     }
 
     fn end_round(self: Arc<Self>) {
-        let has_turn = self.state.lock().turn.round_ended();
+        let has_turn = self.lock().turn.round_ended();
         if has_turn {
             self.try_queue();
         }

@@ -4,6 +4,8 @@
 //! The rules of passing it on stand here alone, and loom tries them with every interleaving of callers, the loop and
 //! a close. Invariant: while work is queued, somebody has the turn and will come back to look at the queue.
 
+use crate::sync::atomic::{AtomicU8, Ordering};
+
 /// Who has the turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turn {
@@ -109,20 +111,68 @@ impl Turn {
     }
 }
 
+/// The way past a half's lock, for a try that needs nothing of what the lock guards.
+///
+/// Open: the turn is free, and nothing stands in the way of one who takes it. Whoever locks shuts it first and has all to
+/// itself then, but that one who is past it has the turn, as if it had taken it under the lock.
+#[derive(Debug)]
+pub struct Gate(AtomicU8);
+
+const SHUT: u8 = 0;
+const OPEN: u8 = 1;
+const PASSED: u8 = 2;
+
+impl Gate {
+    /// Of a half to which nothing has happened yet.
+    pub fn new(open: bool) -> Gate {
+        Gate(AtomicU8::new(if open { OPEN } else { SHUT }))
+    }
+
+    /// Takes a free turn without the lock; [`Gate::leave`] gives it back.
+    #[inline]
+    pub fn pass(&self) -> bool {
+        // Acquire pairs with the Release of `open` and `leave`: what others sent is in the kernel before.
+        self.0.compare_exchange(OPEN, PASSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// The one who has passed gives the turn back. False: it was shut meanwhile, and the turn is given back under the lock.
+    #[inline]
+    pub fn leave(&self) -> bool {
+        // Release pairs with the Acquire of `pass` and `shut`.
+        self.0.compare_exchange(PASSED, OPEN, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Under the lock, before anything else is done there.
+    pub fn shut(&self, turn: &mut Turn) {
+        // It is opened under the lock alone, so that a gate seen shut stays so.
+        if self.0.load(Ordering::Relaxed) != SHUT && self.0.swap(SHUT, Ordering::Acquire) == PASSED {
+            *turn = Turn::Trying;
+        }
+    }
+
+    /// Under the lock: the turn is free, and nothing stands in the way of one who takes it.
+    pub fn open(&self) {
+        self.0.store(OPEN, Ordering::Release);
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
     use crate::mailbox::{self, Letter, Listed, Mailbox};
-    use crate::sync::atomic::{AtomicBool, Ordering};
-    use crate::sync::{Arc, Condvar, Mutex};
+    use crate::sync::atomic::AtomicBool;
+    use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
     use loom::thread;
     use std::collections::VecDeque;
+    use std::mem;
 
     /// A sink in small: numbers instead of sends, and a kernel that takes the first number offered directly and
     /// refuses the rest, so that every path is walked.
     struct Half {
         listed: AtomicBool,
+        gate: Gate,
         state: Mutex<State>,
+        kernel: Mutex<Kernel>,
         mailbox: Mailbox<Half>,
         bell: Mutex<bool>,
         rung: Condvar,
@@ -134,6 +184,11 @@ mod loom_tests {
         closing: bool,
         closed: u32,
         queue: VecDeque<u32>,
+    }
+
+    #[derive(Default)]
+    struct Kernel {
+        asked: bool,
         out: Vec<u32>,
         budget: u32,
     }
@@ -148,7 +203,9 @@ mod loom_tests {
         fn new(budget: u32) -> Arc<Half> {
             Arc::new(Half {
                 listed: AtomicBool::new(false),
-                state: Mutex::new(State { budget, ..State::default() }),
+                gate: Gate::new(true),
+                state: Mutex::new(State::default()),
+                kernel: Mutex::new(Kernel { budget, ..Kernel::default() }),
                 mailbox: Mailbox::new(),
                 bell: Mutex::new(false),
                 rung: Condvar::new(),
@@ -162,44 +219,69 @@ mod loom_tests {
             }
         }
 
-        fn kernel_takes(state: &mut State) -> bool {
-            let takes = state.budget > 0;
-            state.budget = state.budget.saturating_sub(1);
+        fn lock(&self) -> MutexGuard<'_, State> {
+            let mut state = self.state.lock();
+            self.gate.shut(&mut state.turn);
+            state
+        }
+
+        fn kernel_takes(&self, number: u32) -> bool {
+            let asked = mem::replace(&mut self.kernel.lock().asked, true);
+            assert!(!asked, "the turn is one thread's");
+            let mut kernel = self.kernel.lock();
+            kernel.asked = false;
+            let takes = kernel.budget > 0;
+            if takes {
+                kernel.budget -= 1;
+                kernel.out.push(number);
+            }
             takes
         }
 
         fn release(self: &Arc<Self>, state: &mut State) {
             match state.turn.release(!state.queue.is_empty(), state.closing) {
-                Released::Idle => {}
+                Released::Idle => self.gate.open(),
                 Released::PostToLoop => self.post(),
                 Released::Finish => state.closed += 1,
             }
         }
 
         fn try_queue(self: &Arc<Self>) {
-            let mut state = self.state.lock();
-            if !state.queue.is_empty() && Half::kernel_takes(&mut state) {
-                let number = state.queue.pop_front().unwrap();
-                state.out.push(number);
+            let mut state = self.lock();
+            if let Some(number) = state.queue.front().copied()
+                && self.kernel_takes(number)
+            {
+                state.queue.pop_front();
             }
             self.release(&mut state);
         }
 
+        /// With the turn: what a first try does, and what follows it.
+        fn try_first(self: &Arc<Self>, number: u32) {
+            if self.kernel_takes(number) {
+                if !self.gate.leave() {
+                    self.release(&mut self.lock());
+                }
+            } else {
+                let mut state = self.lock();
+                state.queue.push_front(number);
+                self.release(&mut state);
+            }
+        }
+
         /// A send from any thread. True: accepted.
         fn send(self: &Arc<Self>, number: u32, in_round: bool) -> bool {
-            let mut state = self.state.lock();
+            if !in_round && self.gate.pass() {
+                self.try_first(number);
+                return true;
+            }
+            let mut state = self.lock();
             if state.closing {
                 return false;
             }
             if !in_round && state.turn.take() {
-                drop(state); // the kernel is asked here
-                state = self.state.lock();
-                if Half::kernel_takes(&mut state) {
-                    state.out.push(number);
-                } else {
-                    state.queue.push_front(number);
-                }
-                self.release(&mut state);
+                drop(state);
+                self.try_first(number);
                 return true;
             }
             state.queue.push_back(number);
@@ -215,14 +297,14 @@ mod loom_tests {
         }
 
         fn end_round(self: &Arc<Self>) {
-            let ours = self.state.lock().turn.round_ended();
+            let ours = self.lock().turn.round_ended();
             if ours {
                 self.try_queue();
             }
         }
 
         fn close(self: &Arc<Self>) {
-            let mut state = self.state.lock();
+            let mut state = self.lock();
             state.closing = true;
             match state.turn.noticed() {
                 Queued::Try => self.release(&mut state),
@@ -234,20 +316,19 @@ mod loom_tests {
         /// The loop, until the half has ended.
         fn run(self: &Arc<Self>) {
             let mut mail = Vec::new();
-            while self.state.lock().closed == 0 {
+            while self.lock().closed == 0 {
                 self.mailbox.take(&mut mail);
                 for letter in mail.drain(..) {
                     let Letter::Listed(half) = letter else { unreachable!("nothing else was posted") };
                     mailbox::unlist(&*half);
-                    let mut state = half.state.lock();
+                    let mut state = half.lock();
                     if state.turn == Turn::Loop {
                         // As the ring would: everything that is queued goes out in its order.
-                        let queued: Vec<u32> = state.queue.drain(..).collect();
-                        state.out.extend(queued);
+                        half.kernel.lock().out.extend(state.queue.drain(..));
                         half.release(&mut state);
                     }
                 }
-                if self.state.lock().closed == 0 && self.mailbox.sleep() {
+                if self.lock().closed == 0 && self.mailbox.sleep() {
                     let mut rung = self.bell.lock();
                     while !*rung {
                         self.rung.wait(&mut rung);
@@ -302,7 +383,7 @@ mod loom_tests {
             let accepted = sender.join().unwrap();
             let batched = looper.join().unwrap();
             let state = half.state.lock();
-            let mut out = state.out.clone();
+            let mut out = half.kernel.lock().out.clone();
             assert!(in_order(&out, 1, 2), "order of one thread: {out:?}");
             out.sort_unstable();
             let mut wanted = Vec::new();
@@ -313,7 +394,7 @@ mod loom_tests {
             assert_eq!(state.closed, 1);
             assert!(state.queue.is_empty());
             drop(state);
-            assert_eq!(half.state.lock().turn, Turn::Idle);
+            assert_eq!(half.lock().turn, Turn::Idle);
             let _ = half.listed.load(Ordering::Relaxed);
         });
     }

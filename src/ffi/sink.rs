@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::parts::{Many, Parts};
 use libc::iovec;
 use std::ffi::c_void;
+use std::ptr::NonNull;
 
 /// Sends all of a piece of memory, and waits until the kernel has it.
 ///
@@ -161,11 +162,10 @@ pub unsafe extern "C" fn sink_post(
     guard(|| {
         memory(data, size)?;
         let sink = handles::share(sink)?;
-        if size == 0 {
-            return sink.post(&[]);
-        }
+        // What is empty may be NULL in C, and points to nothing that is read.
+        let data = if size == 0 { NonNull::dangling().as_ptr() } else { data.cast() };
         // SAFETY: not NULL and of a size that can be; the caller keeps so many bytes as they are until this call returns.
-        sink.post(unsafe { std::slice::from_raw_parts(data.cast(), size) })
+        sink.post(unsafe { std::slice::from_raw_parts(data, size) })
     })
 }
 

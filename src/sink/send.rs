@@ -39,7 +39,7 @@ impl Sink {
     #[allow(unsafe_code)]
     pub fn send(self: &Arc<Self>, data: &[u8]) -> Outcome {
         // SAFETY: `data` is borrowed until this returns.
-        unsafe { self.send_parts(Parts::One(data.as_ptr(), data.len())) }
+        unsafe { self.send_parts(Parts::of(data)) }
     }
 
     /// The same for memory that C names, in one piece or several.
@@ -71,7 +71,34 @@ impl Sink {
     #[allow(unsafe_code)]
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
-        let mut state = self.state.lock();
+        let round = self.round();
+        let tries_at_once = match round {
+            Round::None => false,
+            Round::First => size > 0,
+            Round::Again => size >= COLLECTED_MAX,
+        };
+        if !tries_at_once || !self.gate.pass() {
+            // SAFETY: the caller vouches until the end.
+            return unsafe { self.send_by_lock(parts, size, tell, round) };
+        }
+        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target());
+        let accepted = accepted.inspect_err(|_| self.leave())?;
+        // SAFETY: the caller vouches until the end.
+        unsafe { self.try_send(parts, size, accepted, round) }
+    }
+
+    /// # Safety
+    /// As `begin_send`.
+    #[allow(unsafe_code)]
+    #[inline(never)] // keeps the way past the lock short
+    unsafe fn send_by_lock(
+        self: &Arc<Self>,
+        parts: Parts,
+        size: usize,
+        tell: Tell<'_>,
+        round: Round,
+    ) -> Result<Begun> {
+        let mut state = self.lock();
         state.check_open(&self.net)?;
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
         if let Some(cause) = state.cause {
@@ -81,54 +108,64 @@ impl Sink {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let limit = Limit::from_now(state.timeout);
-        let round = state.round(&self.net);
-        let mut sent = 0;
-        let collect = round == Round::Again && size < COLLECTED_MAX && !limit.one_try;
-        if collect || !self.net.config.first_try || !state.turn.take() {
-            return self.queue_untried(state, Outgoing { parts, size, sent }, accepted, limit, round);
+        let collects = round == Round::Again && size < COLLECTED_MAX && !limit.one_try;
+        if collects || !self.net.config.first_try || !state.turn.take() {
+            return self.queue_untried(state, Outgoing { parts, size, sent: 0 }, accepted, limit, round);
         }
         drop(state);
+        // SAFETY: the caller vouches until the end.
+        unsafe { self.try_send(parts, size, accepted, round) }
+    }
+
+    /// A send that has the turn: its end is told before the sink is free for others, so that completions keep the order of
+    /// the sends.
+    ///
+    /// # Safety
+    /// As `begin_send`.
+    #[allow(unsafe_code)]
+    unsafe fn try_send(
+        self: &Arc<Self>,
+        parts: Parts,
+        size: usize,
+        accepted: Accepted<'_>,
+        round: Round,
+    ) -> Result<Begun> {
         // SAFETY: the caller vouches for the memory.
-        let tried = unsafe { self.try_all(&parts, size, &mut sent, round) };
-        state = self.state.lock();
+        let tried = unsafe { self.socket.try_send(&parts, 0) };
+        if matches!(tried, Tried::Bytes(count) if count == size) {
+            let begun = self.net.over_at_once(accepted, Ok(()), size);
+            self.leave();
+            return Ok(begun);
+        }
+        // SAFETY: the caller vouches until the end.
+        unsafe { self.go_on(Outgoing { parts, size, sent: 0 }, accepted, round, tried) }
+    }
+
+    /// A send that has the turn and was not out at its first try: waits here if its caller may. Queues what is still open.
+    ///
+    /// # Safety
+    /// As `begin_send`.
+    #[allow(unsafe_code)]
+    #[inline(never)] // as above
+    unsafe fn go_on(
+        self: &Arc<Self>,
+        mut data: Outgoing,
+        accepted: Accepted<'_>,
+        round: Round,
+        mut tried: Tried,
+    ) -> Result<Begun> {
+        let mut state = self.lock();
+        let limit = Limit::from_now(state.timeout);
+        if let Tried::Bytes(count) = tried {
+            data.sent = count;
+            drop(state);
+            // SAFETY: the caller vouches for the memory.
+            tried = unsafe { self.try_rest(&mut data, round) };
+            state = self.lock();
+        }
         if let Tried::Failed(error) = tried {
             state.break_with(error);
         }
-        if sent == size {
-            return self.over(state, accepted, Ok(()), size);
-        }
-        // SAFETY: the caller vouches until the end.
-        unsafe { self.go_on(state, Outgoing { parts, size, sent }, accepted, limit, round) }
-    }
-
-    /// The end of a send that has the turn: told before the sink is free for others, so that completions keep the
-    /// order of the sends.
-    fn over(
-        self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
-        accepted: Accepted<'_>,
-        result: Result,
-        sent: usize,
-    ) -> Result<Begun> {
-        let begun = self.net.over_at_once(accepted, result, sent);
-        self.release(state);
-        Ok(begun)
-    }
-
-    /// A send that has the turn and is not out: waits here if its caller may. Queues what is still open.
-    ///
-    /// # Safety
-    /// As for [`Sink::begin_send`].
-    #[allow(unsafe_code)]
-    #[inline(never)] // keeps the first try short
-    unsafe fn go_on<'a>(
-        self: &'a Arc<Self>,
-        mut state: MutexGuard<'a, State>,
-        mut data: Outgoing,
-        accepted: Accepted<'_>,
-        limit: Limit,
-        round: Round,
-    ) -> Result<Begun> {
         let waits = matches!(accepted, Accepted::Wait) && !limit.one_try && round == Round::None;
         let mut late = false;
         if waits {
@@ -151,7 +188,9 @@ impl Sink {
             None
         };
         if let Some(result) = end {
-            return self.over(state, accepted, result, data.sent);
+            let begun = self.net.over_at_once(accepted, result, data.sent); // before the release, as above
+            self.release(state);
+            return Ok(begun);
         }
         let begun = data.sent > 0 || waits;
         match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
@@ -208,10 +247,10 @@ impl Sink {
             let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
-                Woken::Ready => unsafe { self.try_all(&data.parts, data.size, &mut data.sent, Round::None) },
+                Woken::Ready => unsafe { self.try_rest(data, Round::None) },
                 Woken::Late | Woken::CalledOff => Tried::WouldBlock,
             };
-            state = self.state.lock();
+            state = self.lock();
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
@@ -228,29 +267,45 @@ impl Sink {
         (state, false)
     }
 
+    /// Goes on with a send of which the kernel has taken a part.
+    ///
     /// # Safety
-    /// The memory that `parts` names is readable during the call.
+    /// The memory that `data` names is readable during the call.
     #[allow(unsafe_code)]
-    #[inline]
-    unsafe fn try_all(&self, parts: &Parts, size: usize, sent: &mut usize, round: Round) -> Tried {
-        loop {
+    unsafe fn try_rest(&self, data: &mut Outgoing, round: Round) -> Tried {
+        // A callback must not be long, however fast the peer reads: the rest is the send loop's.
+        while data.sent < data.size && round == Round::None {
             // SAFETY: as the caller vouches.
-            match unsafe { self.socket.try_send(parts, *sent) } {
-                Tried::Bytes(count) => *sent += count,
+            match unsafe { self.socket.try_send(&data.parts, data.sent) } {
+                Tried::Bytes(count) => data.sent += count,
                 other => return other,
             }
-            // A callback must not be long, however fast the peer reads: the rest is the send loop's.
-            if *sent == size || round != Round::None {
-                return Tried::Bytes(*sent);
-            }
         }
+        Tried::Bytes(data.sent)
     }
 
     /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
     /// posted and unsent have reached the net's mark. ENOMEM likewise, but where a part had gone the sink is broken.
     #[allow(unsafe_code)]
+    #[inline]
     pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
-        let mut state = self.state.lock();
+        let round = self.round();
+        if round != Round::First || data.is_empty() || !self.gate.pass() {
+            return self.post_by_lock(data, round);
+        }
+        // SAFETY: `data` is borrowed for the whole of this call.
+        let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
+        if matches!(tried, Tried::Bytes(count) if count == data.len()) {
+            self.leave();
+            return Ok(());
+        }
+        self.end_tried_post(data, round, tried)
+    }
+
+    #[allow(unsafe_code)]
+    #[inline] // a call costs posts of several threads a tenth of their rate
+    fn post_by_lock(self: &Arc<Self>, data: &[u8], round: Round) -> Result {
+        let mut state = self.lock();
         state.check_sound(&self.net)?;
         if state.queue.posted() >= self.net.config.post_mark {
             state.told_full = true;
@@ -259,37 +314,47 @@ impl Sink {
         if data.is_empty() {
             return Ok(());
         }
-        let round = state.round(&self.net);
         if self.net.config.first_try && round != Round::Again && state.turn.take() {
             drop(state);
-            let mut sent = 0;
-            let parts = Parts::One(data.as_ptr(), data.len());
             // SAFETY: `data` is borrowed for the whole of this call.
-            let tried = unsafe { self.try_all(&parts, data.len(), &mut sent, round) };
-            state = self.state.lock();
-            if let Tried::Failed(error) = tried {
-                state.break_with(error);
-            }
-            if sent < data.len() {
-                if let Some(cause) = state.cause {
-                    self.release(state);
-                    return Err(cause);
-                }
-                state.first_post();
-                if let Err(error) = state.queue.post_front(&data[sent..]) {
-                    if sent > 0 {
-                        state.break_with(error); // nothing may follow a part of it
-                    }
-                    self.release(state);
-                    return Err(error);
-                }
-            }
-            self.release(state);
-            return Ok(());
+            let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
+            return self.end_tried_post(data, round, tried);
         }
         state.first_post();
         state.queue.post_back(data)?;
         self.hand_on(state, round);
+        Ok(())
+    }
+
+    /// A post that has the turn has had its first try: what is not out is tried once more or copied.
+    #[allow(unsafe_code)]
+    #[inline(never)] // keeps the way past the lock short
+    fn end_tried_post(self: &Arc<Self>, data: &[u8], round: Round, mut tried: Tried) -> Result {
+        let mut rest = Outgoing { parts: Parts::of(data), size: data.len(), sent: 0 };
+        if let Tried::Bytes(count) = tried {
+            rest.sent = count;
+            // SAFETY: `data` is borrowed for the whole of this call.
+            tried = unsafe { self.try_rest(&mut rest, round) };
+        }
+        let mut state = self.lock();
+        if let Tried::Failed(error) = tried {
+            state.break_with(error);
+        }
+        if rest.sent < rest.size {
+            if let Some(cause) = state.cause {
+                self.release(state);
+                return Err(cause);
+            }
+            state.first_post();
+            if let Err(error) = state.queue.post_front(&data[rest.sent..]) {
+                if rest.sent > 0 {
+                    state.break_with(error); // nothing may follow a part of it
+                }
+                self.release(state);
+                return Err(error);
+            }
+        }
+        self.release(state);
         Ok(())
     }
 
@@ -302,7 +367,7 @@ impl Sink {
 
     /// The same, with the result told as `tell` says.
     pub fn flush_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
-        let mut state = self.state.lock();
+        let mut state = self.lock();
         state.check_open(&self.net)?;
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
         let timeout = state.timeout;
@@ -317,7 +382,7 @@ impl Sink {
             let item =
                 Item { content: Content::Flush(op), sent: 0, size: 0, limit: Limit::from_now(timeout) };
             state.queue.push(item, false);
-            let round = state.round(&self.net);
+            let round = self.round();
             self.hand_on(state, round);
         }
         Ok(())
