@@ -280,6 +280,69 @@ TEST(a_thread_and_the_callbacks_share_a_sink)
     pair_close(&p);
 }
 
+/* a chain of large sends, two at a time: those of one round leave together, in their order, and so do their ends */
+enum { CHAIN_PIECE = 64 << 10, CHAIN = 64 * CHAIN_PIECE };
+struct chain {
+    iouringnet_sink *sink;
+    char *data;
+    size_t begun, ended;
+    struct latch done;
+};
+struct link {
+    struct chain *chain;
+    size_t at;
+};
+
+static void begin_link(struct chain *chain);
+
+static void link_ends(void *user, const iouringnet_completion *done)
+{
+    struct link *link = user;
+    struct chain *chain = link->chain;
+
+    CHECK_OK(done->status);
+    CHECK_EQ(done->bytes, CHAIN_PIECE);
+    CHECK_EQ(link->at, chain->ended);
+    chain->ended += CHAIN_PIECE;
+    free(link);
+    if (chain->begun < CHAIN)
+        begin_link(chain);
+    if (chain->ended == CHAIN)
+        latch_open(&chain->done);
+}
+
+static void begin_link(struct chain *chain)
+{
+    struct link *link = take(sizeof *link);
+
+    *link = (struct link){chain, chain->begun};
+    chain->begun += CHAIN_PIECE;
+    CHECK_OK(sink_send_async(chain->sink, chain->data + link->at, CHAIN_PIECE, link_ends, link, NULL));
+}
+
+static void chain_begins(void *user, const iouringnet_completion *done)
+{
+    CHECK_OK(done->status);
+    begin_link(user);
+    begin_link(user);
+}
+
+TEST(large_sends_of_callbacks_keep_their_order)
+{
+    struct pair p = tcp_pair_apart();
+    struct chain chain = {p.a.sink, take(CHAIN), 0, 0, LATCH(1)};
+    char *got = take(CHAIN);
+
+    pattern_fill(chain.data, CHAIN, 0, 5);
+    CHECK_OK(net_call(p.a.net, 0, chain_begins, &chain, NULL));
+    CHECK_OK(stream_recv(p.b.stream, got, CHAIN, NULL));
+    pattern_check(got, CHAIN, 0, 5);
+    latch_wait(&chain.done);
+    pair_close(&p);
+    free(got);
+    free(chain.data);
+}
+
 /* the same connection's two halves from two threads, both ways at once */
 struct half {
     struct end *end;

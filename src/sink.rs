@@ -42,8 +42,9 @@ pub struct Sink {
     net: Arc<Net>,
     socket: Arc<Socket>,
     stream: Weak<Stream>,
-    /// The last round in which a callback sent here; the receive loop's own.
+    /// The last round in which a callback sent here, and whether it has done so several times; the receive loop's own.
     last_round: AtomicU32,
+    had_several: AtomicBool,
     /// Open only while nothing is queued and nothing stands in a send's way: then one of a callback goes past the lock.
     gate: Gate,
     /// See [`Sink::lock`].
@@ -68,8 +69,8 @@ enum Round {
     None,
     /// From a callback, the first one on this sink in the loop's round: tried at once.
     First,
-    /// A further one in the same round: collected unless it is large, since with those that follow it costs one call of the
-    /// kernel.
+    /// A further one in the same round, or the first one after a round with several: collected, since with those that
+    /// follow it costs one call of the kernel.
     Again,
 }
 
@@ -110,6 +111,7 @@ impl Sink {
             socket,
             stream: Arc::downgrade(stream),
             last_round: AtomicU32::new(0),
+            had_several: AtomicBool::new(false),
             gate: Gate::new(net.config.first_try),
             state: Mutex::new(State {
                 turn: Turn::Idle,
@@ -148,11 +150,19 @@ impl Sink {
         let Some(round) = self.net.recv_loop.current_round() else {
             return Round::None;
         };
-        if self.last_round.load(Ordering::Relaxed) == round {
-            return Round::Again;
+        let again = self.last_round.load(Ordering::Relaxed) == round;
+        if again || self.had_several.load(Ordering::Relaxed) {
+            return self.round_of_several(round, again);
         }
         self.last_round.store(round, Ordering::Relaxed);
         Round::First
+    }
+
+    #[inline(never)]
+    fn round_of_several(&self, round: u32, again: bool) -> Round {
+        self.last_round.store(round, Ordering::Relaxed);
+        self.had_several.store(again, Ordering::Relaxed);
+        Round::Again
     }
 
     /// Something was queued: sees to it that somebody sends it.

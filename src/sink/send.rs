@@ -17,9 +17,6 @@ use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A send of so many bytes costs far more than its call: it is tried at once, unless others are collected already.
-const COLLECTED_MAX: usize = 16 << 10;
-
 /// A send that does not go at once, and how much of it has gone.
 struct Outgoing {
     parts: Parts,
@@ -72,12 +69,7 @@ impl Sink {
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
         let round = self.round();
-        let tries_at_once = match round {
-            Round::None => false,
-            Round::First => size > 0,
-            Round::Again => size >= COLLECTED_MAX,
-        };
-        if !tries_at_once || !self.gate.pass() {
+        if round != Round::First || size == 0 || !self.gate.pass() {
             // SAFETY: the caller vouches until the end.
             return unsafe { self.send_by_lock(parts, size, tell, round) };
         }
@@ -108,7 +100,7 @@ impl Sink {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let limit = Limit::from_now(state.timeout);
-        let collects = round == Round::Again && size < COLLECTED_MAX && !limit.one_try;
+        let collects = round == Round::Again && !limit.one_try;
         if collects || !self.net.config.first_try || !state.turn.take() {
             return self.queue_untried(state, Outgoing { parts, size, sent: 0 }, accepted, limit, round);
         }
