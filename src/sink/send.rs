@@ -318,7 +318,7 @@ impl Sink {
         Ok(())
     }
 
-    /// A post that has the turn has had its first try: what is not out is tried once more or copied.
+    /// A post that has the turn has had its first try: what is not out is tried further, or copied.
     #[allow(unsafe_code)]
     #[inline(never)] // keeps the way past the lock short
     fn end_tried_post(self: &Arc<Self>, data: &[u8], round: Round, mut tried: Tried) -> Result {
