@@ -416,6 +416,39 @@ TEST(zero_timeout_sends_of_one_callback_are_each_tried)
     CHECK_OK(net_stop(net));
 }
 
+static void posts_and_sends(void *user, const iouringnet_completion *done)
+{
+    struct burst *burst = user;
+
+    CHECK_OK(done->status);
+    CHECK_OK(sink_post(burst->sink, "post ", 5));
+    CHECK_OK(sink_send_async(burst->sink, "hello", 5, result_store, &burst->sent[0], NULL));
+}
+
+/* what a callback has posted is put off from the second time on; a send behind it that may not wait has it leave before */
+TEST(zero_timeout_sends_behind_posts_are_each_tried)
+{
+    iouringnet_net *net = net_of_mode();
+    struct pair p = tcp_pair_in(net, net);
+    char into[5];
+
+    CHECK_OK(sink_set_timeout(p.a.sink, 0));
+    for (int i = 0; i < SENDS; i++) {
+        struct burst burst = {p.a.sink, {RESULT}};
+
+        CHECK_OK(net_call(net, 0, posts_and_sends, &burst, NULL));
+        CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
+        CHECK_MEM(into, "post ", 5);
+        if (result_wait(&burst.sent[0]) == IOURINGNET_TIMEOUT && rings_only())
+            continue;
+        CHECK_OK(burst.sent[0].done.status);
+        CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
+        CHECK_MEM(into, "hello", 5);
+    }
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(a_send_that_could_not_begin_counts_nothing)
 {
     enum { SIZE = 16 << 20 };

@@ -78,7 +78,8 @@ impl Turn {
         }
     }
 
-    /// The round is over. True: its turn was not taken over meanwhile, and the caller has it: try the queue.
+    /// The round is over, or somebody cannot wait for its end. True: its turn was not taken over meanwhile, and the caller
+    /// has it: try the queue.
     pub fn round_ended(&mut self) -> bool {
         let ours = *self == Turn::Batched;
         if ours {
