@@ -120,8 +120,12 @@
  *
  * PROCESSES
  *
- * The library raises no signal, SIGPIPE included, and blocks all of them in its own threads. In a forked child
- * every call with a handle, and net_start, return IOURINGNET_FORKED, and calls that return nothing do nothing.
+ * The library raises no signal, SIGPIPE included. Its own threads block every signal but SIGSEGV, SIGBUS, SIGFPE,
+ * SIGILL, SIGTRAP and SIGSYS: if a callback brings one of these six on itself, the program's handler runs on the
+ * callback thread. Those threads have no alternate signal stack, unless a callback sets one by sigaltstack.
+ *
+ * In a forked child every call with a handle, and net_start, return IOURINGNET_FORKED, and calls that return
+ * nothing do nothing.
  * A program that puts itself into the background by fork starts its nets after that. Link one copy of the
  * library into a process: a handle means something in the copy that made it only.
  * Where io_uring is not to be had, net_start says IOURINGNET_UNAVAILABLE, and iouringnet_probe tells why and
@@ -549,7 +553,7 @@ void iouringnet_struct_init(void *memory, size_t size);
  * `config`  how it is to be, read during the call only; NULL: all defaults.
  * `net`     is set to the new net, which is the caller's to stop.
  *
- * On failure `*net` is unchanged and nothing is left behind. All signals are blocked in its threads.
+ * On failure `*net` is unchanged and nothing is left behind.
  *
  * Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns.
  * Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_INVALID: `net` is

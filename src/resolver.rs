@@ -333,9 +333,10 @@ mod tests {
             unsafe { libc::sigismember(&raw const mask, signal) == 1 }
         }
         let (sender, receiver) = channel();
-        let reply = move |_| sender.send((blocked(libc::SIGTERM), blocked(libc::SIGPROF))).unwrap();
+        let signals = [libc::SIGTERM, libc::SIGPROF, libc::SIGSEGV];
+        let reply = move |_| sender.send(signals.map(blocked)).unwrap();
         ask(pool(Duration::ZERO), "127.0.0.1", reply).unwrap();
-        assert_eq!(receiver.recv().unwrap(), (true, true));
+        assert_eq!(receiver.recv().unwrap(), [true, true, false]);
         assert!(!blocked(libc::SIGTERM));
     }
 }

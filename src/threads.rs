@@ -1,7 +1,8 @@
 #![allow(unsafe_code)] // signal masks, CPU sets and scheduling policies
 //! How the library's threads are started.
 //!
-//! Invariant: no signal is ever delivered to a thread of the library's: the host's handlers are for the host's threads.
+//! Invariant: a signal that anything but the thread itself brings about is never delivered to a thread of the library's:
+//! the host's handlers for those are for the host's threads.
 
 use std::io;
 use std::mem;
@@ -11,21 +12,47 @@ use std::thread::{Builder, JoinHandle};
 /// What threads of C programs usually have, which callbacks may count on; pages are taken as they are used.
 const STACK: usize = 8 << 20;
 
-/// Starts a thread with every signal blocked, from its first instruction on.
+/// Signals that a thread brings on itself, by a fault of its code or a system call that a filter traps. Where they are
+/// blocked, the kernel ends the process instead of running the host's handler.
+const SYNCHRONOUS: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+
+/// Starts a thread with every signal blocked from its first instruction on, and the synchronous ones open from the start
+/// of its body on.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    // A new thread has the mask of the one that makes it.
-    // SAFETY: a plain set of bits, for which all zeroes is a value.
-    let mut all: libc::sigset_t = unsafe { mem::zeroed() };
-    // SAFETY: as above.
-    let mut before: libc::sigset_t = unsafe { mem::zeroed() };
+    // A new thread has the mask of the thread that makes it.
+    let mut all = no_signals();
     // SAFETY: writes to the one set that it is given, alive for the call.
     unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    let spawned = Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body);
-    // SAFETY: puts back the mask that was read above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    let before = change_mask(libc::SIG_SETMASK, &all);
+    let spawned = Builder::new().name(name.to_owned()).stack_size(STACK).spawn(|| {
+        open_synchronous_signals();
+        body();
+    });
+    change_mask(libc::SIG_SETMASK, &before);
     spawned
+}
+
+fn open_synchronous_signals() {
+    let mut open = no_signals();
+    for signal in SYNCHRONOUS {
+        // SAFETY: changes the one set that it is given, alive for the call.
+        unsafe { libc::sigaddset(&raw mut open, signal) };
+    }
+    change_mask(libc::SIG_UNBLOCK, &open);
+}
+
+fn no_signals() -> libc::sigset_t {
+    // SAFETY: a plain set of bits, for which all zeroes is a value.
+    unsafe { mem::zeroed() }
+}
+
+/// Changes the signals that this thread blocks, and returns those that it blocked before.
+fn change_mask(how: libc::c_int, signals: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = no_signals();
+    // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
+    unsafe { libc::pthread_sigmask(how, ptr::from_ref(signals), &raw mut before) };
+    before
 }
 
 /// Keeps this thread on one CPU. A CPU beyond the largest set is an error without an errno.

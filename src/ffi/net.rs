@@ -22,7 +22,7 @@ const LONGEST_SPIN_US: i64 = 1000;
 /// `config`  how it is to be, read during the call only; NULL: all defaults.
 /// `net`     is set to the new net, which is the caller's to stop.
 ///
-/// On failure `*net` is unchanged and nothing is left behind. All signals are blocked in its threads.
+/// On failure `*net` is unchanged and nothing is left behind.
 ///
 /// Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns.
 /// Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_INVALID: `net` is
