@@ -77,8 +77,7 @@ impl Listener {
             retry_now: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         });
-        net.join([Arc::clone(&listener) as _])?;
-        net.listeners.fetch_add(1, Ordering::Relaxed);
+        net.join_counted([Arc::clone(&listener) as _], &net.listeners)?;
         Ok(listener)
     }
 

@@ -149,6 +149,9 @@ pub trait Member: Send + Sync {
     fn place(&self) -> &Place;
     /// Begins to end; the member leaves the net when it has.
     fn stop(self: Arc<Self>, how: Stop);
+    /// The net is about to refuse work. For a member that does not ask the net each time before it accepts some; called with
+    /// the list locked.
+    fn ask_net(&self) {}
 }
 
 /// Two loops and what is open on them.
@@ -267,7 +270,7 @@ impl Net {
             spin: if receives && self.config.first_try { self.spin() } else { Duration::ZERO },
             died: Box::new(move || {
                 if let Some(net) = net.upgrade() {
-                    net.dead.store(true, Ordering::Release);
+                    net.refuse_work(&net.members.lock(), &net.dead);
                     net.stop_members(Stop::Now(Error::PANIC));
                 }
             }),
@@ -489,14 +492,26 @@ impl Net {
     pub fn adopt(self: &Arc<Self>, socket: Arc<Socket>) -> Result<(Arc<Sink>, Arc<Stream>)> {
         let stream = Stream::new(self, Arc::clone(&socket));
         let sink = Sink::new(self, socket, &stream);
-        self.join([Arc::clone(&sink) as _, Arc::clone(&stream) as _])?;
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &self.connections)?;
         Ok((sink, stream))
     }
 
     /// Lists new members, all or none; refused once the net stops.
     pub fn join<const COUNT: usize>(&self, new: [Arc<dyn Member>; COUNT]) -> Result {
         let mut members = self.members_of_running()?;
+        new.into_iter().for_each(|member| members.add(member));
+        Ok(())
+    }
+
+    /// The same for members that are one of what `count` counts. A stop may end them, and count them out, as soon as they
+    /// are listed: they are counted before.
+    pub fn join_counted<const COUNT: usize>(
+        &self,
+        new: [Arc<dyn Member>; COUNT],
+        count: &AtomicUsize,
+    ) -> Result {
+        let mut members = self.members_of_running()?;
+        count.fetch_add(1, Ordering::Relaxed);
         new.into_iter().for_each(|member| members.add(member));
         Ok(())
     }
@@ -545,6 +560,13 @@ impl Net {
         drop(listed);
     }
 
+    /// From now on the net takes no more work, as `mark` says. A thread that has learnt so must not see a sink accept a send
+    /// afterwards: each sink asks the net first, from before the mark on. By the lock no sink joins in between.
+    fn refuse_work(&self, members: &Members, mark: &AtomicBool) {
+        members.list.iter().flatten().for_each(|member| member.ask_net());
+        mark.store(true, Ordering::Release);
+    }
+
     fn stop_members(&self, how: Stop) {
         let members: Vec<_> = self.members.lock().list.iter().flatten().cloned().collect();
         for member in members {
@@ -567,7 +589,7 @@ impl Net {
             }
         }
         members.stopping = true;
-        self.stopping.store(true, Ordering::Release);
+        self.refuse_work(&members, &self.stopping);
         drop(members);
 
         self.stop_members(Stop::Work);

@@ -80,6 +80,8 @@ struct State {
     cause: Option<Error>,
     closing: bool,
     closed: bool,
+    /// The net takes no more work, or is about to say so: what is new is for it to allow.
+    asks_net: bool,
     /// Counted as one of the two halves that have closed; see linger.rs.
     counted: bool,
     queue: SendQueue,
@@ -118,6 +120,7 @@ impl Sink {
                 cause: None,
                 closing: false,
                 closed: false,
+                asks_net: false,
                 counted: false,
                 queue: SendQueue::default(),
                 told_full: false,
@@ -242,7 +245,7 @@ impl Sink {
         if plain {
             state.turn.release(false, false);
             // For callbacks alone: what several threads post is better left to pile up behind the lock.
-            if self.net.config.first_try && self.net.recv_loop.current_round().is_some() {
+            if self.net.config.first_try && self.net.recv_loop.current_round().is_some() && !state.asks_net {
                 self.gate.open();
             }
         } else {
@@ -467,10 +470,11 @@ impl Sink {
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        match self.closing {
-            true => Err(net.refusal().unwrap_or(Error::CLOSED)),
-            false => Ok(()),
+        if !self.closing && !self.asks_net {
+            return Ok(());
         }
+        let closed = self.closing.then_some(Error::CLOSED);
+        net.refusal().or(closed).map_or(Ok(()), Err)
     }
 
     /// For calls without a completion, which are told at once what has broken the sink.
@@ -628,5 +632,9 @@ impl Member for Sink {
             Stop::Connections => self.close(),
             Stop::Now(cause) => self.end_now(cause),
         }
+    }
+
+    fn ask_net(&self) {
+        self.lock().asks_net = true; // which shuts the gate as well
     }
 }

@@ -1,0 +1,181 @@
+/* What other threads see while a net stops: refusals that hold for every handle, and counts that are counts. */
+
+#include "support.h"
+
+/* ---- after one call has said STOPPED, nothing more is accepted ---- */
+
+enum { PAIRS = 32, TIMERS = 300 };
+
+struct stopping {
+    struct pair pairs[PAIRS];
+    struct latch ready;
+};
+
+static void is_refused(iouringnet_status status, const char *what)
+{
+    if (status != IOURINGNET_STOPPED && status != IOURINGNET_BAD_HANDLE)
+        fprintf(stderr, "%s said %s after another call had said STOPPED\n", what, iouringnet_errname(status));
+    CHECK(status == IOURINGNET_STOPPED || status == IOURINGNET_BAD_HANDLE);
+}
+
+/* asks one stream until it says STOPPED, and then has every sink asked to send */
+static void ask_until_stopped(struct stopping *s, bool may_block)
+{
+    iouringnet_status status;
+    const void *data;
+    size_t size;
+
+    latch_open(&s->ready);
+    do
+        status = stream_peek(s->pairs[0].a.stream, 1, &data, &size);
+    while (status == 0);
+    is_refused(status, "stream_peek");
+    for (int i = PAIRS - 1; i >= 0; i--) {
+        iouringnet_sink *sink = s->pairs[i].a.sink;
+
+        is_refused(sink_post(sink, "late", 4), "sink_post");
+        is_refused(sink_send_async(sink, "late", 4, never, NULL, NULL), "sink_send_async");
+        is_refused(sink_flush_async(sink, never, NULL, NULL), "sink_flush_async");
+        if (!may_block)
+            continue;
+        is_refused(sink_send(sink, "late", 4, NULL), "sink_send");
+        is_refused(sink_flush(sink), "sink_flush");
+    }
+}
+
+static void *ask_by_thread(void *user)
+{
+    ask_until_stopped(user, true);
+    return NULL;
+}
+
+/* where a send goes past the sink's lock */
+static void ask_by_callback(void *user, const iouringnet_completion *done)
+{
+    (void)done;
+    ask_until_stopped(user, false);
+}
+
+static void stop_beside(bool by_callback)
+{
+    enum { ROUNDS = 20 };
+
+    for (int round = 0; round < ROUNDS; round++) {
+        iouringnet_net *net = net_of_mode();
+        struct stopping s;
+        pthread_t thread;
+
+        for (int i = 0; i < PAIRS; i++)
+            s.pairs[i] = tcp_pair_in(net, net);
+        /* members that the stop ends before it comes to the sinks */
+        for (int i = 0; i < TIMERS; i++)
+            CHECK_OK(net_call(net, 3600 * 1000, ignore_completion, NULL, NULL));
+        latch_init(&s.ready, 1);
+        if (by_callback)
+            CHECK_OK(net_call(net, 0, ask_by_callback, &s, NULL));
+        else
+            thread = spawn(ask_by_thread, &s);
+        latch_wait(&s.ready);
+        CHECK_OK(net_stop(net));
+        if (!by_callback)
+            join(thread);
+    }
+}
+
+TEST(no_thread_sends_once_a_call_has_said_stopped)
+{
+    stop_beside(false);
+}
+
+TEST(no_callback_sends_once_a_call_has_said_stopped)
+{
+    stop_beside(true);
+}
+
+/* ---- statistics ---- */
+
+enum { READERS = 2, DIALLERS = 6, BINDERS = 4, ALL = READERS + DIALLERS + BINDERS };
+
+struct counted {
+    iouringnet_net *net;
+    iouringnet_address address;
+    struct latch ready;
+};
+
+/* counts that stand for things are never below zero, which would show as a huge number */
+static void *read_counts(void *user)
+{
+    struct counted *c = user;
+    iouringnet_stats stats;
+
+    iouringnet_stats_init(&stats);
+    latch_open(&c->ready);
+    while (net_stats(c->net, &stats) == 0) {
+        CHECK_BETWEEN(stats.connections, 0, 100000);
+        CHECK_BETWEEN(stats.listeners, 0, 100000);
+        CHECK_BETWEEN(stats.operations, 0, 100000);
+    }
+    return NULL;
+}
+
+static void *dial_until_stopped(void *user)
+{
+    struct counted *c = user;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+
+    latch_open(&c->ready);
+    while (net_dial(c->net, c->address.text, NULL, &sink, &stream) == 0) {
+        sink_abort(sink);
+        stream_close(stream);
+    }
+    return NULL;
+}
+
+static void *bind_until_stopped(void *user)
+{
+    struct counted *c = user;
+    iouringnet_listener *listener;
+
+    latch_open(&c->ready);
+    while (net_bind(c->net, "127.0.0.1:0", NULL, &listener) == 0)
+        listener_close(listener);
+    return NULL;
+}
+
+/* ends when the listening socket is shut down */
+static void *accept_and_close(void *user)
+{
+    int listening = *(int *)user, accepted;
+
+    while ((accepted = accept(listening, NULL, NULL)) >= 0)
+        raw_close(accepted);
+    return NULL;
+}
+
+TEST(counts_are_never_below_zero_while_a_net_stops)
+{
+    enum { ROUNDS = 20 };
+    struct counted c;
+    int listening = raw_listen(&c.address);
+    pthread_t acceptor = spawn(accept_and_close, &listening);
+
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t threads[ALL];
+
+        c.net = net_of_mode();
+        latch_init(&c.ready, ALL);
+        for (int i = 0; i < ALL; i++)
+            threads[i] = spawn(i < READERS              ? read_counts
+                               : i < READERS + DIALLERS ? dial_until_stopped
+                                                        : bind_until_stopped,
+                               &c);
+        latch_wait(&c.ready);
+        CHECK_OK(net_stop(c.net));
+        for (int i = 0; i < ALL; i++)
+            join(threads[i]);
+    }
+    CHECK_EQ(shutdown(listening, SHUT_RDWR), 0);
+    join(acceptor);
+    raw_close(listening);
+}
