@@ -63,7 +63,12 @@
  * library's. A program that works in callbacks alone needs no locks. A callback must not take long, because the
  * net's other callbacks wait for it. Calls that would block are refused there with IOURINGNET_IN_CALLBACK; all
  * others are legal, also closing the handle whose callback is running. A callback must not leave by an
- * exception or by longjmp. It has 8 MiB of stack.
+ * exception, by longjmp or by pthread_exit. It has 8 MiB of stack.
+ *
+ * No function is a cancellation point. If pthread_cancel hits a thread during a call, the call goes on to its
+ * end and returns its result. The thread ends at its next cancellation point after that. Exception: a thread whose
+ * cancel type is PTHREAD_CANCEL_ASYNCHRONOUS must not call the library. The library's own threads ignore
+ * pthread_cancel.
  *
  * The callbacks of one net use one core at most. A program that needs more starts several nets and binds the
  * same port in each, with `reuse_port`.

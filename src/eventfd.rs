@@ -4,14 +4,23 @@
 //! A loop has one, and so has each thread that waits by itself (parker.rs). Invariant: from a ring to the next clear it is
 //! readable, however often it is rung; neither call ever blocks.
 //!
-//! Both are made by syscall(2): libc's own read and write are points at which pthread_cancel ends a thread, and this one
-//! may have a half's turn or a lock.
+//! Both are made by syscall(2): libc's own read and write are cancellation points, and a thread that sends or receives has
+//! cancellation turned on, while it may have a half's turn or a lock.
 
 use crate::error::{Error, Result};
+use crate::threads;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// An eventfd(2), closed when dropped.
-pub struct EventFd(OwnedFd);
+pub struct EventFd(ManuallyDrop<OwnedFd>);
+
+impl Drop for EventFd {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and not looked at again.
+        threads::close(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
 
 impl EventFd {
     /// One that nobody has rung.
@@ -22,7 +31,7 @@ impl EventFd {
             return Err(Error::last_os());
         }
         // SAFETY: just made, and nobody else knows it.
-        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(EventFd(ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
     /// What to poll for input.

@@ -8,9 +8,10 @@
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, ENTRY_MAX, Gather, PARTS_MAX, Parts, message_of};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use crate::threads;
 use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
@@ -53,7 +54,7 @@ pub enum Tried {
 
 /// A TCP socket, closed when the last owner lets go.
 pub struct Socket {
-    socket: socket2::Socket,
+    socket: ManuallyDrop<socket2::Socket>,
     error: AtomicI32,
     fin_sent: AtomicBool,
     input_ended: AtomicBool,
@@ -82,8 +83,8 @@ pub fn when_descriptor_closes(hook: Hook) {
     STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-// Calls that do not wait go round libc's wrappers where those are points at which pthread_cancel may end a thread: this one
-// may have a half's turn, and arranging for it costs a tenth of an echo's own work.
+// Calls that do not wait go round libc's wrappers where those are cancellation points: sends and receives have cancellation
+// turned on, and arranging for it costs a tenth of an echo's own work.
 
 /// send(2) without waiting.
 ///
@@ -187,7 +188,7 @@ impl Socket {
 
     fn wrap(socket: socket2::Socket) -> Socket {
         Socket {
-            socket,
+            socket: ManuallyDrop::new(socket),
             error: AtomicI32::new(0),
             fin_sent: AtomicBool::new(false),
             input_ended: AtomicBool::new(false),
@@ -477,6 +478,9 @@ impl Drop for Socket {
         if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
             let _ = self.socket.shutdown(std::net::Shutdown::Both);
         }
+        // SAFETY: taken once, here, and not looked at again.
+        let socket = unsafe { ManuallyDrop::take(&mut self.socket) };
+        threads::close(socket.into());
     }
 }
 

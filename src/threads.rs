@@ -1,11 +1,13 @@
 #![allow(unsafe_code)] // signal masks, CPU sets and scheduling policies
-//! How the library's threads are started.
+//! What threads need of the system: how the library's are started, and that no call is ended by pthread_cancel.
 //!
 //! Invariant: a signal that anything but the thread itself brings about is never delivered to a thread of the library's:
 //! the host's handlers for those are for the host's threads.
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::ptr;
 use std::thread::{Builder, JoinHandle};
 
@@ -18,7 +20,7 @@ const SYNCHRONOUS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
 /// Starts a thread with every signal blocked from its first instruction on, and the synchronous ones open from the start
-/// of its body on.
+/// of its body on. pthread_cancel has no effect on the thread.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     // A new thread has the mask of the thread that makes it.
     let mut all = no_signals();
@@ -27,6 +29,7 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Joi
     let before = change_mask(libc::SIG_SETMASK, &all);
     let spawned = Builder::new().name(name.to_owned()).stack_size(STACK).spawn(|| {
         open_synchronous_signals();
+        mem::forget(Uncancelled::begin());
         body();
     });
     change_mask(libc::SIG_SETMASK, &before);
@@ -53,6 +56,46 @@ fn change_mask(how: libc::c_int, signals: &libc::sigset_t) -> libc::sigset_t {
     // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
     unsafe { libc::pthread_sigmask(how, ptr::from_ref(signals), &raw mut before) };
     before
+}
+
+unsafe extern "C" {
+    // POSIX; the libc crate has it for other systems only.
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+}
+
+/// PTHREAD_CANCEL_DISABLE.
+const CANCEL_DISABLE: libc::c_int = 1;
+
+/// While it lives, pthread_cancel does not end this thread, which would unwind frames of Rust: that aborts the process. A
+/// cancel that comes meanwhile takes effect at the thread's next cancellation point after.
+pub struct Uncancelled {
+    before: libc::c_int,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Uncancelled {
+    /// From now on.
+    pub fn begin() -> Uncancelled {
+        let mut before = CANCEL_DISABLE;
+        // SAFETY: writes to the one int, a local; changes this thread alone.
+        unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut before) };
+        Uncancelled { before, _of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        let mut unused = CANCEL_DISABLE;
+        // SAFETY: puts back the state that was read above, on the thread that it is of; writes to a local.
+        unsafe { pthread_setcancelstate(self.before, &raw mut unused) };
+    }
+}
+
+/// close(2), by syscall(2): libc's own is a cancellation point, and whoever lets go of a descriptor last may be in a send or
+/// a receive, for which cancellation is not turned off.
+pub fn close(descriptor: OwnedFd) {
+    // SAFETY: the descriptor is owned here, and nobody uses it from now on.
+    unsafe { libc::syscall(libc::SYS_close, descriptor.into_raw_fd()) };
 }
 
 /// Keeps this thread on one CPU. A CPU beyond the largest set is an error without an errno.

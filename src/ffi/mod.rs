@@ -23,6 +23,7 @@ use crate::completion::{Callback, Done, Outcome, Tell, in_callback};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::net::Net;
+use crate::threads::Uncancelled;
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,21 +44,34 @@ const OK: iouringnet_status = 0;
 /// Longest time that a caller's number can mean, 100 years: far beyond use, and safe to add to any instant.
 const LONGEST_MS: i64 = 100 * 366 * 24 * 3600 * 1000;
 
-/// The guard of everything that touches a handle: refuses in a forked child and in a log callback, and turns a panic
-/// into a status.
+/// The guard of everything that touches a handle: refuses in a forked child and in a log callback, turns a panic into a
+/// status, and keeps pthread_cancel off until the call is over.
 fn guard(body: impl FnOnce() -> Result) -> iouringnet_status {
+    let _uncancelled = Uncancelled::begin();
+    guard_transfer(body)
+}
+
+/// The guard of sends and receives, which leaves cancellation as it is, to save the two calls: whatever they ask of the
+/// system must be no cancellation point. They use syscall(2) where libc's function is one.
+fn guard_transfer(body: impl FnOnce() -> Result) -> iouringnet_status {
     if fork::forked() {
         return Error::FORKED.code();
     }
     if log::is_running() {
         return Error::IN_CALLBACK.code();
     }
-    guard_anywhere(body)
+    caught(body)
 }
 
 /// The guard of a call that may block: refuses inside callbacks too, where it would wait for itself.
 fn guard_blocking(body: impl FnOnce() -> Result) -> iouringnet_status {
-    guard(|| if in_callback() { Err(Error::IN_CALLBACK) } else { body() })
+    let _uncancelled = Uncancelled::begin();
+    guard_blocking_transfer(body)
+}
+
+/// The same for a send or a receive.
+fn guard_blocking_transfer(body: impl FnOnce() -> Result) -> iouringnet_status {
+    guard_transfer(|| if in_callback() { Err(Error::IN_CALLBACK) } else { body() })
 }
 
 /// The guard of a blocking transfer, which reports its count of bytes also when it fails. A refused one moved none.
@@ -66,7 +80,7 @@ fn guard_blocking(body: impl FnOnce() -> Result) -> iouringnet_status {
 /// - `count` is NULL or can be written.
 unsafe fn guard_counted(count: *mut usize, body: impl FnOnce() -> Result<Outcome>) -> iouringnet_status {
     let mut bytes = 0;
-    let status = guard_blocking(|| {
+    let status = guard_blocking_transfer(|| {
         let outcome = body()?;
         bytes = outcome.bytes;
         outcome.result
@@ -88,6 +102,11 @@ fn guard_void(body: impl FnOnce()) {
 
 /// The guard of the few functions that also work in a forked child.
 fn guard_anywhere(body: impl FnOnce() -> Result) -> iouringnet_status {
+    let _uncancelled = Uncancelled::begin();
+    caught(body)
+}
+
+fn caught(body: impl FnOnce() -> Result) -> iouringnet_status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => OK,
         Ok(Err(error)) => error.code(),

@@ -3,8 +3,8 @@
 
 use super::types::*;
 use super::{
-    Notify, User, completion, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory,
-    submit,
+    Notify, User, completion, guard, guard_blocking, guard_counted, guard_transfer, guard_void, handles,
+    limit, memory, submit,
 };
 use crate::completion::{Outcome, Tell};
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn sink_send_async(
     user: *mut c_void,
     op: *mut *mut iouringnet_op,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // SAFETY: the caller keeps the memory as it is until the completion.
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn sink_sendv_async(
     user: *mut c_void,
     op: *mut *mut iouringnet_op,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         // SAFETY: the caller passes so many readable pieces.
         let parts = unsafe { many(parts, count) }?;
         let sink = handles::share(sink)?;
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn sink_post(
     data: *const c_void,
     size: usize,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         memory(data, size)?;
         let sink = handles::share(sink)?;
         // What is empty may be NULL in C, and points to nothing that is read.

@@ -3,8 +3,8 @@
 
 use super::types::*;
 use super::{
-    Notify, User, guard, guard_blocking, guard_counted, guard_void, handles, limit, memory, required, status,
-    submit,
+    Notify, User, guard, guard_blocking_transfer, guard_counted, guard_transfer, guard_void, handles, limit,
+    memory, required, status, submit,
 };
 use crate::completion::Tell;
 use crate::error::Result;
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn stream_recv_async(
     user: *mut c_void,
     op: *mut *mut iouringnet_op,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
     user: *mut c_void,
     op: *mut *mut iouringnet_op,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         memory(into, size)?;
         let stream = handles::share(stream)?;
         // SAFETY: the caller leaves the memory to the library until the completion.
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
-    guard_blocking(|| handles::share(stream)?.fill(size))
+    guard_blocking_transfer(|| handles::share(stream)?.fill(size))
 }
 
 /// Tells when so many bytes are buffered, for stream_peek to show.
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn stream_fill_async(
     user: *mut c_void,
     op: *mut *mut iouringnet_op,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         let stream = handles::share(stream)?;
         let start = |tell: Tell<'_>| stream.fill_async(size, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn stream_peek(
     data: *mut *const c_void,
     size: *mut usize,
 ) -> iouringnet_status {
-    guard(|| {
+    guard_transfer(|| {
         required(data)?;
         required(size)?;
         let (bytes, count) = handles::share(stream)?.peek(max)?;
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn stream_peek(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
-    guard(|| handles::share(stream)?.consume(size))
+    guard_transfer(|| handles::share(stream)?.consume(size))
 }
 
 /// Passes all bytes that are received from now on to a callback, until the stream ends.
