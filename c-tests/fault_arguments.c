@@ -319,6 +319,7 @@ TEST(config_fields_out_of_range_are_invalid)
     REFUSED(dial_timeout_ms, INT64_MIN);
     REFUSED(close_timeout_ms, -5);
     REFUSED(shutdown_timeout_ms, -2);
+    REFUSED(linger_ms, -2);
     REFUSED(spin_us, -2);
     REFUSED(spin_us, 1001);
     REFUSED(send_cpu, -1);

@@ -116,6 +116,7 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
     iouringnet_stream *stream;
     struct result send = RESULT, behind = RESULT;
     char *data = take(SIZE);
+    int64_t began;
     int peer;
 
     config_of_mode(&config);
@@ -125,7 +126,9 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
     memset(data, 1, SIZE);
     CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
     CHECK_OK(sink_send_async(sink, "behind", 6, result_store, &behind, NULL));
+    began = now_ms();
     CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, 199, 3000);
     CHECK_EQ(send.calls, 1);
     CHECK_STATUS(send.done.status, IOURINGNET_STOPPED);
     CHECK(send.done.bytes > 0 && send.done.bytes < SIZE);

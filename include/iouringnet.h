@@ -215,6 +215,9 @@
 /** No time limit, wherever a `timeout_ms` is asked for. */
 #define IOURINGNET_NO_TIMEOUT (-1)
 
+/** For `linger_ms`: keep a connection only until the peer has acknowledged everything. */
+#define IOURINGNET_NO_LINGER (-1)
+
 /** For `spin_us`: sleep at once. */
 #define IOURINGNET_NO_SPIN (-1)
 
@@ -404,6 +407,13 @@ typedef struct {
   iouringnet_log_callback log;
   /** Handed to `log`. Must stay valid until net_stop has returned. */
   void *log_user;
+  /**
+   * How long a closed connection is kept for a peer that has acknowledged everything and does not close its
+   * side, in milliseconds; 0: 2 s. IOURINGNET_NO_LINGER: not at all. The time counts from the acknowledgement.
+   * Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
+   * to answer the end of the stream; never more than `linger_ms`.
+   */
+  int64_t linger_ms;
 } iouringnet_config;
 
 /** How to dial. Prepare with `iouringnet_dial_options_init`. */
@@ -574,9 +584,9 @@ iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **ne
  * New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
  * with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
  * config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
- * open is waited for as after stream_close, for 2 s. Every outstanding callback runs before this returns, and
- * none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory that was
- * given to it is the caller's again; only ops keep their results until they are released.
+ * open is waited for as after stream_close, for the config's `linger_ms`. Every outstanding callback runs
+ * before this returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and
+ * all memory that was given to it is the caller's again; only ops keep their results until they are released.
  *
  * Of several callers at a time each gets the one result.
  *
@@ -855,8 +865,8 @@ iouringnet_status stream_consume(iouringnet_stream *stream, size_t size);
  * Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
  * peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
  * That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
- * most 2 s after it has acknowledged everything, so that unread input does not reset what was sent. NULL and
- * handles that are closed already do nothing.
+ * most for the config's `linger_ms` after it has acknowledged everything. Otherwise unread input would reset
+ * what was sent. NULL and handles that are closed already do nothing.
  *
  * Threads: Any thread, callbacks too, its own included; never blocks.
  * Since:   0.1

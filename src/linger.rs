@@ -2,25 +2,26 @@
 //!
 //! close(2) with unread input resets the connection, and a reset destroys what the peer has not read yet. So input is
 //! received and discarded, from the second close on, beside a sink that still drains: a peer that sends before it
-//! reads would otherwise wait for us as we wait for it. After the own FIN that goes on until the peer's FIN, or for
-//! [`GRACE`] after the peer has acknowledged everything; without any progress for the close timeout the connection is
+//! reads would otherwise wait for us as we wait for it. After the own FIN that goes on until the peer's FIN, or until the
+//! peer has had everything for the configured time; without any progress for the close timeout the connection is
 //! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
 
 use crate::deadlines;
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::net::{Config, Member, Net, Place, Stop};
 use crate::request::Request;
-use crate::socket::Socket;
+use crate::socket::{Quiet, Socket};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection is kept for a peer that has acknowledged everything and does not close. Counted from the
-/// acknowledgement: counted from FIN, a slow reader would lose data.
-const GRACE: Duration = Duration::from_secs(2);
+/// A peer may answer our FIN, however long it has had everything before: so long is waited for that, or
+/// [`ANSWER_ROUND_TRIPS`].
+const ANSWER: Duration = Duration::from_millis(50);
+const ANSWER_ROUND_TRIPS: u32 = 3;
 /// How often the kernel is asked what is unacknowledged: it has no event for that.
 const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(200);
@@ -47,7 +48,8 @@ struct State {
     hurry: bool,
     unacknowledged: usize,
     progress: Instant,
-    acknowledged: Option<Instant>,
+    /// When the peer has had everything for long enough; not known before it has acknowledged everything.
+    ends: Option<Instant>,
     poll: Duration,
     next_poll: Instant,
     timer: deadlines::Timer,
@@ -84,7 +86,7 @@ impl Linger {
                 hurry: false,
                 unacknowledged: usize::MAX,
                 progress: now,
-                acknowledged: None,
+                ends: None,
                 poll: POLL_MIN,
                 next_poll: now,
                 timer: deadlines::Timer::default(),
@@ -113,7 +115,7 @@ impl Linger {
         if socket.is_reset() {
             state.over = true;
         } else if socket.has_sent_fin() {
-            state.look(&socket, self.net.config.close_timeout);
+            state.look(&socket, &self.net.config);
             if state.reset {
                 tracing::warn!(fd = socket.fd(), "a closed connection made no progress and is reset");
                 if self.net.is_stopping() {
@@ -150,12 +152,13 @@ impl Linger {
 
 impl State {
     /// The own FIN is out: asks the kernel how far the peer is, and decides.
-    fn look(&mut self, socket: &Socket, close_timeout: Duration) {
+    fn look(&mut self, socket: &Socket, config: &Config) {
         let now = Instant::now();
         if !self.counting {
             self.counting = true;
             self.progress = now;
             self.next_poll = now;
+            self.ends = socket.quiet().and_then(|quiet| end_of_quiet(quiet, config.linger, now));
         }
         self.over |= self.input_ended;
         if self.over || (now < self.next_poll && !self.hurry) {
@@ -173,14 +176,22 @@ impl State {
             self.over = !self.reset;
             return;
         }
-        if unacknowledged == 0 {
-            let since = *self.acknowledged.get_or_insert(now);
-            self.over |= now.saturating_duration_since(since) >= GRACE;
-        }
-        self.reset |= now.saturating_duration_since(self.progress) >= close_timeout;
         self.next_poll = now + self.poll;
         self.poll = (self.poll * 2).min(POLL_MAX);
+        if unacknowledged == 0 {
+            // From the acknowledgement on: counted from FIN, a slow reader would lose data.
+            let ends = *self.ends.get_or_insert(now + config.linger);
+            self.over |= ends <= now;
+            self.next_poll = self.next_poll.min(ends);
+        }
+        self.reset |= now.saturating_duration_since(self.progress) >= config.close_timeout;
     }
+}
+
+/// When a linger is over whose peer has had everything for the whole time already, if it has.
+fn end_of_quiet(quiet: Quiet, linger: Duration, now: Instant) -> Option<Instant> {
+    let answer = ANSWER.max(quiet.round_trip * ANSWER_ROUND_TRIPS);
+    (quiet.time >= linger).then(|| now + answer.min(linger))
 }
 
 impl Listed for Linger {

@@ -56,6 +56,8 @@ pub struct Config {
     pub dial_timeout: Option<Duration>,
     /// How long a closing connection may make no progress.
     pub close_timeout: Duration,
+    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close.
+    pub linger: Duration,
     /// How long `stop` lets connections close in order.
     pub shutdown_timeout: Duration,
     /// The longest that a blocking receive spins before it sleeps, and the receive loop.
@@ -84,6 +86,7 @@ impl Default for Config {
             timeout: None,
             dial_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(5),
             spin: Duration::from_micros(50),
             send_cpu: None,

@@ -52,11 +52,22 @@ pub enum Tried {
     Failed(Error),
 }
 
+/// How long a peer has had everything that was sent to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet {
+    /// At least so long.
+    pub time: Duration,
+    /// The kernel's estimate of a round trip.
+    pub round_trip: Duration,
+}
+
 /// A TCP socket, closed when the last owner lets go.
 pub struct Socket {
     socket: ManuallyDrop<socket2::Socket>,
     error: AtomicI32,
     fin_sent: AtomicBool,
+    /// When the own direction ended, the peer had acknowledged everything before it.
+    fin_was_last: AtomicBool,
     input_ended: AtomicBool,
     /// Whether a send may have taken an error from the kernel that is not stored yet. Written by the one who has the
     /// turn to send.
@@ -191,6 +202,7 @@ impl Socket {
             socket: ManuallyDrop::new(socket),
             error: AtomicI32::new(0),
             fin_sent: AtomicBool::new(false),
+            fin_was_last: AtomicBool::new(false),
             input_ended: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             reset: AtomicBool::new(false),
@@ -365,6 +377,11 @@ impl Socket {
 
     fn is_dead(&self) -> bool {
         const TCP_CLOSE: u8 = 7;
+        self.info().is_some_and(|info| info.tcpi_state == TCP_CLOSE)
+    }
+
+    /// What the kernel tells of the connection.
+    fn info(&self) -> Option<libc::tcp_info> {
         // SAFETY: tcp_info is plain numbers, for which zeroes are valid.
         let mut info: libc::tcp_info = unsafe { mem::zeroed() };
         let mut size = mem::size_of_val(&info) as libc::socklen_t;
@@ -372,7 +389,7 @@ impl Socket {
         // SAFETY: `into` and `size` describe the local above.
         let result =
             unsafe { libc::getsockopt(self.fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
-        result == 0 && info.tcpi_state == TCP_CLOSE
+        (result == 0).then_some(info)
     }
 
     /// What `errno` means here. An end of the connection is stored for the half that did not see it, and the first one
@@ -400,6 +417,11 @@ impl Socket {
 
     /// Ends the own direction in order: FIN after everything sent.
     pub fn shutdown_send(&self) {
+        // Before the FIN: an acknowledgement that is seen after it may be younger than the FIN. Nobody asks for it where the
+        // peer has ended its stream.
+        if !self.input_ended.load(Ordering::Relaxed) && self.unacknowledged() == 0 {
+            self.fin_was_last.store(true, Ordering::Relaxed); // published with `fin_sent`
+        }
         self.fin_sent.store(true, Ordering::Release);
         let _ = self.socket.shutdown(std::net::Shutdown::Write);
         self.tell_ended();
@@ -408,6 +430,20 @@ impl Socket {
     /// Whether the own direction has ended in order.
     pub fn has_sent_fin(&self) -> bool {
         self.fin_sent.load(Ordering::Acquire)
+    }
+
+    /// How long the peer has had everything that was sent before the FIN, at least; `None` where that is not known.
+    ///
+    /// Counted from when bytes last left, since their acknowledgement came a round trip later; a retransmission counts
+    /// as well. The time of the last acknowledgement would not do: keepalive and the peer's own bytes renew it.
+    pub fn quiet(&self) -> Option<Quiet> {
+        if !self.has_sent_fin() || !self.fin_was_last.load(Ordering::Relaxed) {
+            return None;
+        }
+        let info = self.info()?;
+        let round_trip = Duration::from_micros(info.tcpi_rtt.into());
+        let unsent = Duration::from_millis(info.tcpi_last_data_sent.into());
+        Some(Quiet { time: unsent.saturating_sub(round_trip), round_trip })
     }
 
     /// Calls `hook` whenever the own direction ends, by a FIN or a reset. For the one who takes over from the two halves;

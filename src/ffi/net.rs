@@ -55,9 +55,9 @@ pub unsafe extern "C" fn net_start(
 /// New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
 /// with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
 /// config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
-/// open is waited for as after stream_close, for 2 s. Every outstanding callback runs before this returns, and
-/// none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and all memory that was
-/// given to it is the caller's again; only ops keep their results until they are released.
+/// open is waited for as after stream_close, for the config's `linger_ms`. Every outstanding callback runs
+/// before this returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and
+/// all memory that was given to it is the caller's again; only ops keep their results until they are released.
 ///
 /// Of several callers at a time each gets the one result.
 ///
@@ -350,6 +350,11 @@ fn times(config: &iouringnet_config, core: &mut Config) -> Result {
     }
     if let Some(ms) = nonzero(config.close_timeout_ms) {
         core.close_timeout = limit(ms)?.unwrap_or(Duration::MAX);
+    }
+    match config.linger_ms {
+        0 => {}
+        IOURINGNET_NO_LINGER => core.linger = Duration::ZERO,
+        ms => core.linger = span(ms)?,
     }
     if let Some(ms) = nonzero(config.shutdown_timeout_ms) {
         core.shutdown_timeout = limit(ms)?.unwrap_or(Duration::MAX);

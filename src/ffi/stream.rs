@@ -297,8 +297,8 @@ pub unsafe extern "C" fn stream_set_timeout(
 /// Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
 /// peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
 /// That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
-/// most 2 s after it has acknowledged everything, so that unread input does not reset what was sent. NULL and
-/// handles that are closed already do nothing.
+/// most for the config's `linger_ms` after it has acknowledged everything. Otherwise unread input would reset
+/// what was sent. NULL and handles that are closed already do nothing.
 ///
 /// Threads: Any thread, callbacks too, its own included; never blocks.
 /// Since:   0.1

@@ -15,6 +15,8 @@ pub type iouringnet_status = i32;
 
 /// No time limit, wherever a `timeout_ms` is asked for.
 pub const IOURINGNET_NO_TIMEOUT: i64 = -1;
+/// For `linger_ms`: keep a connection only until the peer has acknowledged everything.
+pub const IOURINGNET_NO_LINGER: i64 = -1;
 /// For `spin_us`: sleep at once.
 pub const IOURINGNET_NO_SPIN: i64 = -1;
 /// A switch that is on. 0 in a switch is the field's default.
@@ -182,6 +184,11 @@ pub struct iouringnet_config {
     pub log: iouringnet_log_callback,
     /// Handed to `log`. Must stay valid until net_stop has returned.
     pub log_user: *mut c_void,
+    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close its
+    /// side, in milliseconds; 0: 2 s. IOURINGNET_NO_LINGER: not at all. The time counts from the acknowledgement.
+    /// Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
+    /// to answer the end of the stream; never more than `linger_ms`.
+    pub linger_ms: i64,
 }
 
 /// How to dial. Prepare with `iouringnet_dial_options_init`.
@@ -294,7 +301,7 @@ macro_rules! versioned {
 
 versioned! {
     iouringnet_completion: 40,
-    iouringnet_config: 144,
+    iouringnet_config: 152,
     iouringnet_dial_options: 16,
     iouringnet_bind_options: 16,
     iouringnet_sink_info: 272,
