@@ -51,7 +51,11 @@ pub trait Service: Listed + Send + Sync {
     }
     /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Service::serve`].
     fn continued(&self, _: &mut Request, _: &[u8]) -> bool {
-        unreachable!("it submits no request that completes more than once");
+        unreachable!("it submits no receive that completes more than once");
+    }
+    /// A poll of its has seen something, and goes on.
+    fn woken(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("it submits no poll that completes more than once");
     }
     /// A moment that it armed its timer for has come.
     fn expire(self: Arc<Self>, _: &mut EventLoop) {
@@ -433,6 +437,7 @@ impl EventLoop {
         };
         match completion.buffer() {
             Some(buffer) if completion.more() => self.go_on(id, buffer, completion.count()),
+            None if completion.more() => self.poll_goes_on(id),
             buffer => self.end_request(id, completion, buffer),
         }
     }
@@ -466,6 +471,14 @@ impl EventLoop {
                 self.guarded(owner, |owner, this| owner.serve(this));
             }
             Err(_) => EventLoop::end_failed(Arc::clone(owner)),
+        }
+    }
+
+    fn poll_goes_on(&mut self, id: RequestId) {
+        let owner = self.requests.get(id).map(|(owner, _)| Arc::clone(owner));
+        debug_assert!(owner.is_some(), "a completion without a request");
+        if let Some(owner) = owner {
+            self.guarded(owner, |owner, this| owner.woken(this));
         }
     }
 

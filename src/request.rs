@@ -20,14 +20,17 @@ pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
 
 /// What the kernel is asked for.
 pub enum Request {
-    /// Send a message of several parts.
+    /// Send as much of a message as the socket has room for now.
     Send {
         /// The connection.
         socket: Arc<Socket>,
         /// What to send.
         message: Message,
-        /// Give up at once where the socket takes nothing.
-        one_try: bool,
+    },
+    /// Tell, again and again, when a socket that was full has room, and when the connection breaks.
+    Room {
+        /// The connection.
+        socket: Arc<Socket>,
     },
     /// Receive into a caller's memory.
     Recv {
@@ -195,6 +198,7 @@ impl Request {
     pub fn kind(&self) -> &'static str {
         match self {
             Request::Send { .. } => "send",
+            Request::Room { .. } => "poll for room",
             Request::Recv { .. } => "receive",
             Request::RecvPooled { .. } => "receive into the pool",
             Request::RecvMultishot { .. } => "receive into the pool again and again",
@@ -210,6 +214,7 @@ impl Request {
         let socket = match self {
             Request::RecvMultishot { .. } => return, // it keeps what it was lent
             Request::Send { socket, .. }
+            | Request::Room { socket }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
             | Request::RecvBuffered { socket, .. }
@@ -222,7 +227,8 @@ impl Request {
             Request::Send { message, .. } => mem::forget(message),
             Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
             Request::Discard { scratch, .. } => mem::forget(scratch),
-            Request::Recv { .. }
+            Request::Room { .. }
+            | Request::Recv { .. }
             | Request::RecvPooled { .. }
             | Request::RecvMultishot { .. }
             | Request::Readable { .. }
@@ -234,9 +240,8 @@ impl Request {
     /// The ring entry, valid while the request lives.
     pub fn entry(&mut self) -> Entry {
         match self {
-            Request::Send { socket, message, one_try } => {
-                message.entry(types::Fd(socket.fd()), send_flags(*one_try))
-            }
+            Request::Send { socket, message } => message.entry(types::Fd(socket.fd()), SEND_FLAGS),
+            Request::Room { socket } => poll_again(socket, libc::POLLOUT),
             Request::Recv { socket, into, one_try } => {
                 let size = into.size.min(ENTRY_MAX) as u32;
                 opcode::Recv::new(types::Fd(socket.fd()), into.start, size)
@@ -265,6 +270,11 @@ impl Request {
 
 fn poll(socket: &Socket, events: i16) -> Entry {
     opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).build()
+}
+
+/// A poll that goes on, and completes at each change towards one of the events, and at a FIN, a hang-up or an error.
+fn poll_again(socket: &Socket, events: i16) -> Entry {
+    opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).multi(true).build()
 }
 
 fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
@@ -300,12 +310,12 @@ fn with_field(entry: Entry, place: Range<usize>, number: &[u8]) -> Entry {
     unsafe { mem::transmute(bytes) }
 }
 
-// Never MSG_WAITALL on an entry that may stay in flight: after about 127 wake-ups the kernel would move it to a worker
-// thread, where it cannot be cancelled. The owner submits the rest again instead.
-fn send_flags(one_try: bool) -> i32 {
-    libc::MSG_NOSIGNAL | if one_try { libc::MSG_DONTWAIT } else { 0 }
-}
+/// A send never waits in the kernel: there it would wait for room and for the peer's FIN alike. Once the peer has sent its
+/// FIN, such a send wakes up in vain until, after about 127 times, the kernel moves it to a worker thread, where it cannot be
+/// cancelled and tells nothing before all of it is out. [`Request::Room`] waits instead.
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
+// Never MSG_WAITALL on a receive that may stay in flight, for the same reason. The owner submits the rest again instead.
 fn recv_flags(one_try: bool) -> i32 {
     if one_try { libc::MSG_DONTWAIT } else { 0 }
 }

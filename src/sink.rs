@@ -90,8 +90,12 @@ struct State {
     timeout: Option<Duration>,
     /// When the kernel last took bytes, or the sink had none to give; counts only while it has some.
     progress: Instant,
+    /// A send in the loop's ring, which is over in the round that submits it.
     request: Option<RequestId>,
-    interrupting: bool,
+    /// A poll in the loop's ring, which tells when there is room. It stays armed from the first time that the socket was full.
+    poll: Option<RequestId>,
+    /// The socket took less than it was offered, and the poll has told of no room since.
+    full: bool,
     timer: deadlines::Timer,
     waiter: Option<Waiter>,
 }
@@ -128,7 +132,8 @@ impl Sink {
                 timeout: net.config.timeout,
                 progress: net.started(),
                 request: None,
-                interrupting: false,
+                poll: None,
+                full: false,
                 timer: deadlines::Timer::default(),
                 waiter: None,
             }),
@@ -287,11 +292,14 @@ impl Sink {
     fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.closed = true;
         let counted = mem::replace(&mut state.counted, true);
-        let cause = state.cause;
+        let (cause, polls) = (state.cause, state.poll.is_some());
         if let (Some(watch), None) = (&state.watch, cause) {
             watch.end(&self.net, Error::CLOSED);
         }
         drop(state);
+        if polls {
+            self.post_to_loop(); // to end the poll; before the sink leaves
+        }
         match cause {
             // A truncated stream must not look complete.
             Some(_) => self.socket.reset(),
@@ -415,24 +423,30 @@ impl Sink {
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
 
-    /// As the send loop: looks what is to be done, unless a request is in flight.
+    /// As the send loop: looks what is to be done, unless a send is in flight.
     fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
         if state.turn != Turn::Loop {
-            return; // mail that somebody else has answered meanwhile
+            if let Some(poll) = state.poll.filter(|_| state.closed) {
+                event_loop.cancel(poll);
+            }
+            return; // else mail that somebody else has answered meanwhile
         }
         let now = Instant::now();
-        let must_interrupt = state.sweep(now);
+        state.sweep(now);
         self.cut_off(&mut state, now);
-        if let Some(request) = state.request {
-            if (must_interrupt || state.cause.is_some()) && !state.interrupting {
-                state.interrupting = true;
-                event_loop.cancel(request);
-            }
-        } else if state.cause.is_some() || state.queue.is_empty() {
+        if state.request.is_some() {
+            return; // its answer is about to come
+        }
+        if state.cause.is_some() || state.queue.is_empty() {
             event_loop.disarm(&mut state.timer);
+            state.full = false; // what is sent past the loop may change it
             return self.release(state);
-        } else {
+        }
+        if !state.full {
             state.request = Some(self.submit(event_loop, &mut state));
+        } else if state.poll.is_none() {
+            let request = Request::Room { socket: Arc::clone(&self.socket) };
+            state.poll = Some(event_loop.submit(Arc::clone(self) as _, request));
         }
         if let Some(when) = state.next_deadline(self.net.config.close_timeout) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
@@ -459,10 +473,8 @@ impl Sink {
     fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
         let mut gather = Gather::new(&mut vectors);
-        let one_try = state.queue.is_one_try();
         state.queue.gather(&mut gather);
-        let request =
-            Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather), one_try };
+        let request = Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather) };
         self.socket.send_begins();
         event_loop.submit(Arc::clone(self) as _, request)
     }
@@ -527,13 +539,11 @@ impl State {
         }
     }
 
-    /// Ends what was cancelled or is late. True: the request in flight has to be interrupted first.
-    fn sweep(&mut self, now: Instant) -> bool {
-        let swept = self.queue.sweep(now, self.closing);
-        if swept.torn {
+    /// Ends what was cancelled or is late.
+    fn sweep(&mut self, now: Instant) {
+        if self.queue.sweep(now, self.closing) {
             self.break_with(Error::TORN);
         }
-        swept.must_interrupt
     }
 
     /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
@@ -549,9 +559,6 @@ impl State {
     }
 
     fn next_deadline(&self, close_timeout: Duration) -> Option<Instant> {
-        if self.interrupting {
-            return None; // the kernel's answer comes first
-        }
         let operations = self.queue.earliest().filter(|_| !self.closing);
         operations.into_iter().chain(self.progress_limit(close_timeout)).min()
     }
@@ -586,21 +593,38 @@ impl Service for Sink {
         self.drive(self.lock(), event_loop);
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
         let mut state = self.lock();
+        if let Request::Room { .. } = request {
+            state.poll = None; // armed anew if it is still needed
+            state.full = false;
+            return self.drive(state, event_loop);
+        }
         state.request = None;
-        state.interrupting = false;
         state.queue.answered();
         let meaning = Meaning::of(reaped.result, &self.socket);
         self.socket.send_ends();
         match meaning {
             Meaning::Count(count) => state.advance(count),
             Meaning::Again => {}
-            Meaning::WouldBlock => state.end_try(),
+            Meaning::WouldBlock => {
+                state.end_try();
+                state.full = true;
+            }
             Meaning::Failed(error) => state.break_with(error),
         }
         state.tell_room(&self.net);
         self.drive(state, event_loop);
+    }
+
+    fn woken(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.lock();
+        state.full = false;
+        if let (Some(poll), true) = (state.poll, state.turn != Turn::Loop) {
+            event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
+        } else {
+            self.drive(state, event_loop);
+        }
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {

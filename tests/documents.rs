@@ -76,9 +76,14 @@ fn fourteen_promises_each_with_its_file_of_tests() {
             promise.lines().next().unwrap()
         );
         let tests = named_tests(promise);
-        let (file, _) = tests.first().unwrap_or_else(|| panic!("promise {number} names no test"));
-        assert!(file.starts_with(&format!("c-tests/promise_{number:02}_")), "promise {number}: {file}");
-        assert!(files.remove(file.trim_start_matches("c-tests/")), "promise {number}: there is no {file}");
+        assert!(!tests.is_empty(), "promise {number} names no test");
+        for (file, _) in tests.iter().filter(|(file, _)| file.starts_with("c-tests/promise_")) {
+            assert!(file.starts_with(&format!("c-tests/promise_{number:02}_")), "promise {number}: {file}");
+            assert!(
+                files.remove(file.trim_start_matches("c-tests/")),
+                "promise {number}: there is no {file}"
+            );
+        }
     }
     assert!(files.is_empty(), "no promise names {files:?}");
 }

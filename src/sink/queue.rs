@@ -47,15 +47,6 @@ pub enum Content {
     Flush(Arc<Operation>),
 }
 
-/// What a look through the queue has found.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// An item that the kernel reads must end, so the request has to be interrupted first.
-    pub must_interrupt: bool,
-    /// An item has ended with a part of it out.
-    pub torn: bool,
-}
-
 impl Item {
     fn operation(&self) -> Option<&Arc<Operation>> {
         match &self.content {
@@ -183,29 +174,29 @@ impl SendQueue {
         }
     }
 
-    /// Ends what was cancelled or, unless the sink is `closing`, is late.
-    pub fn sweep(&mut self, now: Instant, closing: bool) -> Swept {
-        let mut swept = Swept::default();
+    /// Ends what was cancelled or, unless the sink is `closing`, is late. What the kernel reads ends by a later sweep, once
+    /// the kernel has answered. True: an item has ended with a part of it out.
+    pub fn sweep(&mut self, now: Instant, closing: bool) -> bool {
         if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
-            return swept;
+            return false;
         }
+        let (mut torn, mut is_read) = (false, false);
         let mut index = 0;
         while index < self.items.len() {
             match self.items[index].cut(now, closing) {
-                Some(_) if index < self.gathered => swept.must_interrupt = true,
+                Some(_) if index < self.gathered => is_read = true,
                 Some(error) => {
-                    let sent = self.items[index].sent;
+                    torn |= self.items[index].sent > 0;
                     self.end_item(index, Err(error));
-                    swept.torn |= sent > 0;
                     continue;
                 }
                 None => {}
             }
             index += 1;
         }
-        self.cancelled = swept.must_interrupt; // looked for again once the kernel has let go
+        self.cancelled = is_read;
         self.earliest = self.items.iter().filter_map(|item| item.limit.deadline).min();
-        swept
+        torn
     }
 
     fn end_item(&mut self, index: usize, result: Result) {
@@ -340,19 +331,19 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_reads_is_interrupted_first() {
+    fn what_the_kernel_reads_ends_once_it_has_answered() {
         let now = Instant::now();
         let mut queue = SendQueue::default();
         let (late, operation) = lent(10, Some(now));
         queue.push(late, false);
         gathered(&mut queue);
-        let swept = Swept { must_interrupt: true, torn: false };
-        assert_eq!(queue.sweep(now, true), Swept::default(), "while closing, deadlines do not count");
-        assert_eq!(queue.sweep(now, false), swept);
+        assert!(!queue.sweep(now, false));
         assert_eq!(result_of(&operation), None);
         queue.answered();
         queue.advance(4);
-        assert_eq!(queue.sweep(now, false), Swept { must_interrupt: false, torn: true });
+        assert!(!queue.sweep(now, true));
+        assert_eq!(result_of(&operation), None, "while closing, deadlines do not count");
+        assert!(queue.sweep(now, false), "a part of it is out");
         assert_eq!(result_of(&operation), Some((Err(Error::TIMEOUT), 4)));
         assert!(queue.is_empty());
     }

@@ -1,0 +1,181 @@
+/* Promise 9: a peer that has ended its own side, as one that sends a request and then reads the answer does, gets
+   everything that was accepted, however slowly it reads, and each byte that it takes is progress. */
+
+#include "support.h"
+
+/* The peer takes a piece every few milliseconds, for longer than the time without progress that ends a drain. */
+enum { SIZE = 2 << 20, PIECE = 32 << 10, PAUSE_MS = 40, LIMIT_MS = 1200, SEED = 9 };
+
+struct slow_peer {
+    int fd;
+    pthread_t thread;
+};
+
+static void *read_slowly(void *user)
+{
+    const struct slow_peer *peer = user;
+    char *got = take(SIZE);
+
+    for (size_t at = 0; at < SIZE; at += PIECE) {
+        raw_recv(peer->fd, got + at, PIECE);
+        usleep(PAUSE_MS * 1000);
+    }
+    raw_expect_eof(peer->fd);
+    pattern_check(got, SIZE, 0, SEED);
+    free(got);
+    return NULL;
+}
+
+struct talk {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct slow_peer peer;
+    char *data;
+};
+
+/* the peer has ended its side already, and its end was received */
+static void talk_begin(struct talk *talk)
+{
+    iouringnet_config config;
+    char byte;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = LIMIT_MS;
+    config.send_buffer = 16 << 10;
+    config.post_mark = 2 * SIZE;
+    talk->net = net_with(&config);
+    talk->peer.fd = raw_peer_sized(talk->net, 16 << 10, 0, &talk->sink, &talk->stream);
+    raw_half_close(talk->peer.fd);
+    CHECK_STATUS(stream_recv(talk->stream, &byte, 1, NULL), IOURINGNET_EOF);
+    talk->data = take(SIZE);
+    pattern_fill(talk->data, SIZE, 0, SEED);
+    talk->peer.thread = spawn(read_slowly, &talk->peer);
+}
+
+/* the peer has everything, and the end of the stream */
+static void talk_end(struct talk *talk)
+{
+    join(talk->peer.thread);
+    raw_close(talk->peer.fd);
+    stream_close(talk->stream);
+    CHECK_OK(net_stop(talk->net));
+    free(talk->data);
+}
+
+TEST(a_drain_to_a_half_closed_peer_goes_on_while_it_reads)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
+    sink_close(talk.sink);
+    talk_end(&talk);
+}
+
+TEST(a_stop_leaves_a_half_closed_peer_that_reads_its_time)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
+    stream_close(talk.stream);
+    CHECK_OK(net_stop(talk.net)); /* TIMEOUT would say that sends were cut */
+    join(talk.peer.thread);
+    raw_close(talk.peer.fd);
+    free(talk.data);
+}
+
+TEST(a_send_that_drains_to_a_half_closed_peer_completes)
+{
+    struct talk talk;
+    struct result sent = RESULT;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_send_async(talk.sink, talk.data, SIZE, result_store, &sent, NULL));
+    sink_close(talk.sink);
+    CHECK_OK(result_wait(&sent));
+    CHECK_EQ(sent.done.bytes, SIZE);
+    talk_end(&talk);
+}
+
+TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_set_timeout(talk.sink, LIMIT_MS));
+    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
+    EVENTUALLY(unsent_of(talk.sink) == 0);
+    sink_close(talk.sink);
+    talk_end(&talk);
+}
+
+TEST(a_blocking_send_to_a_half_closed_peer_sends_all)
+{
+    struct talk talk;
+    size_t sent = 0;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_send(talk.sink, talk.data, SIZE, &sent));
+    CHECK_EQ(sent, SIZE);
+    sink_close(talk.sink);
+    talk_end(&talk);
+}
+
+TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
+    for (size_t quarter = 3; quarter > 0; quarter--) {
+        size_t unsent = unsent_of(talk.sink);
+
+        EVENTUALLY((unsent = unsent_of(talk.sink)) <= quarter * SIZE / 4);
+        CHECK(unsent > (quarter - 1) * SIZE / 4);
+    }
+    sink_close(talk.sink);
+    talk_end(&talk);
+}
+
+/* a send of which the peer takes a part, and which then ends with `want`: by a cancel, or by its time limit */
+static void a_cut_send(iouringnet_status want)
+{
+    enum { TAKEN = 64 << 10, CUT_MS = 700 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_op *op;
+    iouringnet_completion done;
+    char *data = take(SIZE), byte;
+    int peer;
+
+    config_of_mode(&config);
+    config.send_buffer = 16 << 10;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16 << 10, 0, &sink, &stream);
+    raw_half_close(peer);
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    memset(data, 7, SIZE);
+    if (want == IOURINGNET_TIMEOUT)
+        CHECK_OK(sink_set_timeout(sink, CUT_MS));
+    CHECK_OK(sink_send_async(sink, data, SIZE, NULL, NULL, &op));
+    raw_recv(peer, data, TAKEN);
+    if (want == IOURINGNET_CANCELLED)
+        CHECK_OK(op_cancel(op));
+    iouringnet_completion_init(&done);
+    CHECK_STATUS(op_finish(op, &done), want);
+    CHECK_BETWEEN(done.bytes, TAKEN, SIZE - 1);
+    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TORN);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_cancel_cuts_a_send_to_a_half_closed_peer) { a_cut_send(IOURINGNET_CANCELLED); }
+
+TEST(a_time_limit_cuts_a_send_to_a_half_closed_peer) { a_cut_send(IOURINGNET_TIMEOUT); }

@@ -1,0 +1,204 @@
+/* Promise 13: a peer that has half-closed, or sent an urgent byte, and takes nothing costs no thread, starves no other
+   peer, and costs no more work of the loop than one that is open. */
+
+#include "support.h"
+
+#include <dirent.h>
+#include <grp.h>
+
+enum { PIECE = 64 << 10 };
+
+/* threads of the kernel that work for this process */
+static size_t kernel_workers(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t count = 0;
+
+    CHECK(tasks != NULL);
+    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+        char path[300], name[64] = "";
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        file = fopen(path, "re");
+        if (!file)
+            continue; /* "." and "..", or it has ended */
+        if (fgets(name, sizeof name, file) && strncmp(name, "iou-wrk", 7) == 0)
+            count++;
+        fclose(file);
+    }
+    closedir(tasks);
+    return count;
+}
+
+struct stuck {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+};
+
+enum how { HALF_CLOSED, URGENT, CLOSED_BY_US };
+
+/* Connections whose peers read nothing, each with a send that waits for room. */
+static void stuck_begin(iouringnet_net *net, struct stuck *stuck, size_t count, enum how how)
+{
+    static char piece[PIECE];
+
+    for (size_t i = 0; i < count; i++) {
+        struct stuck *s = &stuck[i];
+
+        s->peer = raw_peer_sized(net, 8 << 10, 0, &s->sink, &s->stream);
+        if (how == HALF_CLOSED)
+            raw_half_close(s->peer);
+        if (how == URGENT)
+            CHECK_EQ(send(s->peer, "!", 1, MSG_OOB), 1);
+        for (int n = 0; n < 4; n++)
+            CHECK_OK(sink_post(s->sink, piece, sizeof piece));
+        if (how == CLOSED_BY_US) {
+            raw_half_close(s->peer);
+            sink_close(s->sink);
+            stream_close(s->stream);
+        }
+    }
+}
+
+/* Wakes the senders a few hundred times each: every so many a kernel would have moved them to threads of its own. */
+static void stuck_take_a_little(struct stuck *stuck, size_t count)
+{
+    char into[4096];
+
+    for (int round = 0; round < 40; round++)
+        for (size_t i = 0; i < count; i++)
+            raw_recv(stuck[i].peer, into, sizeof into);
+}
+
+static void stuck_end(struct stuck *stuck, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        raw_reset(stuck[i].peer);
+        sink_close(stuck[i].sink);
+        stream_close(stuck[i].stream);
+    }
+}
+
+static void no_kernel_thread_for(enum how how, size_t count)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct stuck *stuck;
+
+    need_descriptors(2 * count);
+    stuck = take(count * sizeof *stuck);
+    config_of_mode(&config);
+    config.send_buffer = 16 << 10;
+    net = net_with(&config);
+    stuck_begin(net, stuck, count, how);
+    stuck_take_a_little(stuck, count);
+    settle(net);
+    CHECK_EQ(kernel_workers(), 0);
+    for (size_t i = 0; i < count && how != CLOSED_BY_US; i++)
+        CHECK(unsent_of(stuck[i].sink) > 0);
+    stuck_end(stuck, count);
+    CHECK_OK(net_stop(net));
+    free(stuck);
+}
+
+TEST(half_closed_peers_that_read_little_cost_no_kernel_thread) { no_kernel_thread_for(HALF_CLOSED, 300); }
+
+TEST(urgent_bytes_cost_no_kernel_thread) { no_kernel_thread_for(URGENT, 60); }
+
+TEST(drains_to_half_closed_peers_cost_no_kernel_thread) { no_kernel_thread_for(CLOSED_BY_US, 60); }
+
+/* what an ordinary user with few processes left sees: root may have as many as it likes */
+static void part_of_limits(void)
+{
+    enum { STUCK = 30, SIZE = 1 << 20, USER = 61309 };
+    struct rlimit few = {20, 20};
+    struct stuck stuck[STUCK];
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct sender sender;
+    struct reader reader;
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    pthread_t thread;
+
+    if (setgroups(0, NULL) != 0 || setresgid(USER, USER, USER) != 0 || setresuid(USER, USER, USER) != 0)
+        SKIP("only root can become an ordinary user");
+    CHECK_EQ(setrlimit(RLIMIT_NPROC, &few), 0);
+    config_of_mode(&config);
+    config.send_buffer = 16 << 10;
+    net = net_with(&config);
+    stuck_begin(net, stuck, STUCK, HALF_CLOSED);
+    CHECK_EQ(kernel_workers(), 0);
+
+    reader.fd = raw_peer_sized(net, 8 << 10, 0, &sender.sink, &stream);
+    reader.size = SIZE;
+    reader.seed = 13;
+    raw_half_close(reader.fd);
+    thread = spawn(reader_run, &reader);
+    pattern_fill(data, SIZE, 0, reader.seed);
+    CHECK_OK(sink_post(sender.sink, data, SIZE));
+    sink_close(sender.sink);
+    join(thread);
+    raw_close(reader.fd);
+    stream_close(stream);
+    stuck_end(stuck, STUCK);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(half_closed_peers_starve_no_other_where_processes_are_few)
+{
+    const char *name = "half_closed_peers_starve_no_other_where_processes_are_few";
+
+    if (part_is("limits")) {
+        part_of_limits();
+        return;
+    }
+    if (part_run(name, "limits") == 77)
+        SKIP("only root can become an ordinary user");
+}
+
+/* completions of the send loop for 8 MiB to a peer that reads in small pieces */
+static uint64_t completions_of_a_drain(bool half_closed)
+{
+    enum { SIZE = 8 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(SIZE), into[8192];
+    uint64_t completions;
+    int peer;
+
+    config_of_mode(&config);
+    config.send_buffer = 64 << 10;
+    config.post_mark = 2 * SIZE;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 64 << 10, 0, &sink, &stream);
+    if (half_closed)
+        raw_half_close(peer);
+    memset(data, 5, SIZE);
+    CHECK_OK(sink_post(sink, data, SIZE));
+    for (size_t got = 0; got < SIZE; got += sizeof into)
+        raw_recv(peer, into, sizeof into);
+    EVENTUALLY(unsent_of(sink) == 0);
+    completions = stats_of(net).send_completions;
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    return completions;
+}
+
+/* How often the loop is woken depends on how the peer's reads fall, so twice as often is no fault; a loop that is woken in
+   vain is woken for each of the peer's reads, or without end. */
+TEST(a_half_closed_peer_makes_no_more_work_than_an_open_one)
+{
+    uint64_t open = completions_of_a_drain(false), half_closed = completions_of_a_drain(true);
+
+    CHECK_BETWEEN(half_closed, 1, 2 * open + 20);
+    CHECK_BETWEEN(open, 1, 2 * half_closed + 20);
+}
