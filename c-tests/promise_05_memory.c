@@ -126,7 +126,7 @@ TEST(dial_copies_its_address_and_options)
     int listener = raw_listen(&address), fd;
 
     for (int i = 0; i < 2; i++) {
-        /* a number, then a name that a resolver thread reads later */
+        /* a number, then a name of the hosts file; fault_names.c has one that is looked up */
         snprintf(text, sizeof text, "%s%s", i ? "localhost" : "127.0.0.1", strrchr(address.text, ':'));
         iouringnet_dial_options_init(&options);
         options.timeout_ms = 20000;

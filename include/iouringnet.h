@@ -602,8 +602,8 @@ iouringnet_status net_stop(iouringnet_net *net);
 /**
  * Connects to an address and waits for it.
  *
- * `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000"; of a name every address
- *            is tried.
+ * `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000". The library reads a name's
+ *            addresses from /etc/hosts, or else asks getaddrinfo, and tries them one after the other.
  * `options`  the time limit; NULL: the config's `dial_timeout_ms`.
  * `sink`     is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
  *
@@ -613,7 +613,8 @@ iouringnet_status net_stop(iouringnet_net *net);
  * Returns: IOURINGNET_INVALID: the address cannot be read, or a pointer is NULL. IOURINGNET_NAME: there is
  *          no such name; IOURINGNET_NAME_AGAIN: it could not be looked up now. IOURINGNET_TIMEOUT;
  *          -ECONNREFUSED and other errnos of connecting, from the last address tried; IOURINGNET_STOPPED,
- *          IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
+ *          IOURINGNET_BAD_HANDLE. IOURINGNET_LIMIT: too many operations are in flight, or too many names wait
+ *          to be looked up; -EAGAIN: there is no thread to look one up.
  * Since:   0.1
  */
 iouringnet_status net_dial(iouringnet_net *net, const char *address, const iouringnet_dial_options *options,
@@ -623,7 +624,7 @@ iouringnet_status net_dial(iouringnet_net *net, const char *address, const iouri
  * Binds an address and listens on it.
  *
  * `address`   as for net_dial; port 0 binds a free one, which listener_address tells. Of a name the first
- *             address that can be bound is taken.
+ *             address that can be bound is taken. getaddrinfo runs on the calling thread.
  * `options`   backlog and port sharing, read during the call only; NULL: the defaults. SO_REUSEADDR is
  *             always on.
  * `listener`  is set to the listener, which is the caller's to close.
@@ -952,7 +953,7 @@ iouringnet_status net_stats(iouringnet_net *net, iouringnet_stats *stats);
  *             Without a callback the first op_wait that is given a completion receives the connection; if
  *             the op is released before, the connection is closed.
  *
- * Threads: Any thread, callbacks too; never blocks: names are looked up on threads of the library's.
+ * Threads: Any thread, callbacks too; never blocks: getaddrinfo runs on threads of the library.
  * Returns: The completion brings the errors of net_dial, or IOURINGNET_CANCELLED. Refused with
  *          IOURINGNET_INVALID, -ENODEV (no such interface), IOURINGNET_LIMIT (too many operations in flight,
  *          or too many names to look up), -EAGAIN (no thread to look one up), IOURINGNET_STOPPED or

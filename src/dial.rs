@@ -1,8 +1,9 @@
 //! One dial: a name's addresses, tried one after the other within one deadline.
 //!
-//! A numeric address is tried at once on the caller's thread; over the loopback device that is usually all. Otherwise the
-//! receive loop's ring tells when a socket has its answer, and there the addresses of a name are tried too. Each of them
-//! has an equal share of the time that is left, so that one that swallows packets does not cost the others their turn.
+//! The first address is tried at once on the caller's thread, if it is numeric or in the hosts file; over the loopback
+//! device that is usually all. Otherwise the receive loop's ring tells when a socket has its answer, and there the other
+//! addresses of a name are tried, one in each turn of the loop. Each of them has an equal share of the time that is left,
+//! so that one that swallows packets does not cost the others their turn.
 //! Invariant: the operation completes once, and a dial that was not over at once leaves the net with it.
 
 use crate::address::Parsed;
@@ -10,10 +11,11 @@ use crate::completion::{Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::hosts;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::request::Request;
-use crate::resolver;
+use crate::resolver::{self, Asker};
 use crate::socket::Socket;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
@@ -34,7 +36,7 @@ pub struct Dial {
 struct State {
     /// Gone once it has completed.
     operation: Option<Arc<Operation>>,
-    /// `None` while the name is looked up.
+    /// Those that are still to be asked; `None` while the name is looked up.
     addresses: Option<VecDeque<SocketAddr>>,
     cause: Option<Error>,
     last_error: Error,
@@ -60,28 +62,48 @@ pub enum Started {
     UnderWay(Arc<Operation>),
 }
 
-/// What came of asking an address.
-enum Begun {
-    Over(Result<Arc<Socket>>),
-    UnderWay(Attempt),
+/// What an address answers.
+enum Answer {
+    Connected,
+    NotYet,
+    Failed(Error),
+}
+
+/// What a dial does next.
+enum Step {
+    /// It ends.
+    End(Result<Arc<Socket>>),
+    /// It waits for the name's addresses or an address's answer.
+    Wait,
+    /// It asks the next address, in the next turn of the loop.
+    Next,
 }
 
 impl Attempt {
-    fn begin(net: &Net, address: SocketAddr) -> Begun {
-        let connect = || {
-            let socket = Arc::new(Socket::to_connect(&address, &net.socket_options())?);
-            let connected = socket.connect(&address);
-            log(&socket, &connected);
-            Ok((socket, connected?))
-        };
-        match connect() {
-            Ok((socket, true)) => Begun::Over(Ok(socket)),
-            Ok((socket, false)) => {
-                let (until, request, interrupting) = (None, None, false);
-                Begun::UnderWay(Attempt { socket, address, until, request, interrupting })
+    /// Asks `address`.
+    fn begin(net: &Net, address: SocketAddr) -> Result<(Attempt, Answer)> {
+        let socket = Arc::new(Socket::to_connect(&address, &net.socket_options())?);
+        let attempt = Attempt { socket, address, until: None, request: None, interrupting: false };
+        let answer = attempt.answer();
+        Ok((attempt, answer))
+    }
+
+    /// Begins to connect, or looks how far that is.
+    fn answer(&self) -> Answer {
+        let fd = self.socket.fd();
+        match self.socket.connect(&self.address) {
+            Ok(false) => Answer::NotYet,
+            Ok(true) => {
+                tracing::debug!(fd, "dialled a connection");
+                Answer::Connected
             }
-            Err(error) => Begun::Over(Err(error)),
+            Err(error) => Attempt::failed(fd, error),
         }
+    }
+
+    fn failed(fd: i32, error: Error) -> Answer {
+        tracing::debug!(fd, %error, "an address could not be dialled");
+        Answer::Failed(error)
     }
 
     /// Has the loop tell the dial when there is an answer.
@@ -91,12 +113,57 @@ impl Attempt {
     }
 }
 
-fn log(socket: &Socket, connected: &Result<bool>) {
-    let fd = socket.fd();
-    match connected {
-        Ok(true) => tracing::debug!(fd, "dialled a connection"),
-        Ok(false) => {} // more will be known
-        Err(error) => tracing::debug!(fd, %error, "an address could not be dialled"),
+impl State {
+    fn new(addresses: Option<VecDeque<SocketAddr>>) -> State {
+        State {
+            operation: None,
+            addresses,
+            cause: None,
+            last_error: Error::NAME,
+            attempt: None,
+            timer: deadlines::Timer::default(),
+        }
+    }
+
+    /// Asks the next address, if the addresses are known.
+    fn ask_next(&mut self, net: &Net, deadline: Option<Instant>) -> Step {
+        let Some(addresses) = &mut self.addresses else {
+            return Step::Wait;
+        };
+        let Some(address) = addresses.pop_front() else {
+            return Step::End(Err(self.last_error));
+        };
+        let left = addresses.len() as u32 + 1;
+        match Attempt::begin(net, address) {
+            Ok((mut attempt, answer)) => {
+                if let (Answer::NotYet, Some(deadline)) = (&answer, deadline) {
+                    let now = Instant::now();
+                    attempt.until = Some(now + deadline.saturating_duration_since(now) / left);
+                }
+                self.follow(attempt, answer)
+            }
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// What comes of an attempt's answer.
+    fn follow(&mut self, attempt: Attempt, answer: Answer) -> Step {
+        match answer {
+            Answer::Connected => Step::End(Ok(attempt.socket)),
+            Answer::NotYet => {
+                self.attempt = Some(attempt);
+                Step::Wait
+            }
+            Answer::Failed(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Step {
+        self.last_error = error;
+        match &self.addresses {
+            Some(addresses) if !addresses.is_empty() => Step::Next,
+            _ => Step::End(Err(error)),
+        }
     }
 }
 
@@ -109,45 +176,35 @@ impl Dial {
         tell: Tell<'_>,
     ) -> Result<Started> {
         let permit = net.permit()?;
-        let (mut addresses, mut name, mut attempt) = (None, None, None);
-        match target {
-            Parsed::Numeric(address) if net.config.first_try => match Attempt::begin(net, address) {
-                Begun::Over(result) => return Dial::over_at_once(net, permit, tell, result),
-                Begun::UnderWay(begun) => (addresses, attempt) = (Some(VecDeque::new()), Some(begun)),
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let (known, name) = match target {
+            Parsed::Numeric(address) => (Some(VecDeque::from([address])), None),
+            Parsed::Name { host, port } => match hosts::find(&host, port) {
+                Some(addresses) => (Some(addresses.into()), None),
+                None => (None, Some((host, port))),
             },
-            Parsed::Numeric(address) => addresses = Some(VecDeque::from([address])),
-            Parsed::Name { host, port } => name = Some((host, port)),
+        };
+        let mut state = State::new(known);
+        if net.config.first_try
+            && let Step::End(result) = state.ask_next(net, deadline)
+        {
+            return Dial::over_at_once(net, permit, tell, result);
         }
         let op = net.operation_for(tell);
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        if let Some(attempt) = &mut attempt {
-            attempt.until = deadline;
-        }
+        state.operation = Some(Arc::clone(&op));
         let dial = Arc::new(Dial {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             deadline,
-            state: Mutex::new(State {
-                operation: Some(Arc::clone(&op)),
-                addresses,
-                cause: None,
-                last_error: Error::NAME,
-                attempt,
-                timer: deadlines::Timer::default(),
-            }),
+            state: Mutex::new(state),
         });
         let target: Weak<Dial> = Arc::downgrade(&dial);
         op.accept(permit, target); // before anybody can complete it
         net.join([Arc::clone(&dial) as _])?;
         if let Some((host, port)) = name {
-            let asker = Arc::downgrade(&dial);
-            let reply = move |answer| {
-                if let Some(dial) = asker.upgrade() {
-                    dial.resolved(answer);
-                }
-            };
-            if let Err(error) = resolver::resolve(host, port, Box::new(reply)) {
+            let asker: Weak<Dial> = Arc::downgrade(&dial);
+            if let Err(error) = resolver::resolve(&host, port, asker) {
                 if dial.state.lock().operation.take().is_none() {
                     return Ok(Started::UnderWay(op)); // a stop has ended it meanwhile
                 }
@@ -180,22 +237,18 @@ impl Dial {
         Ok(Started::Over(None))
     }
 
-    fn resolved(self: Arc<Self>, answer: Result<Vec<SocketAddr>>) {
-        let mut state = self.state.lock();
-        match answer {
-            Ok(addresses) => state.addresses = Some(addresses.into()),
-            Err(error) => {
-                state.last_error = error;
-                state.addresses = Some(VecDeque::new());
-            }
-        }
-        drop(state);
-        self.post_to_loop();
-    }
-
     fn post_to_loop(self: Arc<Self>) {
         let net = Arc::clone(&self.net);
         net.recv_loop.post(self);
+    }
+
+    /// Why the dial ends at `now`, if it does.
+    fn end(&self, state: &State, operation: &Operation, now: Instant) -> Option<Error> {
+        if operation.is_cancelled() {
+            return Some(Error::CANCELLED);
+        }
+        let late = self.deadline.is_some_and(|deadline| deadline <= now);
+        state.cause.or(late.then_some(Error::TIMEOUT))
     }
 
     fn drive(self: &Arc<Self>, event_loop: &mut EventLoop) {
@@ -207,13 +260,7 @@ impl Dial {
             return;
         };
         let now = Instant::now();
-        let end = if operation.is_cancelled() {
-            Some(Error::CANCELLED)
-        } else if state.cause.is_some() {
-            state.cause
-        } else {
-            self.deadline.filter(|deadline| *deadline <= now).map(|_| Error::TIMEOUT)
-        };
+        let end = self.end(&state, operation, now);
         if let Some(attempt) = &mut state.attempt {
             let ends = end.is_some() || attempt.until.is_some_and(|until| until <= now);
             match attempt.request {
@@ -230,12 +277,18 @@ impl Dial {
             }
         }
         if state.attempt.is_none() {
-            let result = match end {
-                Some(error) => Some(Err(error)),
-                None => self.try_next(&mut state, event_loop, now),
+            let step = match end {
+                Some(error) => Step::End(Err(error)),
+                None => state.ask_next(&self.net, self.deadline),
             };
-            if let Some(result) = result {
-                return self.finish(state, event_loop, result);
+            match step {
+                Step::End(result) => return self.finish(state, event_loop, result),
+                Step::Next => return Arc::clone(self).post_to_loop(),
+                Step::Wait => {
+                    if let Some(attempt) = &mut state.attempt {
+                        attempt.await_answer(self, event_loop);
+                    }
+                }
             }
         }
         let share =
@@ -244,31 +297,6 @@ impl Dial {
         if let Some(when) = share.or(deadline) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
         }
-    }
-
-    /// Asks the addresses that are left until one connects or keeps us waiting; the end of the dial, if there is one.
-    fn try_next(
-        self: &Arc<Self>,
-        state: &mut State,
-        event_loop: &mut EventLoop,
-        now: Instant,
-    ) -> Option<Result<Arc<Socket>>> {
-        let addresses = state.addresses.as_mut()?;
-        while let Some(address) = addresses.pop_front() {
-            let left = addresses.len() as u32 + 1;
-            match Attempt::begin(&self.net, address) {
-                Begun::Over(Ok(socket)) => return Some(Ok(socket)),
-                Begun::Over(Err(error)) => state.last_error = error,
-                Begun::UnderWay(mut attempt) => {
-                    attempt.until =
-                        self.deadline.map(|deadline| now + deadline.saturating_duration_since(now) / left);
-                    attempt.await_answer(self, event_loop);
-                    state.attempt = Some(attempt);
-                    return None;
-                }
-            }
-        }
-        Some(Err(state.last_error))
     }
 
     fn finish(
@@ -284,6 +312,21 @@ impl Dial {
             self.net.complete_connection(&operation, result);
         }
         self.net.leave(&**self);
+    }
+}
+
+impl Asker for Dial {
+    fn answered(self: Arc<Self>, answer: Result<Vec<SocketAddr>>) {
+        let mut state = self.state.lock();
+        match answer {
+            Ok(addresses) => state.addresses = Some(addresses.into()),
+            Err(error) => {
+                state.last_error = error;
+                state.addresses = Some(VecDeque::new());
+            }
+        }
+        drop(state);
+        self.post_to_loop();
     }
 }
 
@@ -309,22 +352,17 @@ impl Service for Dial {
         let Some(mut attempt) = state.attempt.take() else {
             return;
         };
-        let connected = match -reaped.result {
-            ..=0 => attempt.socket.connect(&attempt.address),
-            libc::ECANCELED | libc::EINTR if attempt.interrupting => Err(Error::TIMEOUT),
-            errno => Err(Error::from_errno(errno)),
+        attempt.request = None;
+        let answer = match -reaped.result {
+            ..=0 => attempt.answer(),
+            libc::ECANCELED | libc::EINTR if attempt.interrupting => Answer::Failed(Error::TIMEOUT),
+            errno => Attempt::failed(attempt.socket.fd(), Error::from_errno(errno)),
         };
-        log(&attempt.socket, &connected);
-        match connected {
-            Ok(true) => return self.finish(state, event_loop, Ok(attempt.socket)),
-            Ok(false) => {
-                attempt.request = None;
-                state.attempt = Some(attempt);
-            }
-            Err(error) => state.last_error = error,
+        if let Step::End(Ok(socket)) = state.follow(attempt, answer) {
+            return self.finish(state, event_loop, Ok(socket));
         }
         drop(state);
-        self.drive(event_loop);
+        self.drive(event_loop); // it knows whether the dial has ended
     }
 
     fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {

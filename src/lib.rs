@@ -19,6 +19,7 @@ mod eventfd;
 #[cfg(not(loom))]
 pub mod ffi;
 pub mod fork;
+mod hosts;
 mod linger;
 pub mod listener;
 mod mailbox;

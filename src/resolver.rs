@@ -1,119 +1,162 @@
 #![allow(unsafe_code)] // getaddrinfo
 //! Names to addresses, off the loops.
 //!
-//! getaddrinfo blocks and cannot be interrupted, so it runs on up to eight threads of its own, made when all
-//! others are busy and gone after a while without work. Nobody waits for them: a thread owns a name and a
-//! place for the reply, nothing else. Invariant: an accepted question gets exactly one reply, a refused one
-//! none; the pool counts under one lock, which is held neither during a question nor during a reply.
+//! getaddrinfo blocks and cannot be interrupted, so each lookup has a thread, which goes on with a lookup that waits and
+//! ends where none does. Both the threads and those of one name are bounded: a name that hangs leaves threads for others.
+//! Nobody waits for a thread: it owns a name and a weak reference to who asked. Invariant: an accepted question gets
+//! exactly one answer unless its asker is gone first, a refused one none; and while a question waits that may begin, every
+//! thread is busy, or the system has given no further one.
 
 use crate::error::{Error, Result};
+use crate::hosts;
 use crate::sync::Mutex;
 use crate::threads;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Weak};
 
-/// Most threads, and most questions that wait for one.
-const THREADS_MAX: usize = 8;
+/// Most threads, most of them that look up one name, and most questions that wait.
+const THREADS_MAX: usize = 64;
+const OF_ONE_NAME_MAX: usize = 8;
 const WAITING_MAX: usize = 1024;
-/// How long a thread without work stays.
-const LINGER: Duration = Duration::from_secs(2);
 
-/// Called once with the addresses, in the order to try them, on a resolver thread.
-pub type Reply = Box<dyn FnOnce(Result<Vec<SocketAddr>>) + Send>;
-
-static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(LINGER));
-
-/// Asks for the addresses of `host`. LIMIT if too many questions wait; then, as with any error, the reply
-/// never runs.
-pub fn resolve(host: String, port: u16, reply: Reply) -> Result<()> {
-    POOL.submit(Question { host: c_host(&host)?, port, reply })
+/// Who asks for the addresses of a name. A question whose asker is gone is never looked up, and takes no place.
+pub trait Asker: Send + Sync {
+    /// The addresses, in the order to try them; called once, on a resolver thread.
+    fn answered(self: Arc<Self>, answer: Result<Vec<SocketAddr>>);
 }
 
-/// The same on the caller's thread, for as long as it takes.
+static RESOLVER: LazyLock<Resolver> = LazyLock::new(Resolver::new);
+
+/// Asks for the addresses of `host`. LIMIT if too many questions wait; then, as with any error, there is no answer.
+pub fn resolve(host: &str, port: u16, asker: Weak<dyn Asker>) -> Result<()> {
+    RESOLVER.submit(Question { host: c_host(host)?, port, asker })
+}
+
+/// The same on the caller's thread, for as long as it takes; the hosts file comes first.
 pub fn resolve_now(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    look_up(&c_host(host)?, port)
+    hosts::find(host, port).map_or_else(|| look_up(&c_host(host)?, port), Ok)
 }
 
+#[derive(Clone)]
 struct Question {
     host: CString,
     port: u16,
-    reply: Reply,
+    asker: Weak<dyn Asker>,
 }
 
-struct Pool {
-    sender: Sender<Question>,
-    receiver: Receiver<Question>,
-    counts: Mutex<Counts>,
-    linger: Duration,
+struct Resolver {
+    /// Held neither during a lookup nor during an answer.
+    lookups: Mutex<Lookups>,
 }
 
-struct Counts {
-    threads: usize,
-    /// Accepted and not yet answered.
-    open: usize,
+#[derive(Default)]
+struct Lookups {
+    /// The names being looked up, one for each thread.
+    running: Vec<CString>,
+    waiting: VecDeque<Question>,
 }
 
-impl Pool {
-    fn new(linger: Duration) -> Pool {
-        let (sender, receiver) = bounded(WAITING_MAX);
-        Pool { sender, receiver, counts: Mutex::new(Counts { threads: 0, open: 0 }), linger }
+impl Resolver {
+    fn new() -> Resolver {
+        Resolver { lookups: Mutex::new(Lookups::default()) }
     }
 
-    /// Sends under the lock, so that no thread can leave between the count and the question.
     fn submit(&'static self, question: Question) -> Result<()> {
-        let mut counts = self.counts.lock();
-        if counts.open >= counts.threads && counts.threads < THREADS_MAX {
-            match self.spawn() {
-                Ok(()) => counts.threads += 1,
-                Err(error) if counts.threads == 0 => return Err(error),
-                Err(_) => {} // the threads there are will come to it
+        let mut lookups = self.lookups.lock();
+        let may_begin = lookups.has_thread_for(&question.host);
+        lookups.waiting.push_back(question);
+        let begun = if may_begin { self.begin_next(&mut lookups) } else { Ok(()) };
+        if begun.is_err() && lookups.running.is_empty() {
+            lookups.waiting.pop_back();
+            return begun; // else the threads that run will come to it
+        }
+        lookups.keep_bound()
+    }
+
+    /// Makes a thread for the first question that may begin.
+    fn begin_next(&'static self, lookups: &mut Lookups) -> Result<()> {
+        let Some(question) = lookups.take_next() else {
+            return Ok(());
+        };
+        let first = question.clone();
+        match threads::spawn("iouringnet-name", move || self.serve(first)) {
+            Ok(_detached) => {
+                lookups.running.push(question.host);
+                Ok(())
+            }
+            Err(error) => {
+                lookups.waiting.push_front(question);
+                Err(Error::from_errno(error.raw_os_error().unwrap_or(libc::EAGAIN)))
             }
         }
-        match self.sender.try_send(question) {
-            Ok(()) => counts.open += 1,
-            // A disconnected channel cannot be: the pool holds both ends.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Err(Error::LIMIT),
+    }
+
+    /// A resolver thread.
+    fn serve(&self, first: Question) {
+        let mut next = Some(first);
+        while let Some(question) = next {
+            question.answer();
+            let mut lookups = self.lookups.lock();
+            lookups.ended(&question.host);
+            next = lookups.take_next();
+            lookups.running.extend(next.as_ref().map(|question| question.host.clone()));
+        }
+    }
+}
+
+impl Lookups {
+    fn has_thread_for(&self, host: &CString) -> bool {
+        self.running.len() < THREADS_MAX
+            && self.running.iter().filter(|running| *running == host).count() < OF_ONE_NAME_MAX
+    }
+
+    /// The first question that may begin and that somebody still asks.
+    fn take_next(&mut self) -> Option<Question> {
+        self.forget_abandoned();
+        let at = self.waiting.iter().position(|question| self.has_thread_for(&question.host))?;
+        self.waiting.remove(at)
+    }
+
+    fn forget_abandoned(&mut self) {
+        self.waiting.retain(|question| question.asker.strong_count() > 0);
+    }
+
+    /// After a question has come: LIMIT, and it is gone, where one too many waits.
+    fn keep_bound(&mut self) -> Result<()> {
+        if self.waiting.len() > WAITING_MAX {
+            self.forget_abandoned();
+        }
+        if self.waiting.len() > WAITING_MAX {
+            self.waiting.pop_back();
+            return Err(Error::LIMIT);
         }
         Ok(())
     }
 
-    fn spawn(&'static self) -> Result<()> {
-        match threads::spawn("iouringnet-name", || self.serve()) {
-            Ok(_detached) => Ok(()),
-            Err(error) => Err(Error::from_errno(error.raw_os_error().unwrap_or(libc::EAGAIN))),
-        }
-    }
-
-    fn serve(&self) {
-        loop {
-            match self.receiver.recv_timeout(self.linger) {
-                Ok(question) => {
-                    question.answer();
-                    self.counts.lock().open -= 1;
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    let mut counts = self.counts.lock();
-                    if self.receiver.is_empty() {
-                        counts.threads -= 1;
-                        return;
-                    }
-                }
-            }
+    fn ended(&mut self, host: &CString) {
+        let at = self.running.iter().position(|running| running == host);
+        debug_assert!(at.is_some(), "each thread's name is listed");
+        if let Some(at) = at {
+            self.running.swap_remove(at);
         }
     }
 }
 
 impl Question {
-    /// A reply that panics must not take its thread out of the count.
-    fn answer(self) {
-        let answer = look_up(&self.host, self.port);
-        if catch_unwind(AssertUnwindSafe(|| (self.reply)(answer))).is_err() {
-            tracing::error!("a reply to a resolved name panicked");
+    /// A panic must not take its thread out of the count.
+    fn answer(&self) {
+        let answer = || {
+            let addresses = look_up(&self.host, self.port);
+            if let Some(asker) = self.asker.upgrade() {
+                asker.answered(addresses);
+            }
+        };
+        if catch_unwind(AssertUnwindSafe(answer)).is_err() {
+            tracing::error!("the answer to a name panicked");
         }
     }
 }
@@ -198,31 +241,62 @@ fn lookup_error(code: i32, system: Error) -> Error {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread;
 
-    fn pool(linger: Duration) -> &'static Pool {
-        Box::leak(Box::new(Pool::new(linger)))
+    type Answer = Result<Vec<SocketAddr>>;
+
+    /// Passes each answer to a function.
+    struct Probe<F>(F);
+
+    impl<F: Fn(Answer) + Send + Sync> Asker for Probe<F> {
+        fn answered(self: Arc<Self>, answer: Answer) {
+            (self.0)(answer);
+        }
     }
 
-    fn ask(
-        pool: &'static Pool,
-        host: &str,
-        reply: impl FnOnce(Result<Vec<SocketAddr>>) + Send + 'static,
-    ) -> Result<()> {
-        pool.submit(Question { host: c_host(host)?, port: 7000, reply: Box::new(reply) })
+    fn asker(answered: impl Fn(Answer) + Send + Sync + 'static) -> Arc<dyn Asker> {
+        Arc::new(Probe(answered))
     }
 
-    /// Keeps a thread busy until the returned sender is dropped.
-    fn block(pool: &'static Pool, started: &Sender<()>) -> Sender<()> {
+    fn resolver() -> &'static Resolver {
+        Box::leak(Box::new(Resolver::new()))
+    }
+
+    /// Numbers stand in for names: the C library tells them at once.
+    fn ask(resolver: &'static Resolver, host: &str, asker: &Arc<dyn Asker>) -> Result<()> {
+        resolver.submit(Question { host: c_host(host)?, port: 7000, asker: Arc::downgrade(asker) })
+    }
+
+    /// Keeps threads busy, which have begun when it returns, until the sender is dropped.
+    fn block(resolver: &'static Resolver, hosts: &[String]) -> (Arc<dyn Asker>, Sender<()>) {
         let (release, held) = channel::<()>();
-        let started = started.clone();
-        ask(pool, "127.0.0.1", move |_| {
+        let (started, starts) = channel();
+        let held = Mutex::new(held);
+        let busy = asker(move |_| {
             started.send(()).unwrap();
-            held.recv().unwrap_err();
-        })
-        .unwrap();
-        release
+            held.lock().recv().unwrap_err();
+        });
+        for host in hosts {
+            ask(resolver, host, &busy).unwrap();
+        }
+        hosts.iter().for_each(|_| starts.recv().unwrap());
+        (busy, release)
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("127.0.1.{number}")).collect()
+    }
+
+    fn counting() -> (Arc<dyn Asker>, Receiver<()>) {
+        let (answered, answers) = channel();
+        (asker(move |_| answered.send(()).unwrap()), answers)
+    }
+
+    fn wait_until_idle(resolver: &Resolver) {
+        while !resolver.lookups.lock().running.is_empty() {
+            thread::yield_now();
+        }
     }
 
     #[test]
@@ -239,10 +313,10 @@ mod tests {
     #[test]
     fn the_answer_arrives_on_another_thread() {
         let (sender, receiver) = channel();
-        let reply = move |answer| sender.send((answer, thread::current().id())).unwrap();
-        resolve("localhost".to_owned(), 7000, Box::new(reply)).unwrap();
+        let asker = asker(move |answer| sender.send((answer, thread::current().id())).unwrap());
+        resolve("127.0.0.1", 7000, Arc::downgrade(&asker)).unwrap();
         let (answer, thread) = receiver.recv().unwrap();
-        assert_eq!(answer, resolve_now("localhost", 7000));
+        assert_eq!(answer, Ok(vec!["127.0.0.1:7000".parse().unwrap()]));
         assert_ne!(thread, thread::current().id());
     }
 
@@ -250,9 +324,10 @@ mod tests {
     fn an_unknown_name_says_so() {
         let error = resolve_now("no-such-host.invalid", 7000).unwrap_err();
         assert!(error == Error::NAME || error == Error::NAME_AGAIN, "{error:?}");
+        let refused = asker(|_| panic!("refused"));
         for junk in ["", "a\0b"] {
             assert_eq!(resolve_now(junk, 1), Err(Error::INVALID));
-            assert_eq!(resolve(junk.to_owned(), 1, Box::new(|_| panic!("refused"))), Err(Error::INVALID));
+            assert_eq!(resolve(junk, 1, Arc::downgrade(&refused)), Err(Error::INVALID));
         }
     }
 
@@ -269,57 +344,69 @@ mod tests {
 
     #[test]
     fn beyond_the_bounds_a_question_is_refused_and_nothing_is_lost() {
-        let pool = pool(Duration::from_secs(60));
-        let (started, starts) = channel();
-        let held: Vec<_> = (0..THREADS_MAX).map(|_| block(pool, &started)).collect();
-        for _ in 0..THREADS_MAX {
-            starts.recv().unwrap();
-        }
-        let (replied, replies) = channel();
+        let resolver = resolver();
+        let held = block(resolver, &names(THREADS_MAX));
+        let (asker, answers) = counting();
         for _ in 0..WAITING_MAX {
-            let replied = replied.clone();
-            ask(pool, "127.0.0.1", move |_| replied.send(()).unwrap()).unwrap();
+            ask(resolver, "127.0.0.1", &asker).unwrap();
         }
-        let refused = replied.clone();
-        assert_eq!(ask(pool, "127.0.0.1", move |_| refused.send(()).unwrap()), Err(Error::LIMIT));
-        assert_eq!(pool.counts.lock().threads, THREADS_MAX);
-        drop((replied, held));
-        assert_eq!(replies.iter().count(), WAITING_MAX);
+        assert_eq!(ask(resolver, "127.0.0.1", &asker), Err(Error::LIMIT));
+        assert_eq!(resolver.lookups.lock().running.len(), THREADS_MAX);
+        drop(held);
+        for _ in 0..WAITING_MAX {
+            answers.recv().unwrap();
+        }
+        wait_until_idle(resolver);
+        assert!(answers.try_recv().is_err(), "one answer for each question");
     }
 
     #[test]
-    fn a_thread_that_is_free_is_used_again_and_leaves_in_the_end() {
-        let pool = pool(Duration::from_millis(50));
-        let (replied, replies) = channel();
-        let wait_for = |reached: fn(&Counts) -> bool| {
-            while !reached(&pool.counts.lock()) {
-                thread::yield_now();
+    fn one_name_has_some_of_the_threads() {
+        let resolver = resolver();
+        let held = block(resolver, &vec!["127.0.0.2".to_owned(); OF_ONE_NAME_MAX]);
+        let (same, same_answers) = counting();
+        let (other, other_answers) = counting();
+        for _ in 0..WAITING_MAX {
+            ask(resolver, "127.0.0.2", &same).unwrap();
+        }
+        ask(resolver, "127.0.0.1", &other).unwrap();
+        other_answers.recv().unwrap();
+        assert!(same_answers.try_recv().is_err());
+        assert_eq!(ask(resolver, "127.0.0.2", &same), Err(Error::LIMIT));
+        drop(held);
+        same_answers.recv().unwrap();
+        wait_until_idle(resolver);
+    }
+
+    #[test]
+    fn questions_whose_asker_is_gone_take_no_place() {
+        let resolver = resolver();
+        let held = block(resolver, &names(THREADS_MAX));
+        for _ in 0..3 {
+            let gone = asker(|_| panic!("nobody asks any more"));
+            for _ in 0..WAITING_MAX {
+                ask(resolver, "127.0.0.1", &gone).unwrap();
             }
-        };
-        for _ in 0..2 {
-            let replied = replied.clone();
-            ask(pool, "127.0.0.1", move |_| replied.send(()).unwrap()).unwrap();
-            replies.recv().unwrap();
-            wait_for(|counts| counts.open == 0);
-            assert!(pool.counts.lock().threads <= 1);
         }
-        wait_for(|counts| counts.threads == 0);
-        ask(pool, "127.0.0.1", move |_| replied.send(()).unwrap()).unwrap();
-        replies.recv().unwrap();
+        let (asker, answers) = counting();
+        ask(resolver, "127.0.0.1", &asker).unwrap();
+        drop(held);
+        answers.recv().unwrap();
+        wait_until_idle(resolver);
+        assert!(resolver.lookups.lock().waiting.is_empty());
     }
 
     #[test]
-    fn a_reply_that_panics_costs_no_thread() {
-        let pool = pool(Duration::from_secs(60));
-        let (replied, replies) = channel();
+    fn an_answer_that_panics_costs_no_thread() {
+        let resolver = resolver();
+        let panics = asker(|_| panic!("meant by the test"));
+        let (asker, answers) = counting();
         for _ in 0..THREADS_MAX + 1 {
-            ask(pool, "127.0.0.1", |_| panic!("meant by the test")).unwrap();
+            ask(resolver, "127.0.0.1", &panics).unwrap();
         }
-        ask(pool, "127.0.0.1", move |_| replied.send(()).unwrap()).unwrap();
-        replies.recv().unwrap();
-        while pool.counts.lock().open != 0 {
-            thread::yield_now();
-        }
+        ask(resolver, "127.0.0.1", &asker).unwrap();
+        answers.recv().unwrap();
+        wait_until_idle(resolver);
     }
 
     #[test]
@@ -334,8 +421,8 @@ mod tests {
         }
         let (sender, receiver) = channel();
         let signals = [libc::SIGTERM, libc::SIGPROF, libc::SIGSEGV];
-        let reply = move |_| sender.send(signals.map(blocked)).unwrap();
-        ask(pool(Duration::ZERO), "127.0.0.1", reply).unwrap();
+        let asker = asker(move |_| sender.send(signals.map(blocked)).unwrap());
+        ask(resolver(), "127.0.0.1", &asker).unwrap();
         assert_eq!(receiver.recv().unwrap(), [true, true, false]);
         assert!(!blocked(libc::SIGTERM));
     }

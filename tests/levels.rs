@@ -11,6 +11,7 @@ const LEVELS: &[&[&str]] = &[
         "parts",
         "socket",
         "address",
+        "hosts",
         "resolver",
         "availability",
         "eventfd",
