@@ -24,6 +24,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+/// How often a dial asks an address again because a socket has connected to itself.
+const ANEW_MAX: u32 = 2;
+
 /// One connection in the making.
 pub struct Dial {
     listed: AtomicBool,
@@ -41,6 +44,7 @@ struct State {
     cause: Option<Error>,
     last_error: Error,
     attempt: Option<Attempt>,
+    anew_left: u32,
     timer: deadlines::Timer,
 }
 
@@ -66,6 +70,8 @@ pub enum Started {
 enum Answer {
     Connected,
     NotYet,
+    /// Nobody listens there, and the socket has connected to itself.
+    Itself,
     Failed(Error),
 }
 
@@ -93,6 +99,11 @@ impl Attempt {
         let fd = self.socket.fd();
         match self.socket.connect(&self.address) {
             Ok(false) => Answer::NotYet,
+            Ok(true) if self.socket.is_connected_to_itself(&self.address) => {
+                tracing::debug!(fd, "a socket has connected to itself");
+                self.socket.reset(); // the port is free at once; an orderly close would hold it for a minute
+                Answer::Itself
+            }
             Ok(true) => {
                 tracing::debug!(fd, "dialled a connection");
                 Answer::Connected
@@ -121,6 +132,7 @@ impl State {
             cause: None,
             last_error: Error::NAME,
             attempt: None,
+            anew_left: ANEW_MAX,
             timer: deadlines::Timer::default(),
         }
     }
@@ -153,6 +165,13 @@ impl State {
             Answer::NotYet => {
                 self.attempt = Some(attempt);
                 Step::Wait
+            }
+            Answer::Itself => {
+                if self.anew_left > 0 {
+                    self.anew_left -= 1;
+                    self.addresses.get_or_insert_default().push_front(attempt.address);
+                }
+                self.failed(Error::from_errno(libc::ECONNREFUSED))
             }
             Answer::Failed(error) => self.failed(error),
         }

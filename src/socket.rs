@@ -178,6 +178,15 @@ impl Socket {
         Ok(false)
     }
 
+    /// Whether a connection is one of the socket with itself. Where nobody listens at a port that callers get as well,
+    /// the kernel may choose that port for the caller, which then answers itself.
+    pub fn is_connected_to_itself(&self, dialled: &SocketAddr) -> bool {
+        let Some(local) = self.local() else {
+            return false;
+        };
+        local.port() == dialled.port() && self.peer() == Some(local)
+    }
+
     /// Of a descriptor that does not block, a ring's entry would not wait either.
     fn wait_in_rings(&self) -> io::Result<()> {
         let mut off: libc::c_int = 0;
