@@ -368,8 +368,12 @@ impl Ring {
     }
 
     /// Asks the kernel to end everything in flight, and waits for it up to `time`; the last resort of a loop that
-    /// dies. Kernels before 6.0 do not know it.
+    /// dies. Kernels before 6.0 do not know it. Those before 5.18 are not asked: 5.15 waits for everything in flight before
+    /// it looks at what it is asked.
     pub fn cancel_all(&mut self, time: Duration) {
+        if !self.uring.params().is_feature_linked_file() {
+            return;
+        }
         let time = Timespec::from(time);
         let _ =
             self.uring.submitter().register_sync_cancel(Some(time), io_uring::types::CancelBuilder::any());
