@@ -3,8 +3,6 @@
 
 #include "support.h"
 
-#include <malloc.h>
-
 TEST(stop_of_an_idle_net)
 {
     iouringnet_net *net = net_of_mode();
@@ -663,16 +661,6 @@ TEST(stop_amid_callbacks_that_begin_new_work)
 }
 
 /* ---- what is left behind ---- */
-
-static size_t heap_in_use(void)
-{
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-#else
-    return 0;
-#endif
-}
 
 static void one_cycle(void)
 {

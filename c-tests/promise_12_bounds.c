@@ -3,7 +3,6 @@
 
 #include "support.h"
 
-#include <malloc.h>
 #include <poll.h>
 
 /* ---- operations in flight ---- */
@@ -515,16 +514,6 @@ TEST(a_fill_beyond_the_buffer_is_refused)
 }
 
 /* ---- what waits ---- */
-
-static size_t heap_in_use(void)
-{
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
-    struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
-#else
-    return 0;
-#endif
-}
 
 /* what a fill asks for is not taken before the peer has sent it */
 TEST(a_large_fill_takes_memory_as_its_bytes_come)

@@ -395,7 +395,7 @@ static int policy_of(const char *name)
         if (file && fgets(got, sizeof got, file)) {
             got[strcspn(got, "\n")] = 0;
             if (strcmp(got, name) == 0)
-                policy = sched_getscheduler(atoi(task->d_name));
+                policy = (int)syscall(SYS_sched_getscheduler, atoi(task->d_name));
         }
         if (file)
             fclose(file);
@@ -411,7 +411,7 @@ TEST(the_send_loop_interrupts_nobody_but_without_the_first_try)
 
     CHECK_EQ(policy_of("iouringnet-send"), rings_only() ? SCHED_OTHER : SCHED_BATCH);
     CHECK_EQ(policy_of("iouringnet-recv"), SCHED_OTHER);
-    CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
+    CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER);
     CHECK_OK(net_stop(net));
 }
 

@@ -8,6 +8,9 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -228,6 +231,26 @@ static inline size_t unsent_of(iouringnet_sink *sink)
     iouringnet_sink_info_init(&info);
     CHECK_OK(sink_info(sink, &info));
     return info.unsent;
+}
+
+/* 0 where the C library does not count */
+static inline size_t heap_in_use(void)
+{
+#ifdef __GLIBC__ /* a line of its own: elsewhere the next is no expression */
+#if __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+#endif
+#endif
+    return 0;
+}
+
+/* a test that needs io_uring, and asks for it otherwise than by net_of_mode: the kernel's word, not the library's */
+static inline void need_io_uring(void)
+{
+    /* no ring has no entries */
+    if (syscall(SYS_io_uring_setup, 0, NULL) < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
+        SKIP("no io_uring here");
 }
 
 /* a test that needs so many descriptors, with room for its own */

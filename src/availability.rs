@@ -125,8 +125,18 @@ fn says_filtered(status: &str) -> bool {
     status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
 }
 
+/// The bytes that one user may lock; `None` for no limit.
+pub fn locked_memory_limit() -> Option<u64> {
+    soft_limit(libc::RLIMIT_MEMLOCK)
+}
+
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
 /// `None` for no limit, and where it cannot be read. Not from /proc, which needs a descriptor to be read.
-fn soft_limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+fn soft_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the call writes to the one struct that it is given, alive for the call.
     let _ = unsafe { libc::getrlimit(resource, &raw mut limit) };

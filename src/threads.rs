@@ -118,7 +118,9 @@ pub fn pin(cpu: usize) -> io::Result<()> {
 /// interrupting it (SCHED_BATCH). A policy other than the usual one, which the host has chosen, stays; and where the system
 /// refuses, nothing changes.
 pub fn interrupt_nobody() {
-    let usual = libc::sched_param { sched_priority: 0 };
+    // Not by its fields, of which musl has more.
+    // SAFETY: plain numbers, for which all zeroes is a value; 0 is the priority that the usual policies have.
+    let usual: libc::sched_param = unsafe { mem::zeroed() };
     // By system calls, since musl refuses the library's calls. 0 is the calling thread.
     // SAFETY: reads the thread's policy.
     if unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } == libc::c_long::from(libc::SCHED_OTHER) {
