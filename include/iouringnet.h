@@ -196,6 +196,8 @@
 #define IOURINGNET_UNAVAILABLE (-10018)
 /* the library met a fault of its own and gave up this call */
 #define IOURINGNET_PANIC (-10019)
+/* there is too little memory that may be locked (RLIMIT_MEMLOCK); iouringnet_probe says more */
+#define IOURINGNET_LOCKED_MEMORY (-10020)
 
 /* For `read_buffer` of the config: every receive goes straight to the caller's memory. */
 #define IOURINGNET_UNBUFFERED SIZE_MAX
@@ -336,7 +338,12 @@ typedef void (*iouringnet_log_callback)(void *user, int32_t level, const char *t
 typedef struct {
   /** Of this struct as the program knows it. */
   size_t size;
-  /** Entries of each ring, 8 to 32768; 0: 1024. Neither connections nor operations are bounded by it. */
+  /**
+   * Entries of each ring, 8 to 32768; 0: 256. Neither connections nor operations are bounded by it. If the limit on
+   * locked memory (RLIMIT_MEMLOCK) holds fewer, both rings have fewer. Of that limit, which all processes of a user
+   * share, a net with 256 entries takes 108 KiB, and one with 16 entries, the fewest, 20 KiB. Exceptions: root is
+   * not counted, and Linux 5.12 to 6.13 count no rings.
+   */
   uint32_t ring_entries;
   /**
    * Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
@@ -483,11 +490,11 @@ typedef struct {
   /** Of this struct as the program knows it. */
   size_t size;
   /**
-   * What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, or -EMFILE, -ENFILE or -EAGAIN where
-   * only descriptors or threads are short.
+   * What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, IOURINGNET_LOCKED_MEMORY, or -EMFILE,
+   * -ENFILE or -EAGAIN where only descriptors or threads are short.
    */
   iouringnet_status status;
-  /** The errno of the kernel's refusal, else 0. */
+  /** The errno of the system's refusal, else 0. */
   int32_t error;
   /** What this kernel has: IOURINGNET_FEATURE_ bits. None is required. */
   uint32_t features;
@@ -533,13 +540,13 @@ const char *iouringnet_strerror(iouringnet_status status);
 const char *iouringnet_errname(iouringnet_status status);
 
 /**
- * Finds out whether io_uring can be used here, and if not, why and what to do: a sysctl, a seccomp filter, a
- * kernel that is too old, a memlock limit.
+ * Finds out whether a net can be started here, and if not, why and what to do: a sysctl, a seccomp filter, a
+ * kernel that is too old, a limit on locked memory, descriptors or threads.
  *
  * `result`  prepared with `iouringnet_probe_result_init`; filled in whenever 0 is returned, whatever was
  *           found.
  *
- * Sets up a small ring for a moment.
+ * Makes the two rings and the two threads of a net for a moment, and waits for locked memory as net_start does.
  *
  * Threads: Any thread, callbacks too; works in a forked child.
  * Returns: 0 once it has looked: what it found is `result->status`. IOURINGNET_INVALID: `result` is NULL or
@@ -570,10 +577,12 @@ void iouringnet_struct_init(void *memory, size_t size);
  *
  * On failure `*net` is unchanged and nothing is left behind.
  *
- * Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns.
- * Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_INVALID: `net` is
- *          NULL, or a field of the config is out of its range or of a version that this library does not
- *          know. -EMFILE, -ENFILE, -EAGAIN: descriptors or threads are short. IOURINGNET_FORKED.
+ * Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns. Waits for
+ *          locked memory that other nets of the user hold or have given back just now, for 0.5 s at most.
+ * Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_LOCKED_MEMORY: the user's
+ *          limit on locked memory leaves no room for two small rings. IOURINGNET_INVALID: `net` is NULL, or a
+ *          field of the config is out of its range or of a version that this library does not know. -EMFILE,
+ *          -ENFILE, -EAGAIN, -ENOMEM: descriptors, threads or memory are short. IOURINGNET_FORKED.
  * Since:   0.1
  */
 iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **net);

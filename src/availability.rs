@@ -1,7 +1,7 @@
 #![allow(unsafe_code)] // uname and getrlimit
 //! Why io_uring cannot be used here, in words that name the remedy.
 //!
-//! Called by the probe. Invariant: an answer is complete in `TEXT_MAX` bytes,
+//! Called by the probe, and by who needs the limit on locked memory. Invariant: an answer is complete in `TEXT_MAX` bytes,
 //! and asking never fails: what cannot be found out is left out.
 
 use crate::error::Error;
@@ -11,7 +11,7 @@ use std::fs;
 /// Longest text, so that it fits the probe's field with its zero byte.
 const TEXT_MAX: usize = 255;
 
-/// Cause and remedy of an io_uring_setup that failed with `errno`.
+/// Cause and remedy of a start that failed with `errno`.
 pub fn explain(errno: i32) -> String {
     let text = match errno {
         libc::EPERM | libc::EACCES => refused(errno, sysctl_disabled().as_deref(), seccomp_filtered()),
@@ -21,10 +21,11 @@ pub fn explain(errno: i32) -> String {
         libc::ENFILE => {
             "the whole system has no file descriptor left (ENFILE): raise sysctl fs.file-max".to_owned()
         }
-        libc::EINVAL => too_old(&kernel_release()),
+        libc::EAGAIN => no_thread(soft_limit(libc::RLIMIT_NPROC)),
+        libc::EINVAL => invalid(&kernel_release(), seccomp_filtered()),
         other => {
             let text = Error::text(-other).to_string_lossy();
-            format!("io_uring_setup failed: {text} (errno {other})")
+            format!("io_uring cannot be used here: {text} (errno {other})")
         }
     };
     cut(text)
@@ -59,14 +60,14 @@ fn refused(errno: i32, disabled: Option<&str>, filtered: bool) -> String {
         }
         _ if filtered => {
             return format!(
-                "a seccomp filter refuses io_uring_setup ({name}), as the default profiles of containers do: use a \
+                "a seccomp filter refuses io_uring ({name}), as the default profiles of containers do: use a \
                  profile that allows io_uring_setup, io_uring_enter and io_uring_register \
                  (docker: --security-opt seccomp=FILE)"
             );
         }
         _ => {
             return format!(
-                "io_uring_setup was refused ({name}) though sysctl and seccomp allow it: look for a security module's \
+                "io_uring was refused ({name}) though sysctl and seccomp allow it: look for a security module's \
                  rule (SELinux, AppArmor) against io_uring"
             );
         }
@@ -77,7 +78,7 @@ fn refused(errno: i32, disabled: Option<&str>, filtered: bool) -> String {
 fn unknown_call(kernel: &str, filtered: bool) -> String {
     if filtered {
         return format!(
-            "io_uring_setup is not known here (ENOSYS, kernel {kernel}): the active seccomp filter or a sandbox hides \
+            "io_uring is not known here (ENOSYS, kernel {kernel}): the active seccomp filter or a sandbox hides \
              it, or the kernel has no CONFIG_IO_URING; allow it in the filter"
         );
     }
@@ -88,10 +89,14 @@ fn unknown_call(kernel: &str, filtered: bool) -> String {
 }
 
 fn no_memory(limit: Option<u64>) -> String {
-    let limit = limit.map_or_else(|| "unlimited".to_owned(), |bytes| format!("{bytes} bytes"));
+    let Some(bytes) = limit else {
+        return "no memory for the rings (ENOMEM), though locked memory is not limited: the system, the process or its \
+                cgroup is short of memory"
+            .to_owned();
+    };
     format!(
-        "no memory for the rings (ENOMEM): the limit on locked memory (RLIMIT_MEMLOCK) is {limit}; raise it with \
-         ulimit -l or LimitMEMLOCK=, or start fewer nets with fewer ring entries"
+        "no memory for the rings (ENOMEM): the limit on locked memory (RLIMIT_MEMLOCK), which all processes of a user \
+         share, is {bytes} bytes; raise it with ulimit -l or LimitMEMLOCK=, or start fewer nets"
     )
 }
 
@@ -103,11 +108,35 @@ fn no_descriptor(limit: Option<u64>) -> String {
     )
 }
 
-fn too_old(kernel: &str) -> String {
+fn no_thread(limit: Option<u64>) -> String {
+    let limit = limit.map_or_else(|| "unlimited".to_owned(), |count| count.to_string());
     format!(
-        "the kernel ({kernel}) refuses the rings that this library asks for (EINVAL): it is too old; run on Linux 5.15 or \
-         later"
+        "no thread can be started (EAGAIN): the limit on a user's threads (RLIMIT_NPROC) is {limit}; raise it with ulimit -u \
+         or LimitNPROC=, or raise the cgroup's pids.max or TasksMax="
     )
+}
+
+fn invalid(kernel: &str, filtered: bool) -> String {
+    if is_old(kernel) {
+        return format!(
+            "the kernel ({kernel}) refuses the rings that this library asks for (EINVAL): it is too old; run on Linux \
+             5.15 or later"
+        );
+    }
+    let who = if filtered { "the active seccomp filter" } else { "a sandbox" };
+    format!(
+        "io_uring was refused (EINVAL) though the kernel ({kernel}) is recent enough: {who} may answer in its place; allow \
+         io_uring_setup, io_uring_enter and io_uring_register there"
+    )
+}
+
+/// Whether a release such as `5.10.0` is before 5.15; false where it is no release.
+fn is_old(kernel: &str) -> bool {
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < (5, 15),
+        _ => false,
+    }
 }
 
 /// `kernel.io_uring_disabled`; missing before Linux 6.6.
@@ -187,7 +216,8 @@ mod tests {
     fn a_shortage_names_the_limit_and_its_value() {
         check(&no_memory(Some(65536)), &["RLIMIT_MEMLOCK", "65536 bytes", "ulimit -l"]);
         check(&no_memory(Some(u64::MAX - 1)), &["18446744073709551614"]);
-        check(&no_memory(None), &["unlimited"]);
+        check(&no_memory(None), &["not limited", "cgroup"]);
+        check(&no_thread(Some(100)), &["RLIMIT_NPROC", "100", "ulimit -u"]);
         check(&no_descriptor(Some(1024)), &["RLIMIT_NOFILE", "1024", "ulimit -n"]);
         let bytes = soft_limit(libc::RLIMIT_NOFILE).expect("Linux always limits descriptors");
         check(&explain(libc::EMFILE), &[&bytes.to_string()]);
@@ -198,7 +228,14 @@ mod tests {
         let longest = "9".repeat(64);
         check(&unknown_call(&longest, false), &["5.1", "CONFIG_IO_URING", "gVisor"]);
         check(&unknown_call("6.1.0", true), &["6.1.0", "seccomp"]);
-        check(&too_old(&longest), &["too old", "5.15"]);
+        check(&invalid("5.10.0-34-amd64", true), &["5.10.0-34-amd64", "too old", "5.15"]);
+        check(&invalid("6.18.0", true), &["6.18.0", "seccomp", "recent enough"]);
+        check(&invalid("6.18.0", false), &["sandbox"]);
+        check(&invalid(&longest, true), &["EINVAL"]);
+        assert!(is_old("4.19.0") && is_old("5.14.21-x") && is_old("5.1"));
+        assert!(
+            !is_old("5.15.0") && !is_old("6.1.0") && !is_old("10.0") && !is_old("strange") && !is_old("")
+        );
         check(&explain(libc::ENOSYS), &[&kernel_release()]);
         check(&explain(libc::EINVAL), &[&kernel_release()]);
     }

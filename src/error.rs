@@ -57,6 +57,7 @@ errors! {
     FORKED = -10017, "IOURINGNET_FORKED", "the library was started before this process was forked and cannot be used in the child";
     UNAVAILABLE = -10018, "IOURINGNET_UNAVAILABLE", "io_uring cannot be used here; iouringnet_probe says why";
     PANIC = -10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call";
+    LOCKED_MEMORY = -10020, "IOURINGNET_LOCKED_MEMORY", "there is too little memory that may be locked (RLIMIT_MEMLOCK); iouringnet_probe says more";
 }
 
 const fn c_str(text: &'static str) -> &'static CStr {
@@ -198,7 +199,7 @@ mod tests {
         check(0, "IOURINGNET_OK", "success");
         check(-10002, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline");
         check(-10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call");
-        for unknown in [1, i32::MAX, i32::MIN, -4095, -4096, -10000, -10020] {
+        for unknown in [1, i32::MAX, i32::MIN, -4095, -4096, -10000, -10021] {
             check(unknown, "UNKNOWN", "unknown status");
         }
     }
@@ -220,7 +221,7 @@ mod tests {
             assert!(name.to_str().unwrap().starts_with("IOURINGNET_"));
             assert!(text.to_bytes().len() > 10);
         }
-        assert_eq!(Error::all().len(), 19);
+        assert_eq!(Error::all().len(), 20);
     }
 
     #[test]

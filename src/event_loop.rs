@@ -29,6 +29,7 @@ use crate::deadlines::{Deadlines, Timer};
 use crate::mailbox::{self, Letter, Listed};
 use crate::request::{Request, Scratch};
 use crate::ring::{Completion, Features, Ring, Wait};
+use crate::ring_size::{RingSize, patiently};
 use crate::spin::Spin;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::threads;
@@ -83,8 +84,8 @@ pub struct Reaped<'a> {
 pub struct Setup {
     /// The thread's name.
     pub name: &'static str,
-    /// Places in the ring.
-    pub entries: u32,
+    /// How large the ring is.
+    pub size: RingSize,
     /// Kernel features to use where they are there.
     pub features: Features,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
@@ -201,8 +202,8 @@ impl EventLoop {
     }
 
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
-        let mut ring = Ring::new(setup.entries, setup.features)?;
-        ring.enter(Wait::No)?; // a filter may allow the set-up and refuse this
+        let mut ring = Ring::new(setup.size, setup.features)?;
+        ring.try_out()?;
         let pool = if setup.receives { EventLoop::set_up_receives(&mut ring) } else { None };
         *handle.bell.lock() = ring.probe_send_msg_ring(RUNG);
         CURRENT.set(Arc::as_ptr(&handle));
@@ -236,27 +237,21 @@ impl EventLoop {
         EventLoop::lend_pool(ring)
     }
 
-    /// The largest pool that locked memory allows; none where the kernel has no buffer rings.
+    /// None where memory is short, or the kernel has no buffer rings.
     fn lend_pool(ring: &mut Ring) -> Option<Rc<BufferPool>> {
         if !ring.wants(Features::BUFFER_RING) {
             return None;
         }
-        for count in [POOL_BUFFERS, POOL_BUFFERS / 4] {
-            let Ok(pool) = BufferPool::new(count, POOL_BUFFER_SIZE) else {
-                continue;
-            };
-            // SAFETY: EventLoop drops its ring before its pool.
-            if unsafe { ring.register_pool(&pool) }.is_ok() {
-                ring.probe_multishot();
-                return Some(Rc::new(pool));
-            }
-        }
-        None
+        let pool = BufferPool::new(POOL_BUFFERS, POOL_BUFFER_SIZE).ok()?;
+        // SAFETY: EventLoop drops its ring before its pool.
+        patiently(|| unsafe { ring.register_pool(&pool) }).ok()?;
+        ring.probe_multishot();
+        Some(Rc::new(pool))
     }
 
     /// What a loop of such a ring could use, its pool included.
     pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
-        ring.enter(Wait::No)?;
+        ring.try_out()?;
         let pool = EventLoop::set_up_receives(&mut ring);
         ring.probe_send_msg_ring(RUNG);
         let features = ring.features();
@@ -638,7 +633,7 @@ mod tests {
         let handle = LoopHandle::new().unwrap();
         let setup = Setup {
             name: "loop-under-test",
-            entries: 8,
+            size: RingSize::new(8),
             features: Features::wanted(),
             receives: true,
             patient: false,

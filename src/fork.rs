@@ -84,7 +84,8 @@ fn wiped_page() -> Option<*mut AtomicU8> {
     Some(page)
 }
 
-fn page_size() -> usize {
+/// Bytes of a page of memory.
+pub fn page_size() -> usize {
     // SAFETY: asks for a constant of the system.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }

@@ -30,6 +30,7 @@ pub mod probe;
 mod request;
 mod resolver;
 mod ring;
+mod ring_size;
 pub mod sink;
 pub mod slots;
 pub mod socket;

@@ -5,6 +5,7 @@
 //! deliver or memory in the kernel is a member, so that a net with no members can end its loops.
 
 use crate::address;
+use crate::availability::locked_memory_limit;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
@@ -13,6 +14,7 @@ use crate::fork;
 use crate::listener::Listener;
 use crate::resolver;
 use crate::ring::Features;
+use crate::ring_size::RingSize;
 use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
 use crate::stream::Stream;
@@ -73,7 +75,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            ring_entries: 1024,
+            ring_entries: 256,
             max_operations: 65_536,
             nodelay: Some(true),
             first_try: true,
@@ -229,8 +231,8 @@ impl Net {
         let send_loop = LoopHandle::new()?;
         let recv_loop = LoopHandle::new()?;
         let net = Arc::new(Net {
-            send_loop: Arc::clone(&send_loop),
-            recv_loop: Arc::clone(&recv_loop),
+            send_loop,
+            recv_loop,
             connections: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             accept_errors: AtomicU64::new(0),
@@ -248,19 +250,27 @@ impl Net {
             threads: Mutex::new(Vec::new()),
             config,
         });
-        net.start_loop(&send_loop, "iouringnet-send", false)?;
-        if let Err(error) = net.start_loop(&recv_loop, "iouringnet-recv", true) {
-            net.end_loops();
-            return Err(error);
-        }
+        net.start_loops().map_err(|error| start_error(&error))?;
         Ok(net)
     }
 
-    fn start_loop(self: &Arc<Self>, handle: &Arc<LoopHandle>, name: &'static str, receives: bool) -> Result {
+    /// Both or none.
+    fn start_loops(self: &Arc<Self>) -> io::Result<()> {
+        let size = RingSize::new(self.config.ring_entries);
+        self.start_loop(size, false)?;
+        self.start_loop(size, true).inspect_err(|_| self.end_loops())
+    }
+
+    fn start_loop(self: &Arc<Self>, size: RingSize, receives: bool) -> io::Result<()> {
+        let (handle, name) = if receives {
+            (&self.recv_loop, "iouringnet-recv")
+        } else {
+            (&self.send_loop, "iouringnet-send")
+        };
         let net: Weak<Net> = Arc::downgrade(self);
         let setup = Setup {
             name,
-            entries: self.config.ring_entries,
+            size,
             features: Features::wanted(),
             receives,
             // With the first try on, what is handed to the send loop has met a full socket, with much to be sent before it. If it
@@ -278,7 +288,7 @@ impl Net {
                 }
             }),
         };
-        let (thread, _features) = EventLoop::start(handle, setup).map_err(start_error)?;
+        let (thread, _features) = EventLoop::start(handle, setup)?;
         self.threads.lock().push(thread);
         Ok(())
     }
@@ -689,9 +699,11 @@ impl Members {
 }
 
 /// The status of a loop that could not start.
-pub fn start_error(error: io::Error) -> Error {
+pub fn start_error(error: &io::Error) -> Error {
     match error.raw_os_error() {
         Some(errno @ (libc::EMFILE | libc::ENFILE | libc::EAGAIN)) => Error::from_errno(errno),
+        Some(libc::ENOMEM) if locked_memory_limit().is_some() => Error::LOCKED_MEMORY,
+        Some(libc::ENOMEM) => Error::from_errno(libc::ENOMEM),
         Some(_) => Error::UNAVAILABLE,
         None => Error::INVALID, // a CPU that is not there
     }

@@ -4,13 +4,16 @@
 
 use crate::availability::{explain, kernel_release};
 use crate::error::Result;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, LoopHandle};
 use crate::net::{Config, start_error};
 use crate::ring::{Features, Ring};
+use crate::ring_size::RingSize;
+use crate::threads;
+use std::io;
 
 /// What io_uring is like here.
 pub struct Probe {
-    /// UNAVAILABLE where nets cannot start.
+    /// What a start would say.
     pub status: Result,
     /// The errno of the failure, or 0.
     pub error: i32,
@@ -22,21 +25,54 @@ pub struct Probe {
     pub text: String,
 }
 
-/// Tries to make a ring as a net would.
+/// Tries what a start of a net with the default config does.
 pub fn probe() -> Probe {
     let kernel = kernel_release();
-    let ring = Ring::new(Config::default().ring_entries, Features::wanted());
-    match ring.and_then(EventLoop::probe_features) {
-        Ok(features) => Probe {
-            status: Ok(()),
-            error: 0,
-            features: features.0,
-            text: format!("io_uring works here, with {}", features.names()),
-            kernel,
-        },
+    match try_start() {
+        Ok(features) => {
+            Probe { status: Ok(()), error: 0, features: features.0, text: found(features), kernel }
+        }
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-            Probe { status: Err(start_error(error)), error: errno, features: 0, text: explain(errno), kernel }
+            Probe {
+                status: Err(start_error(&error)),
+                error: errno,
+                features: 0,
+                text: explain(errno),
+                kernel,
+            }
         }
+    }
+}
+
+/// The steps of a start, so that it fails where a start would. Both threads are there at once, and have ended before the
+/// rings are made.
+fn try_start() -> io::Result<Features> {
+    let size = RingSize::new(Config::default().ring_entries);
+    let errno =
+        |error: crate::error::Error| io::Error::from_raw_os_error(error.errno().unwrap_or(libc::EINVAL));
+    let _handles = [LoopHandle::new().map_err(errno)?, LoopHandle::new().map_err(errno)?];
+    threads::try_start(2)?;
+    let mut send_ring = Ring::new(size, Features::wanted())?;
+    send_ring.try_out()?;
+    let recv_ring = Ring::new(size, Features::wanted())?;
+    EventLoop::probe_features(recv_ring)
+}
+
+fn found(features: Features) -> String {
+    match features {
+        Features(0) => "io_uring works here, without the features of newer kernels".to_owned(),
+        features => format!("io_uring works here, with {}", features.names()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_a_whole_sentence() {
+        assert_eq!(found(Features(0)), "io_uring works here, without the features of newer kernels");
+        assert_eq!(found(Features::NO_IOWAIT), "io_uring works here, with no_iowait");
     }
 }

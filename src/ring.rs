@@ -6,6 +6,7 @@
 
 use crate::buffer::{BufferPool, POOL_GROUP};
 use crate::request::{self, Start};
+use crate::ring_size::{COMPLETIONS, RingSize};
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
 use io_uring::{Builder, IoUring, cqueue, opcode, types};
@@ -146,20 +147,9 @@ const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 
 impl Ring {
-    /// Makes a ring with `entries` places, or fewer where locked memory is short, using of `wanted` what is there.
-    ///
-    /// Fails with the errno of the last try.
-    pub fn new(entries: u32, wanted: Features) -> io::Result<Ring> {
-        let mut entries = entries;
-        loop {
-            match Ring::with_best_flags(entries, wanted) {
-                // ENOMEM: RLIMIT_MEMLOCK, which rings count against before 5.12 and from 6.14 on.
-                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && entries > 64 => {
-                    entries = (entries / 4).max(64);
-                }
-                result => return result,
-            }
-        }
+    /// Makes a ring, using of `wanted` what is there. Fails with the errno of the last try.
+    pub fn new(size: RingSize, wanted: Features) -> io::Result<Ring> {
+        size.make(|entries| Ring::with_best_flags(entries, wanted))
     }
 
     fn with_best_flags(entries: u32, wanted: Features) -> io::Result<Ring> {
@@ -190,7 +180,7 @@ impl Ring {
 
     fn builder(entries: u32) -> Builder {
         let mut builder = IoUring::builder();
-        builder.dontfork().setup_clamp().setup_cqsize(entries * 8);
+        builder.dontfork().setup_clamp().setup_cqsize(entries * COMPLETIONS);
         builder
     }
 
@@ -213,6 +203,12 @@ impl Ring {
             enters: 0,
             entries: 0,
         })
+    }
+
+    /// Enters the kernel as a loop does, to submit and to wait: a filter may allow the set-up and refuse either. Before
+    /// anything else is pushed.
+    pub fn try_out(&mut self) -> io::Result<()> {
+        self.ask(opcode::Nop::new().build(), Features(0)).map(drop)
     }
 
     /// Lends `pool` to the kernel; fails where it has no buffer rings (before 5.19) or memory is short.
@@ -245,16 +241,23 @@ impl Ring {
         if !self.wants(feature) || !self.uring.params().is_feature_linked_file() {
             return;
         }
-        let user_data = u64::from(feature.0);
+        if let Ok(Some(answer)) = self.ask(entry, feature)
+            && answer == -libc::EBADF
+        {
+            self.features.0 |= feature.0;
+        }
+    }
+
+    /// What the kernel says to `entry`, by which nothing is written; `None` in the rare case that it says nothing in time.
+    /// Nothing else is in flight.
+    fn ask(&mut self, entry: Entry, about: Features) -> io::Result<Option<i32>> {
+        let user_data = u64::from(about.0);
         let mut answers = Vec::new();
         // SAFETY: nothing is received or accepted, so nothing is written anywhere.
         unsafe { self.push(entry.user_data(user_data)) };
-        if self.enter(Wait::For(Duration::from_secs(1))).is_ok() {
-            self.reap(&mut answers);
-        }
-        if answers.iter().any(|answer| answer.user_data == user_data && answer.result == -libc::EBADF) {
-            self.features.0 |= feature.0;
-        }
+        self.enter(Wait::For(Duration::from_secs(1)))?;
+        self.reap(&mut answers);
+        Ok(answers.iter().find(|answer| answer.user_data == user_data).map(|answer| answer.result))
     }
 
     /// Where [`send_completion`] may send to, until this ring is dropped: asked of the kernel with a completion that says
@@ -402,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_probe_tells_what_the_kernel_knows_from_what_it_does_not() {
-        let Ok(mut ring) = Ring::new(8, Features(!0)) else {
+        let Ok(mut ring) = Ring::new(RingSize::new(8), Features(!0)) else {
             eprintln!("skipped: no io_uring here");
             return;
         };
@@ -416,7 +419,7 @@ mod tests {
 
     #[test]
     fn more_entries_than_places_all_complete() {
-        let Ok(mut ring) = Ring::new(8, Features(!0)) else {
+        let Ok(mut ring) = Ring::new(RingSize::new(8), Features(!0)) else {
             eprintln!("skipped: no io_uring here");
             return;
         };

@@ -22,18 +22,74 @@ const SYNCHRONOUS: [libc::c_int; 6] =
 /// Starts a thread with every signal blocked from its first instruction on, and the synchronous ones open from the start
 /// of its body on. pthread_cancel has no effect on the thread.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    // A new thread has the mask of the thread that makes it.
+    without_signals(|| {
+        Builder::new().name(name.to_owned()).stack_size(STACK).spawn(|| {
+            open_synchronous_signals();
+            mem::forget(Uncancelled::begin());
+            body();
+        })
+    })
+}
+
+/// Runs `start` with every signal blocked: a new thread has the mask of the thread that makes it.
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let mut all = no_signals();
     // SAFETY: writes to the one set that it is given, alive for the call.
     unsafe { libc::sigfillset(&raw mut all) };
     let before = change_mask(libc::SIG_SETMASK, &all);
-    let spawned = Builder::new().name(name.to_owned()).stack_size(STACK).spawn(|| {
-        open_synchronous_signals();
-        mem::forget(Uncancelled::begin());
-        body();
-    });
+    let started = start();
     change_mask(libc::SIG_SETMASK, &before);
-    spawned
+    started
+}
+
+/// Whether `count` threads can be had at once: makes so many, which do nothing and end. The errno of the failure otherwise.
+///
+/// Bare threads of the C library's: those of the standard library need the loader, which a caller may hold.
+pub fn try_start(count: usize) -> io::Result<()> {
+    extern "C" fn wait(gate: *mut libc::c_void) -> *mut libc::c_void {
+        // SAFETY: the gate outlives this thread, which its maker joins. Only a signal ends the wait early.
+        while unsafe { libc::sem_wait(gate.cast()) } != 0 {}
+        ptr::null_mut()
+    }
+    // SAFETY: an array of bytes, for which all zeroes is a value.
+    let mut gate: libc::sem_t = unsafe { mem::zeroed() };
+    // SAFETY: a semaphore of this process, in memory that nobody else uses yet.
+    unsafe { libc::sem_init(&raw mut gate, 0, 0) };
+    let mut threads = Vec::with_capacity(count);
+    let started = (0..count).try_for_each(|_| {
+        threads.push(start_bare(wait, (&raw mut gate).cast())?);
+        Ok(())
+    });
+    for _ in &threads {
+        // SAFETY: the semaphore is initialised.
+        unsafe { libc::sem_post(&raw mut gate) };
+    }
+    for thread in threads {
+        // SAFETY: started above, and joined once.
+        unsafe { libc::pthread_join(thread, ptr::null_mut()) };
+    }
+    // SAFETY: nobody waits any more.
+    unsafe { libc::sem_destroy(&raw mut gate) };
+    started
+}
+
+fn start_bare(
+    body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
+    argument: *mut libc::c_void,
+) -> io::Result<libc::pthread_t> {
+    // SAFETY: memory for the call below to fill.
+    let mut attributes: libc::pthread_attr_t = unsafe { mem::zeroed() };
+    // SAFETY: writes to the one struct that it is given, alive for the call.
+    unsafe { libc::pthread_attr_init(&raw mut attributes) };
+    // SAFETY: initialised, and no such size is refused.
+    unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, STACK) };
+    let mut thread: libc::pthread_t = 0 as libc::pthread_t;
+    // SAFETY: both structs are alive for the call; the body takes any argument that its caller vouches for.
+    let made = || unsafe { libc::pthread_create(&raw mut thread, &raw const attributes, body, argument) };
+    let result = without_signals(made);
+    // SAFETY: initialised above, and not used again.
+    unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
+    if result == 0 { Ok(thread) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
 fn open_synchronous_signals() {

@@ -20,7 +20,7 @@ const LEVELS: &[&[&str]] = &[
         "completion",
         "request",
     ],
-    &["ring", "mailbox", "turns"],
+    &["ring_size", "ring", "mailbox", "turns"],
     &["event_loop"],
     &["net", "listener", "dial", "sink", "stream", "linger", "timer", "probe"],
     &["ffi"],

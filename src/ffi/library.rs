@@ -51,13 +51,13 @@ pub extern "C" fn iouringnet_errname(status: iouringnet_status) -> *const c_char
     Error::name(status).as_ptr()
 }
 
-/// Finds out whether io_uring can be used here, and if not, why and what to do: a sysctl, a seccomp filter, a
-/// kernel that is too old, a memlock limit.
+/// Finds out whether a net can be started here, and if not, why and what to do: a sysctl, a seccomp filter, a
+/// kernel that is too old, a limit on locked memory, descriptors or threads.
 ///
 /// `result`  prepared with `iouringnet_probe_result_init`; filled in whenever 0 is returned, whatever was
 ///           found.
 ///
-/// Sets up a small ring for a moment.
+/// Makes the two rings and the two threads of a net for a moment, and waits for locked memory as net_start does.
 ///
 /// Threads: Any thread, callbacks too; works in a forked child.
 /// Returns: 0 once it has looked: what it found is `result->status`. IOURINGNET_INVALID: `result` is NULL or

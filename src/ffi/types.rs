@@ -131,7 +131,10 @@ pub type iouringnet_log_callback =
 pub struct iouringnet_config {
     /// Of this struct as the program knows it.
     pub size: usize,
-    /// Entries of each ring, 8 to 32768; 0: 1024. Neither connections nor operations are bounded by it.
+    /// Entries of each ring, 8 to 32768; 0: 256. Neither connections nor operations are bounded by it. If the limit on
+    /// locked memory (RLIMIT_MEMLOCK) holds fewer, both rings have fewer. Of that limit, which all processes of a user
+    /// share, a net with 256 entries takes 108 KiB, and one with 16 entries, the fewest, 20 KiB. Exceptions: root is
+    /// not counted, and Linux 5.12 to 6.13 count no rings.
     pub ring_entries: u32,
     /// Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
     /// connection is not counted.
@@ -267,10 +270,10 @@ pub struct iouringnet_stats {
 pub struct iouringnet_probe_result {
     /// Of this struct as the program knows it.
     pub size: usize,
-    /// What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, or -EMFILE, -ENFILE or -EAGAIN where
-    /// only descriptors or threads are short.
+    /// What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, IOURINGNET_LOCKED_MEMORY, or -EMFILE,
+    /// -ENFILE or -EAGAIN where only descriptors or threads are short.
     pub status: iouringnet_status,
-    /// The errno of the kernel's refusal, else 0.
+    /// The errno of the system's refusal, else 0.
     pub error: i32,
     /// What this kernel has: IOURINGNET_FEATURE_ bits. None is required.
     pub features: u32,
