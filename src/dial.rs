@@ -261,7 +261,7 @@ impl Dial {
         net.recv_loop.post(self);
     }
 
-    /// Why the dial ends at `now`, if it does.
+    /// Why the dial ends, if it does, where all that the kernel had by `now` is known.
     fn end(&self, state: &State, operation: &Operation, now: Instant) -> Option<Error> {
         if operation.is_cancelled() {
             return Some(Error::CANCELLED);
@@ -278,10 +278,10 @@ impl Dial {
         let Some(operation) = &state.operation else {
             return;
         };
-        let now = Instant::now();
-        let end = self.end(&state, operation, now);
+        let settled = event_loop.settled();
+        let end = self.end(&state, operation, settled);
         if let Some(attempt) = &mut state.attempt {
-            let ends = end.is_some() || attempt.until.is_some_and(|until| until <= now);
+            let ends = end.is_some() || attempt.until.is_some_and(|until| until <= settled);
             match attempt.request {
                 None if ends => {
                     state.attempt = None;
@@ -302,7 +302,7 @@ impl Dial {
             };
             match step {
                 Step::End(result) => return self.finish(state, event_loop, result),
-                Step::Next => return Arc::clone(self).post_to_loop(),
+                Step::Next => Arc::clone(self).post_to_loop(),
                 Step::Wait => {
                     if let Some(attempt) = &mut state.attempt {
                         attempt.await_answer(self, event_loop);

@@ -205,7 +205,7 @@ impl Sink {
     fn try_queue(self: &Arc<Self>) {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
         let mut state = self.lock();
-        state.sweep(Instant::now());
+        state.sweep(self.net.started()); // whether one is late is for the loop to judge
         if state.cause.is_none() && !state.queue.is_empty() {
             let mut gather = Gather::new(&mut vectors);
             state.queue.gather(&mut gather);
@@ -431,7 +431,7 @@ impl Sink {
             }
             return; // else mail that somebody else has answered meanwhile
         }
-        let now = Instant::now();
+        let now = event_loop.settled();
         state.sweep(now);
         self.cut_off(&mut state, now);
         if state.request.is_some() {

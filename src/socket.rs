@@ -500,6 +500,14 @@ impl Socket {
         if result == 0 { bytes.max(0) as usize } else { 0 }
     }
 
+    /// The bytes that have come and nobody has received.
+    pub fn unread(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD stores one int.
+        let result = unsafe { libc::ioctl(self.fd(), libc::FIONREAD, &mut bytes) };
+        if result == 0 { bytes.max(0) as usize } else { 0 }
+    }
+
     /// One half is done with the socket; true for the last one.
     pub fn half_closed(&self) -> bool {
         self.open_halves.fetch_sub(1, Ordering::AcqRel) == 1

@@ -217,22 +217,22 @@ impl Stream {
     }
 
     /// As the receive loop: looks what is to be done, unless a request is in flight.
-    fn drive<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
+    fn drive<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
         if state.turn != Turn::Loop {
             return; // mail that somebody else has answered meanwhile
         }
         if state.watch.is_some() {
             self.drive_watch(state, event_loop);
         } else {
-            state.sweep(event_loop.now());
             self.drive_queue(state, event_loop);
         }
     }
 
     fn drive_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
-        let now = event_loop.now();
+        let now = event_loop.settled();
         loop {
             if let Some(request) = state.request {
+                state.sweep(now); // only here: there may have been bytes for those that are late as well
                 let front_ends = state.queue.front().is_some_and(|item| item.cut(now).is_some());
                 if (front_ends || state.cause.is_some()) && !state.interrupting {
                     state.interrupting = true;
@@ -250,7 +250,10 @@ impl Stream {
             };
             let mut taken = state.take_work();
             drop(state);
-            let step = self.serve_turn(item.want, &mut item.got, &mut taken, Ask::Never);
+            // One that is late may not have come to the kernel yet.
+            let is_late = item.cut(now) == Some(Error::TIMEOUT);
+            let ask = if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
+            let step = self.serve_turn(item.want, &mut item.got, &mut taken, ask);
             state = self.state.lock();
             state.give_back(taken);
             match (step, item.cut(now)) {

@@ -107,6 +107,11 @@ impl Requests {
         live.map(|(index, slot)| RequestId::new(slot.generation, index)).collect()
     }
 
+    /// How many there are at most: a slot that is retired counts.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len() || self.slots.iter().all(|slot| slot.content.is_none())
     }

@@ -246,7 +246,10 @@ impl Sink {
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
                 Woken::Ready => unsafe { self.try_rest(data, Round::None) },
-                Woken::Late | Woken::CalledOff => Tried::WouldBlock,
+                // A process that was stopped may find room that came in time only when its deadline has passed.
+                // SAFETY: as above.
+                Woken::Late => unsafe { self.try_once(data) },
+                Woken::CalledOff => Tried::WouldBlock,
             };
             state = self.lock();
             if let Tried::Failed(error) = tried {
@@ -274,12 +277,24 @@ impl Sink {
         // A callback must not be long, however fast the peer reads: the rest is the send loop's.
         while data.sent < data.size && round == Round::None {
             // SAFETY: as the caller vouches.
-            match unsafe { self.socket.try_send(&data.parts, data.sent) } {
-                Tried::Bytes(count) => data.sent += count,
+            match unsafe { self.try_once(data) } {
+                Tried::Bytes(_) => {}
                 other => return other,
             }
         }
         Tried::Bytes(data.sent)
+    }
+
+    /// # Safety
+    /// As `try_rest`.
+    #[allow(unsafe_code)]
+    unsafe fn try_once(&self, data: &mut Outgoing) -> Tried {
+        // SAFETY: as the caller vouches.
+        let tried = unsafe { self.socket.try_send(&data.parts, data.sent) };
+        if let Tried::Bytes(count) = tried {
+            data.sent += count;
+        }
+        tried
     }
 
     /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
@@ -384,5 +399,41 @@ impl Sink {
             self.hand_on(state, round);
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(unsafe_code)]
+mod tests {
+    use super::*;
+    use crate::net::{BindOptions, Config, Net};
+    use crate::probe::probe;
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_call_that_wakes_after_its_deadline_uses_room_that_came_in_time() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let mut peer = TcpStream::connect(listener.address()).unwrap();
+        let (sink, stream) = listener.accept().unwrap();
+        let mut data = Outgoing { parts: Parts::of(b"in time"), size: 7, sent: 0 };
+        let mut state = sink.lock();
+        assert!(state.turn.take());
+        // SAFETY: the bytes are static.
+        let (state, late) = unsafe { sink.wait_alone(state, &mut data, Some(net.started())) };
+        sink.release(state);
+        assert_eq!((late, data.sent), (true, 7));
+        sink.close();
+        stream.close();
+        let mut got = Vec::new();
+        peer.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"in time");
+        drop(peer);
+        net.stop().unwrap();
     }
 }

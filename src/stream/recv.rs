@@ -12,7 +12,7 @@ use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parker::{Parker, Ready, Woken};
 use crate::request::Lent;
-use crate::socket::{Half, Tried};
+use crate::socket::{Half, Socket, Tried};
 use crate::sync::MutexGuard;
 use crate::turns::Queued;
 use std::sync::Arc;
@@ -25,8 +25,17 @@ pub(super) enum Ask {
     Never,
     /// Once, for no more than [`TURN_MAX`]: a callback must not be long, however fast the peer sends.
     Once,
+    /// For what came before a deadline that has passed, so many bytes and the end behind them: see [`Ask::held_by`].
+    Held(usize),
     /// While it has bytes.
     Always,
+}
+
+impl Ask {
+    /// For what `socket` holds now. What comes while that is received came too late, however fast the peer sends.
+    pub(super) fn held_by(socket: &Socket) -> Ask {
+        Ask::Held(socket.unread() + 1) // one more asks for the end
+    }
 }
 
 /// What became of a turn.
@@ -302,15 +311,18 @@ impl Stream {
             }
             match woken {
                 Woken::CalledOff => break,
-                Woken::Late => {
-                    step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
-                }
-                Woken::Ready => {
+                Woken::Late | Woken::Ready => {
+                    let late = woken == Woken::Late;
                     let mut taken = state.take_work();
                     drop(state);
-                    step = self.serve_turn(want, got, &mut taken, Ask::Always);
+                    // A process that was stopped may find bytes that came in time only when its deadline has passed.
+                    let ask = if late { Ask::held_by(&self.socket) } else { Ask::Always };
+                    step = self.serve_turn(want, got, &mut taken, ask);
                     state = self.state.lock();
                     state.give_back(taken);
+                    if late && matches!(step, Step::Blocked) {
+                        step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
+                    }
                 }
             }
         }
@@ -331,21 +343,27 @@ impl Stream {
                     ask = Ask::Never;
                     TURN_MAX
                 }
+                Ask::Held(0) => return Step::Blocked,
+                Ask::Held(left) => left,
                 Ask::Always => usize::MAX,
             };
             let tried = match want.direct(*got, capacity).map(|lent| lent.at_most(most)) {
-                // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
-                Some(lent) => match unsafe { self.socket.try_recv(lent.start, lent.size) } {
-                    Tried::Bytes(count) => {
+                Some(lent) => {
+                    // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
+                    let tried = unsafe { self.socket.try_recv(lent.start, lent.size) };
+                    if let Tried::Bytes(count) = tried {
                         *got += count;
-                        continue;
                     }
-                    other => other,
-                },
+                    tried
+                }
                 None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity).min(most)),
             };
             match tried {
-                Tried::Bytes(_) => {}
+                Tried::Bytes(count) => {
+                    if let Ask::Held(left) = &mut ask {
+                        *left -= count;
+                    }
+                }
                 Tried::WouldBlock => return Step::Blocked,
                 Tried::End => taken.end = Some(Error::EOF),
                 Tried::Failed(error) => taken.end = Some(error),
@@ -412,5 +430,51 @@ impl State {
             (false, false) => self.spin_level + 1,
         };
         self.spin_level = if level < NO_SPIN { level } else { NO_SPIN - 1 + WAITS_WITHOUT };
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[allow(unsafe_code)]
+mod tests {
+    use super::*;
+    use crate::net::{BindOptions, Config, Net};
+    use crate::probe::probe;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpStream};
+
+    #[test]
+    fn a_call_that_wakes_after_its_deadline_gets_what_came_in_time() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let mut peer = TcpStream::connect(listener.address()).unwrap();
+        let (sink, stream) = listener.accept().unwrap();
+        let mut memory = [0; 7];
+        let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
+        let wait = || {
+            let (mut state, mut got) = (stream.state.lock(), 0);
+            assert!(state.turn.take());
+            let (state, step) = stream.wait_alone(state, want, &mut got, Some(net.started()));
+            stream.release(state);
+            match step {
+                Step::Done(outcome) => (outcome.result, outcome.bytes),
+                Step::Blocked => panic!("nobody called it off"),
+            }
+        };
+        assert_eq!(wait(), (Err(Error::TIMEOUT), 0));
+        peer.write_all(b"in time").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let parker = Parker::own().unwrap();
+        assert_eq!(parker.park(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(wait(), (Ok(()), 7));
+        assert_eq!(&memory, b"in time");
+        assert_eq!(wait(), (Err(Error::EOF), 0));
+        sink.close();
+        stream.close();
+        drop(peer);
+        net.stop().unwrap();
     }
 }

@@ -115,7 +115,7 @@ impl Stream {
             let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
             if let Some(cause) = cause {
                 watch.ending = Some(cause);
-            } else if late.is_some_and(|late| late <= Instant::now()) {
+            } else if late.is_some_and(|late| late <= event_loop.settled()) {
                 watch.ending.get_or_insert(Error::TIMEOUT);
             }
             match (watch.ending, in_flight) {
