@@ -129,6 +129,12 @@
  * SIGILL, SIGTRAP and SIGSYS: if a callback brings one of these six on itself, the program's handler runs on the
  * callback thread. Those threads have no alternate signal stack, unless a callback sets one by sigaltstack.
  *
+ * The library may be used where the loader's lock is held, as in the constructor of a library that dlopen loads
+ * (with glibc 2.35 or later): net_start, dials of numeric addresses, transfers, callbacks and net_stop work there.
+ * Exception: a call that waits for a name may wait for ever, because looking it up may load a library. Begin such
+ * a dial with net_dial_async, and wait after the constructor. A thread that a constructor starts and waits for must
+ * not itself wait in net_start, in a send or in a receive.
+ *
  * In a forked child every call with a handle, and net_start, return IOURINGNET_FORKED, and calls that return
  * nothing do nothing.
  * A program that puts itself into the background by fork starts its nets after that. Link one copy of the

@@ -4,8 +4,10 @@
 //! A private buffer exists only while it holds bytes, so that an idle connection costs none. A pool buffer belongs to
 //! the kernel, or to one [`PoolBuffer`] that gives it back when it drops: it never outlives the round that reaped it.
 
+use crate::threads;
 use io_uring::types::BufRingEntry;
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -19,6 +21,22 @@ pub struct ReadBuffer {
 thread_local! {
     // One emptied buffer a thread: a receive through the buffer needs up to 256 KiB for a moment, and the hot one is best.
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    // That of a thread of the library's: without a destructor, for the reason in threads.rs.
+    static OWN_SPARE: ManuallyDrop<RefCell<Vec<u8>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
+/// `None` on a thread that is ending: it has no spare any more.
+fn with_spare<R>(use_it: impl FnOnce(&RefCell<Vec<u8>>) -> R) -> Option<R> {
+    if threads::is_own() {
+        OWN_SPARE.try_with(|spare| use_it(spare)).ok()
+    } else {
+        SPARE.try_with(use_it).ok()
+    }
+}
+
+/// At the end of a thread of the library's.
+pub fn free_spare() {
+    drop(with_spare(RefCell::take));
 }
 
 impl ReadBuffer {
@@ -111,8 +129,7 @@ impl ReadBuffer {
             return;
         }
         let needed = waiting + size;
-        // On a thread that is ending there is no spare any more.
-        let spare = || SPARE.try_with(RefCell::take).unwrap_or_default();
+        let spare = || with_spare(RefCell::take).unwrap_or_default();
         let mut bytes = if needed > FEW { spare() } else { Vec::new() };
         bytes.reserve(needed.max(2 * waiting)); // twice, so that many small pieces are not copied for each of them
         bytes.extend_from_slice(self.as_slice());
@@ -126,7 +143,7 @@ impl ReadBuffer {
         self.start = 0;
         if (FEW..=SPARE_MAX).contains(&bytes.capacity()) {
             bytes.clear();
-            let _ = SPARE.try_with(|spare| {
+            let _ = with_spare(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.capacity() < bytes.capacity() {
                     *spare = bytes;

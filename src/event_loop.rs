@@ -23,23 +23,25 @@ pub use self::requests::RequestId;
 
 use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
-use crate::buffer::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
+use crate::buffer::{self, BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
 use crate::completion::{Finished, Operation};
 use crate::deadlines::{Deadlines, Timer};
+use crate::logging::{Log, Writing};
 use crate::mailbox::{self, Letter, Listed};
 use crate::request::{Request, Scratch};
 use crate::ring::{Completion, Features, Ring, Wait};
 use crate::ring_size::{RingSize, patiently};
 use crate::spin::Spin;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::threads;
+use crate::threads::{self, Thread};
 use io_uring::{opcode, types};
+use std::ffi::CStr;
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
@@ -83,7 +85,7 @@ pub struct Reaped<'a> {
 /// How a loop is set up.
 pub struct Setup {
     /// The thread's name.
-    pub name: &'static str,
+    pub name: &'static CStr,
     /// How large the ring is.
     pub size: RingSize,
     /// Kernel features to use where they are there.
@@ -94,8 +96,8 @@ pub struct Setup {
     pub patient: bool,
     /// The CPU to stay on.
     pub cpu: Option<usize>,
-    /// Where its log events go.
-    pub dispatch: Option<tracing::Dispatch>,
+    /// Where what its thread logs goes.
+    pub log: Option<Arc<dyn Log>>,
     /// How long it may look for work before it sleeps.
     pub spin: Duration,
     /// Called on the loop's thread when the loop has died and fails everything from now on.
@@ -167,8 +169,8 @@ const POOL_BUFFERS: u16 = 32;
 impl EventLoop {
     /// Starts the loop's thread. Returns once its ring is there, with what the ring can do, or the errno of the
     /// failure.
-    pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(JoinHandle<()>, Features)> {
-        let (report, started) = crossbeam_channel::bounded(1);
+    pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(Thread, Features)> {
+        let (report, started) = sync_channel(1);
         let handle = Arc::clone(handle);
         let thread = threads::spawn(setup.name, move || {
             if let Some(cpu) = setup.cpu
@@ -190,19 +192,19 @@ impl EventLoop {
             // The send loop runs no callbacks but that of the log, in which nothing may block either.
             crate::completion::enter_callback_thread();
             let _ = report.send(Ok(event_loop.features));
-            let _logging = setup.dispatch.as_ref().map(tracing::dispatcher::set_default);
-            tracing::info!(name = setup.name, features = event_loop.features.names(), "a loop has started");
+            let _writing = setup.log.as_ref().map(Writing::to);
+            tracing::info!(name = ?setup.name, features = event_loop.features.names(), "a loop has started");
             event_loop.run_to_the_end(setup.died);
-            tracing::info!(name = setup.name, "a loop has ended");
+            tracing::info!(name = ?setup.name, "a loop has ended");
         })?;
         match started.recv() {
             Ok(Ok(features)) => Ok((thread, features)),
             Ok(Err(error)) => {
-                let _ = thread.join();
+                thread.join();
                 Err(error)
             }
             Err(_) => {
-                let _ = thread.join();
+                thread.join();
                 Err(io::Error::other("the loop's thread panicked at its start"))
             }
         }
@@ -376,6 +378,8 @@ impl EventLoop {
             // Without a ring every request is refused, so nothing can fail here that could fail again.
             while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
         }
+        drop(ROUND.with(|round| round.take()));
+        buffer::free_spare();
         drop(self.handle.mailbox.close()); // late mail has nothing to tell: its senders have left the net
     }
 
@@ -552,11 +556,12 @@ impl EventLoop {
 
     /// Step 4.
     fn end_round(&mut self) {
-        let mut round = ROUND.take();
+        let mut round = ROUND.with(|round| round.take());
         for service in round.drain(..) {
             self.guarded(service, |service, _| service.end_round());
         }
-        ROUND.with_borrow_mut(|next| {
+        ROUND.with(|next| {
+            let mut next = next.borrow_mut();
             if next.is_empty() {
                 *next = round; // its memory is of use again
             }
@@ -624,7 +629,7 @@ impl EventLoop {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crossbeam_channel::{Receiver, Sender};
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Reports each call, and panics where it is told to.
     struct Probe {
@@ -635,7 +640,7 @@ mod tests {
 
     impl Probe {
         fn new(panics: bool) -> (Arc<Probe>, Receiver<&'static str>) {
-            let (calls, receiver) = crossbeam_channel::unbounded();
+            let (calls, receiver) = channel();
             (Arc::new(Probe { listed: AtomicBool::new(false), calls, panics }), receiver)
         }
     }
@@ -673,13 +678,13 @@ mod tests {
     fn a_panic_ends_the_handle_that_it_came_from_and_not_the_loop() {
         let handle = LoopHandle::new().unwrap();
         let setup = Setup {
-            name: "loop-under-test",
+            name: c"loop-under-test",
             size: RingSize::new(8),
             features: Features::wanted(),
             receives: true,
             patient: false,
             cpu: None,
-            dispatch: None,
+            log: None,
             spin: Duration::from_micros(50),
             died: Box::new(|| unreachable!("the loop lives")),
         };
@@ -699,6 +704,6 @@ mod tests {
         }
         assert!(!handle.is_dead());
         handle.quit();
-        thread.join().unwrap();
+        thread.join();
     }
 }

@@ -19,9 +19,12 @@ mod eventfd;
 #[cfg(not(loom))]
 pub mod ffi;
 pub mod fork;
+#[cfg(not(loom))]
+mod futex;
 mod hosts;
 mod linger;
 pub mod listener;
+pub mod logging;
 mod mailbox;
 pub mod net;
 mod parker;

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
 use crate::listener::Listener;
+use crate::logging::Log;
 use crate::resolver;
 use crate::ring::Features;
 use crate::ring_size::RingSize;
@@ -20,11 +21,11 @@ use crate::socket::{Half, Options, Socket};
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::threads::Thread;
 use crate::timer::Timer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use crate::completion::in_callback;
@@ -68,8 +69,8 @@ pub struct Config {
     pub send_cpu: Option<usize>,
     /// The CPU for the receive loop's thread.
     pub recv_cpu: Option<usize>,
-    /// Where log events of the loops' threads go; `None` is the process's default.
-    pub dispatch: Option<tracing::Dispatch>,
+    /// Where what the loops' threads log goes.
+    pub log: Option<Arc<dyn Log>>,
 }
 
 impl Default for Config {
@@ -93,7 +94,7 @@ impl Default for Config {
             spin: Duration::from_micros(50),
             send_cpu: None,
             recv_cpu: None,
-            dispatch: None,
+            log: None,
         }
     }
 }
@@ -184,7 +185,7 @@ pub struct Net {
     dead: AtomicBool,
     cut: AtomicBool,
     unsent: AtomicBool,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
 }
 
 #[derive(Default)]
@@ -263,9 +264,9 @@ impl Net {
 
     fn start_loop(self: &Arc<Self>, size: RingSize, receives: bool) -> io::Result<()> {
         let (handle, name) = if receives {
-            (&self.recv_loop, "iouringnet-recv")
+            (&self.recv_loop, c"iouringnet-recv")
         } else {
-            (&self.send_loop, "iouringnet-send")
+            (&self.send_loop, c"iouringnet-send")
         };
         let net: Weak<Net> = Arc::downgrade(self);
         let setup = Setup {
@@ -278,7 +279,7 @@ impl Net {
             // of each finishing what there is.
             patient: !receives && self.config.first_try,
             cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
-            dispatch: self.config.dispatch.clone(),
+            log: self.config.log.clone(),
             // Loops that hand each message on need both processors.
             spin: if receives && self.config.first_try { self.spin() } else { Duration::ZERO },
             died: Box::new(move || {
@@ -565,9 +566,9 @@ impl Net {
         if listed.is_some() {
             members.free.push(index);
         }
-        let empty = members.free.len() == members.list.len();
+        let awaited = members.stopping && members.free.len() == members.list.len();
         drop(members);
-        if empty {
+        if awaited {
             self.changed.notify_all();
         }
         drop(listed);
@@ -650,9 +651,7 @@ impl Net {
         let threads = std::mem::take(&mut *self.threads.lock());
         for (thread, handle) in threads.into_iter().zip([&self.send_loop, &self.recv_loop]) {
             handle.quit();
-            if thread.join().is_err() {
-                tracing::error!("a loop's thread panicked at its end");
-            }
+            thread.join();
         }
     }
 

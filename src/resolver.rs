@@ -83,7 +83,7 @@ impl Resolver {
             return Ok(());
         };
         let first = question.clone();
-        match threads::spawn("iouringnet-name", move || self.serve(first)) {
+        match threads::spawn(c"iouringnet-name", move || self.serve(first)) {
             Ok(_detached) => {
                 lookups.running.push(question.host);
                 Ok(())

@@ -11,9 +11,7 @@ pub use std::sync::Arc;
 #[cfg(loom)]
 pub use self::modelled::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use self::real::Condvar;
-#[cfg(not(loom))]
-pub use parking_lot::{Mutex, MutexGuard};
+pub use crate::futex::{Condvar, Mutex, MutexGuard};
 
 /// Atomic integers, loom's or the standard library's.
 pub mod atomic {
@@ -54,38 +52,6 @@ pub mod cell {
         #[inline]
         pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
-        }
-    }
-}
-
-#[cfg(not(loom))]
-mod real {
-    use super::MutexGuard;
-    use std::time::Duration;
-
-    /// Waits for a change of what a [`Mutex`](super::Mutex) guards.
-    #[derive(Debug, Default)]
-    pub struct Condvar(parking_lot::Condvar);
-
-    impl Condvar {
-        /// A condition that nobody waits for yet.
-        pub const fn new() -> Condvar {
-            Condvar(parking_lot::Condvar::new())
-        }
-
-        /// Unlocks, sleeps until notified, locks again.
-        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            self.0.wait(guard);
-        }
-
-        /// The same for at most `timeout`; true if the time ran out.
-        pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> bool {
-            self.0.wait_for(guard, timeout).timed_out()
-        }
-
-        /// Wakes every waiter.
-        pub fn notify_all(&self) {
-            self.0.notify_all();
         }
     }
 }

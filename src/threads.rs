@@ -1,15 +1,23 @@
 #![allow(unsafe_code)] // signal masks, CPU sets and scheduling policies
 //! What threads need of the system: how the library's are started, and that no call is ended by pthread_cancel.
 //!
+//! A program may call the library where it holds the loader's lock: in the constructor of a library that it loads. Nothing may
+//! wait for that lock on a thread for which such a call waits. The registration of a thread-local's destructor does, so a
+//! thread of the library's has no thread-local with a destructor. Therefore it is not one of the standard library's, which
+//! have some, and neither `std::thread::current` nor `park` is called on it.
+//!
 //! Invariant: a signal that anything but the thread itself brings about is never delivered to a thread of the library's:
 //! the host's handlers for those are for the host's threads.
 
+use crate::sync::{Arc, Mutex};
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::io;
 use std::marker::PhantomData;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::thread::{Builder, JoinHandle};
 
 /// What threads of C programs usually have, which callbacks may count on; pages are taken as they are used.
 const STACK: usize = 8 << 20;
@@ -19,16 +27,84 @@ const STACK: usize = 8 << 20;
 const SYNCHRONOUS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
+/// A thread of the library's, to be joined; one that is dropped goes on by itself.
+pub struct Thread(libc::pthread_t);
+
+// SAFETY: the name of a thread, which any thread may join or detach; the one owner does either once.
+unsafe impl Send for Thread {}
+
+impl Thread {
+    /// Waits for the end of the thread.
+    pub fn join(self) {
+        let thread = ManuallyDrop::new(self);
+        // SAFETY: neither joined nor detached before, since both take the owner.
+        unsafe { libc::pthread_join(thread.0, ptr::null_mut()) };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: neither joined nor detached before, as above.
+        unsafe { libc::pthread_detach(self.0) };
+    }
+}
+
+thread_local! {
+    static OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread of the library's.
+pub fn is_own() -> bool {
+    OWN.try_with(Cell::get).unwrap_or(false)
+}
+
+type Body = Box<dyn FnOnce()>;
+
 /// Starts a thread with every signal blocked from its first instruction on, and the synchronous ones open from the start
 /// of its body on. pthread_cancel has no effect on the thread.
-pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    without_signals(|| {
-        Builder::new().name(name.to_owned()).stack_size(STACK).spawn(|| {
-            open_synchronous_signals();
-            mem::forget(Uncancelled::begin());
-            body();
-        })
-    })
+pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
+    let body: Body = Box::new(move || {
+        // SAFETY: reads the name, a constant; changes this thread alone.
+        unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+        OWN.set(true);
+        open_synchronous_signals();
+        mem::forget(Uncancelled::begin());
+        body();
+    });
+    let argument = Box::into_raw(Box::new(body));
+    let started = without_signals(|| start(argument));
+    if started.is_err() {
+        // SAFETY: made above, and no thread has it.
+        drop(unsafe { Box::from_raw(argument) });
+    }
+    started
+}
+
+/// A thread that runs the body and frees it. If there is an error, the body stays the caller's.
+fn start(body: *mut Body) -> io::Result<Thread> {
+    // SAFETY: plain memory for the next call to fill.
+    let mut attributes: libc::pthread_attr_t = unsafe { mem::zeroed() };
+    // SAFETY: writes to the attributes, alive for the call.
+    unsafe { libc::pthread_attr_init(&raw mut attributes) };
+    // SAFETY: initialised above. The size is a whole number of pages above the least, so it is not refused.
+    unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, STACK) };
+    // SAFETY: a number or a pointer, for which all zeroes is a value; written by the next call.
+    let mut thread: libc::pthread_t = unsafe { mem::zeroed() };
+    // SAFETY: thread and attributes are alive for the call; `run` takes the ownership of the body on.
+    let errno = unsafe { libc::pthread_create(&raw mut thread, &raw const attributes, run, body.cast()) };
+    // SAFETY: initialised above, and not used again.
+    unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
+    if errno == 0 { Ok(Thread(thread)) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
+/// Where a thread begins.
+extern "C" fn run(body: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: `spawn` made it for this thread alone.
+    let body = unsafe { Box::from_raw(body.cast::<Body>()) };
+    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+        tracing::error!("a thread of the library's panicked");
+    }
+    ptr::null_mut()
 }
 
 /// Runs `start` with every signal blocked: a new thread has the mask of the thread that makes it.
@@ -37,59 +113,24 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     // SAFETY: writes to the one set that it is given, alive for the call.
     unsafe { libc::sigfillset(&raw mut all) };
     let before = change_mask(libc::SIG_SETMASK, &all);
-    let started = start();
+    let result = start();
     change_mask(libc::SIG_SETMASK, &before);
-    started
+    result
 }
 
-/// Whether `count` threads can be had at once: makes so many, which do nothing and end. The errno of the failure otherwise.
-///
-/// Bare threads of the C library's: those of the standard library need the loader, which a caller may hold.
+/// Whether `count` threads can be had at once: makes so many, which do nothing and end. The error of the failure otherwise.
 pub fn try_start(count: usize) -> io::Result<()> {
-    extern "C" fn wait(gate: *mut libc::c_void) -> *mut libc::c_void {
-        // SAFETY: the gate outlives this thread, which its maker joins. Only a signal ends the wait early.
-        while unsafe { libc::sem_wait(gate.cast()) } != 0 {}
-        ptr::null_mut()
-    }
-    // SAFETY: an array of bytes, for which all zeroes is a value.
-    let mut gate: libc::sem_t = unsafe { mem::zeroed() };
-    // SAFETY: a semaphore of this process, in memory that nobody else uses yet.
-    unsafe { libc::sem_init(&raw mut gate, 0, 0) };
+    let gate = Arc::new(Mutex::new(()));
+    let shut = gate.lock();
     let mut threads = Vec::with_capacity(count);
     let started = (0..count).try_for_each(|_| {
-        threads.push(start_bare(wait, (&raw mut gate).cast())?);
+        let gate = Arc::clone(&gate);
+        threads.push(spawn(c"iouringnet-try", move || drop(gate.lock()))?);
         Ok(())
     });
-    for _ in &threads {
-        // SAFETY: the semaphore is initialised.
-        unsafe { libc::sem_post(&raw mut gate) };
-    }
-    for thread in threads {
-        // SAFETY: started above, and joined once.
-        unsafe { libc::pthread_join(thread, ptr::null_mut()) };
-    }
-    // SAFETY: nobody waits any more.
-    unsafe { libc::sem_destroy(&raw mut gate) };
+    drop(shut);
+    threads.into_iter().for_each(Thread::join);
     started
-}
-
-fn start_bare(
-    body: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
-    argument: *mut libc::c_void,
-) -> io::Result<libc::pthread_t> {
-    // SAFETY: memory for the call below to fill.
-    let mut attributes: libc::pthread_attr_t = unsafe { mem::zeroed() };
-    // SAFETY: writes to the one struct that it is given, alive for the call.
-    unsafe { libc::pthread_attr_init(&raw mut attributes) };
-    // SAFETY: initialised, and no such size is refused.
-    unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, STACK) };
-    let mut thread: libc::pthread_t = 0 as libc::pthread_t;
-    // SAFETY: both structs are alive for the call; the body takes any argument that its caller vouches for.
-    let made = || unsafe { libc::pthread_create(&raw mut thread, &raw const attributes, body, argument) };
-    let result = without_signals(made);
-    // SAFETY: initialised above, and not used again.
-    unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
-    if result == 0 { Ok(thread) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
 fn open_synchronous_signals() {

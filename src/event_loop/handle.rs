@@ -12,6 +12,7 @@ use crate::ring;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -46,7 +47,9 @@ thread_local! {
     // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
     pub(super) static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
     pub(super) static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
-    pub(super) static ROUND: RefCell<Vec<Arc<dyn Service>>> = const { RefCell::new(Vec::new()) };
+    // Without a destructor, for the reason in threads.rs; the loop frees it at its end.
+    pub(super) static ROUND: ManuallyDrop<RefCell<Vec<Arc<dyn Service>>>> =
+        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
 impl LoopHandle {
@@ -98,7 +101,7 @@ impl LoopHandle {
     /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
     pub fn at_round_end(&self, service: Arc<dyn Service>) {
         debug_assert!(self.current_round().is_some(), "only callbacks have a round");
-        ROUND.with_borrow_mut(|round| round.push(service));
+        ROUND.with(|round| round.borrow_mut().push(service));
     }
 
     /// On the loop's own thread: a callback is about to run.

@@ -1,5 +1,5 @@
 #![allow(unsafe_code)] // calls a function of C
-//! Hands the core's tracing events to the log callback of a config, one line each.
+//! Hands the lines of the core's log to the log callback of a config.
 //!
 //! `net.rs` makes one per net; the core's threads call it. Invariant: nothing here can fail or keep state, so that logging
 //! never changes what the library does.
@@ -7,28 +7,25 @@
 use super::User;
 use super::types::{IOURINGNET_LOG_TRACE, IOURINGNET_LOG_WARN, iouringnet_log_callback};
 use crate::error::{Error, Result};
+use crate::logging::Log;
 use std::cell::Cell;
-use std::ffi::{CString, c_char, c_void};
-use std::fmt::{self, Write};
-use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Arc;
 
 type Function = unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char);
 
-/// What the core shall log to: nothing without a callback.
-pub(super) fn dispatch(
+/// Where the core shall log to: nowhere without a callback.
+pub(super) fn log(
     callback: iouringnet_log_callback,
     user: *mut c_void,
     level: u32,
-) -> Result<Option<Dispatch>> {
+) -> Result<Option<Arc<dyn Log>>> {
     let most = match level {
         0 => IOURINGNET_LOG_WARN,
         1..=IOURINGNET_LOG_TRACE => level,
         _ => return Err(Error::INVALID),
     };
-    Ok(callback.map(|function| Dispatch::new(Log { function, user: User(user), most: most as i32 })))
+    Ok(callback.map(|function| Arc::new(ToC { function, user: User(user), most: most as i32 }) as _))
 }
 
 thread_local! {
@@ -41,87 +38,35 @@ pub(super) fn is_running() -> bool {
     RUNNING.try_with(Cell::get).unwrap_or(false)
 }
 
-struct Log {
+struct ToC {
     function: Function,
     user: User,
     most: i32,
 }
 
-/// The number that C knows a level by.
-fn number(level: &Level) -> i32 {
-    match *level {
-        Level::ERROR => 1,
-        Level::WARN => 2,
-        Level::INFO => 3,
-        Level::DEBUG => 4,
-        Level::TRACE => 5,
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && number(metadata.level()) <= self.most
+impl Log for ToC {
+    fn most(&self) -> i32 {
+        self.most
     }
 
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.most {
-            1 => LevelFilter::ERROR,
-            2 => LevelFilter::WARN,
-            3 => LevelFilter::INFO,
-            4 => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
-        })
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        // A zero byte would end the line for C.
-        let text = CString::new(line.0.replace('\0', " ")).unwrap_or_default();
+    fn line(&self, level: i32, text: &CStr) {
         RUNNING.set(true);
         // SAFETY: the caller of net_start passed a function that any thread may call with its pointer until net_stop.
-        unsafe { (self.function)(self.user.pointer(), number(event.metadata().level()), text.as_ptr()) };
+        unsafe { (self.function)(self.user.pointer(), level, text.as_ptr()) };
         RUNNING.set(false);
-    }
-
-    // The core logs events only; spans are not enabled.
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-/// "the message field=value field=value"
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let between = if self.0.is_empty() { "" } else { " " };
-        // Writing to a string cannot fail; a Debug that fails leaves its line short.
-        let _ = match field.name() {
-            "message" => write!(self.0, "{between}{value:?}"),
-            name => write!(self.0, "{between}{name}={value:?}"),
-        };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::CStr;
     use std::sync::Mutex;
 
     type Lines = Mutex<Vec<(i32, String)>>;
 
     unsafe extern "C" fn collect(user: *mut c_void, level: i32, text: *const c_char) {
-        // SAFETY: the test passes its own list, which outlives the dispatch.
+        assert!(is_running());
+        // SAFETY: the test passes its own list, which outlives the log.
         let list = unsafe { &*user.cast::<Lines>() };
         // SAFETY: the text ends in a zero byte.
         let text = unsafe { CStr::from_ptr(text) };
@@ -129,22 +74,19 @@ mod tests {
     }
 
     #[test]
-    fn events_become_lines_and_lower_levels_are_left_out() {
+    fn lines_are_handed_to_the_callback() {
         let list = Lines::default();
         let user = std::ptr::from_ref(&list).cast_mut().cast();
-        let dispatch = dispatch(Some(collect), user, 0).unwrap().unwrap();
-        tracing::dispatcher::with_default(&dispatch, || {
-            tracing::error!(errno = 24, "no descriptors\0left");
-            tracing::warn!("a warning");
-            tracing::info!("too much detail");
-        });
-        let expected = [(1, "no descriptors left errno=24".to_owned()), (2, "a warning".to_owned())];
-        assert_eq!(*list.lock().unwrap(), expected);
+        let log = log(Some(collect), user, 0).unwrap().unwrap();
+        assert_eq!(log.most(), 2);
+        log.line(1, c"no descriptors left");
+        assert!(!is_running());
+        assert_eq!(*list.lock().unwrap(), [(1, "no descriptors left".to_owned())]);
     }
 
     #[test]
     fn no_callback_logs_nothing_and_unknown_levels_are_refused() {
-        assert!(dispatch(None, std::ptr::null_mut(), 0).unwrap().is_none());
-        assert_eq!(dispatch(Some(collect), std::ptr::null_mut(), 6).err(), Some(Error::INVALID));
+        assert!(log(None, std::ptr::null_mut(), 0).unwrap().is_none());
+        assert_eq!(log(Some(collect), std::ptr::null_mut(), 6).err(), Some(Error::INVALID));
     }
 }

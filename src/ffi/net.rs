@@ -317,7 +317,7 @@ fn core_config(config: &iouringnet_config) -> Result<Config> {
     times(config, &mut core)?;
     core.send_cpu = cpu(config.send_cpu)?;
     core.recv_cpu = cpu(config.recv_cpu)?;
-    core.dispatch = log::dispatch(config.log, config.log_user, config.log_level)?;
+    core.log = log::log(config.log, config.log_user, config.log_level)?;
     if config.reserved == 0 { Ok(core) } else { Err(Error::INVALID) }
 }
 
