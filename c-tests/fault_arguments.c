@@ -272,6 +272,7 @@ TEST(a_config_of_a_wrong_size_is_invalid)
     static const size_t small[] = {0, 1, 4, sizeof(size_t), sizeof(size_t) + 1, sizeof(iouringnet_config) - 1};
     static const size_t huge[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 40};
 
+    need_io_uring();
     memset(&u, 0, sizeof u);
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         u.config.size = small[i];
@@ -453,6 +454,7 @@ TEST(loops_stay_on_the_cpus_that_are_named)
     iouringnet_net *net;
     cpu_set_t allowed;
 
+    need_io_uring();
     CHECK_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     if (!CPU_ISSET(0, &allowed))
         SKIP("CPU 0 is not allowed here");
@@ -474,6 +476,7 @@ TEST(a_cpu_that_is_not_there_is_invalid)
     iouringnet_config config;
     iouringnet_net *net = NULL;
 
+    need_io_uring();
     config_of_mode(&config);
     config.send_cpu = IOURINGNET_CPU(1023);
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);

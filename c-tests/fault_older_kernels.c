@@ -141,6 +141,7 @@ static void works_without(const char *features, uint32_t bits)
     iouringnet_address address;
     iouringnet_listener *listener;
 
+    need_io_uring();
     CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", features, 1), 0);
     iouringnet_probe_result_init(&probe);
     CHECK_OK(iouringnet_probe(&probe));

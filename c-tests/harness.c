@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -359,6 +360,13 @@ iouringnet_status op_finish(iouringnet_op *op, iouringnet_completion *done)
 }
 
 /* ---- nets ---- */
+
+void need_io_uring(void)
+{
+    /* no ring has no entries */
+    if (syscall(SYS_io_uring_setup, 0, NULL) < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
+        SKIP("no io_uring here");
+}
 
 void config_of_mode(iouringnet_config *config)
 {

@@ -137,6 +137,8 @@ iouringnet_status op_finish(iouringnet_op *op, iouringnet_completion *done);
 
 /* ---- nets ---- */
 
+/* skips a test that starts its net itself, where io_uring is refused: by the kernel's word, not the library's */
+void need_io_uring(void);
 /* the defaults of this mode; for a test that changes a field before net_start */
 void config_of_mode(iouringnet_config *config);
 iouringnet_net *net_of_mode(void);

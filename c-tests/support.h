@@ -245,14 +245,6 @@ static inline size_t heap_in_use(void)
     return 0;
 }
 
-/* a test that needs io_uring, and asks for it otherwise than by net_of_mode: the kernel's word, not the library's */
-static inline void need_io_uring(void)
-{
-    /* no ring has no entries */
-    if (syscall(SYS_io_uring_setup, 0, NULL) < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
-        SKIP("no io_uring here");
-}
-
 /* a test that needs so many descriptors, with room for its own */
 static inline void need_descriptors(rlim_t count)
 {

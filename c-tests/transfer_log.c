@@ -36,7 +36,7 @@ static void echo_with_log(uint32_t level, struct log *log)
     config.log = count_lines;
     config.log_user = log;
     config.log_level = level;
-    CHECK_OK(net_start(&config, &net));
+    net = net_with(&config);
     atomic_store(&log->net, net);
     p = tcp_pair_in(net, net);
     CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));

@@ -556,16 +556,16 @@ static bool stop(iouringnet_net *net) {
     return status == IOURINGNET_OK || failed("stop", status);
 }
 
-/* Where io_uring is not to be had, as in many containers, the probe knows the cause and what to do about it. */
+/* If a net cannot be started, as in many containers, the probe knows the cause and what to do about it. */
 static bool start(const iouringnet_config *config, iouringnet_net **net) {
     iouringnet_status status = net_start(config, net);
     if (status == IOURINGNET_OK)
         return true;
+    failed("start", status);
     iouringnet_probe_result probe;
     iouringnet_probe_result_init(&probe);
-    if (status != IOURINGNET_UNAVAILABLE || iouringnet_probe(&probe) != IOURINGNET_OK)
-        return failed("start", status);
-    fprintf(stderr, "demo: cannot start: %s\n", probe.text);
+    if (iouringnet_probe(&probe) == IOURINGNET_OK && probe.status == status)
+        fprintf(stderr, "demo: %s\n", probe.text);
     return false;
 }
 
