@@ -541,7 +541,7 @@ int raw_accept(int listener)
     return fd;
 }
 
-int raw_dial_sized(const char *address, int rcvbuf, int sndbuf)
+static int raw_connect(int fd, const char *address)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *colon = strrchr(address, ':');
@@ -549,7 +549,26 @@ int raw_dial_sized(const char *address, int rcvbuf, int sndbuf)
 
     CHECK(colon != NULL);
     at.sin_port = htons((uint16_t)atoi(colon + 1));
-    CHECK_EQ(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return connect(fd, (struct sockaddr *)&at, sizeof at);
+}
+
+int raw_try_dial(const char *address)
+{
+    int fd = raw_socket(0, 0), error;
+
+    if (raw_connect(fd, address) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+int raw_dial_sized(const char *address, int rcvbuf, int sndbuf)
+{
+    int fd = raw_socket(rcvbuf, sndbuf);
+
+    CHECK_EQ(raw_connect(fd, address), 0);
     return fd;
 }
 

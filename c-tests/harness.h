@@ -177,6 +177,7 @@ int raw_listen(iouringnet_address *address);
 int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog);
 int raw_accept(int listener);
 int raw_dial(const char *address);
+int raw_try_dial(const char *address);   /* -1 with errno where connect fails */
 int raw_dial_sized(const char *address, int rcvbuf, int sndbuf);
 void raw_pair(int fds[2]);          /* two plain TCP sockets over loopback */
 void raw_send(int fd, const void *data, size_t size);       /* all of it */

@@ -252,11 +252,15 @@ TEST(an_accept_callback_closes_its_listener)
 
     self.listener = bind_loopback(net, &address);
     CHECK_OK(listener_watch(self.listener, closes_the_listener, &self));
-    fd = raw_dial(address.text);
+    /* the reset may come before connect returns */
+    fd = raw_try_dial(address.text);
+    CHECK(fd >= 0 || errno == ECONNRESET);
     latch_wait(&self.latch);
     latch_wait(&self.freed);
-    raw_expect_reset(fd);
-    raw_close(fd);
+    if (fd >= 0) {
+        raw_expect_reset(fd);
+        raw_close(fd);
+    }
     CHECK_OK(net_stop(net));
 }
 
