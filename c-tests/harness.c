@@ -135,11 +135,16 @@ static void on_alarm(int signal)
     abort();
 }
 
+int64_t patience(void)
+{
+    /* sanitizers, emulators and old machines slow a test down; their runs ask for longer spans */
+    const char *factor = getenv("IOURINGNET_TEST_PATIENCE");
+    return factor && atoi(factor) > 0 ? atoi(factor) : 1;
+}
+
 void watchdog(unsigned seconds)
 {
-    /* sanitizers slow a test down; their runs ask for a longer span */
-    const char *factor = getenv("IOURINGNET_TEST_PATIENCE");
-    alarm(factor && atoi(factor) > 0 ? seconds * (unsigned)atoi(factor) : seconds);
+    alarm(seconds * (unsigned)patience());
 }
 
 bool rings_only(void)
@@ -545,7 +550,6 @@ static int raw_connect(int fd, const char *address)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *colon = strrchr(address, ':');
-    int fd = raw_socket(rcvbuf, sndbuf);
 
     CHECK(colon != NULL);
     at.sin_port = htons((uint16_t)atoi(colon + 1));

@@ -31,7 +31,8 @@
 #define POST_SIZE ((size_t)4096)
 #define POST_MARK ((size_t)16 * 1024)
 #define SOCKET_BUFFER ((size_t)16 * 1024)
-#define TIME_LIMIT_S 60
+#define DEFAULT_SECONDS 60
+#define MOST_SECONDS 3600
 
 /* What every upload consists of: byte n is n modulo 251, a prime, so that a piece that is lost or comes twice
  * cannot go unnoticed. The table is as long as the longest piece compared at once, and one period more. */
@@ -285,10 +286,10 @@ static double seconds_now(clockid_t clock) {
 }
 
 /* Waits for the last client. False if the time limit passed. */
-static int wait_until_finished(void) {
+static int wait_until_finished(long seconds) {
     struct timespec deadline;
     clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += TIME_LIMIT_S;
+    deadline.tv_sec += seconds;
     int result;
     do
         result = sem_timedwait(&run.finished, &deadline);
@@ -296,7 +297,7 @@ static int wait_until_finished(void) {
     return result == 0;
 }
 
-static int connect_and_upload(void) {
+static int connect_and_upload(long seconds) {
     iouringnet_listener *listener;
     iouringnet_status status = net_bind(run.net, "127.0.0.1:0", NULL, &listener);
     if (status != IOURINGNET_OK)
@@ -311,8 +312,8 @@ static int connect_and_upload(void) {
     status = net_call(run.net, 0, on_start, NULL, NULL);
     if (status != IOURINGNET_OK)
         return failed("begin", status);
-    if (!wait_until_finished()) {
-        fprintf(stderr, "many: not finished within %d s\n", TIME_LIMIT_S);
+    if (!wait_until_finished(seconds)) {
+        fprintf(stderr, "many: not finished within %ld s\n", seconds);
         return 1;
     }
     return 0;
@@ -330,21 +331,25 @@ static void report(double seconds) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: many [CONNECTIONS] [--no-first-try]\n"
+    fprintf(stderr, "usage: many [CONNECTIONS] [--seconds SECONDS] [--no-first-try]\n"
                     "  CONNECTIONS     from 1 to %d, %d unless given\n"
+                    "  SECONDS         the longest that it may take, %d unless given\n"
                     "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n",
-            MOST_CONNECTIONS, DEFAULT_CONNECTIONS);
+            MOST_CONNECTIONS, DEFAULT_CONNECTIONS, DEFAULT_SECONDS);
     return 2;
 }
 
 int main(int argc, char **argv) {
-    long wanted = DEFAULT_CONNECTIONS;
+    long wanted = DEFAULT_CONNECTIONS, limit = DEFAULT_SECONDS;
     iouringnet_config config;
     iouringnet_config_init(&config);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--no-first-try") == 0)
             config.first_try = IOURINGNET_OFF;
-        else if ((wanted = strtol(argv[i], NULL, 10)) < 1 || wanted > MOST_CONNECTIONS)
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
+            if ((limit = strtol(argv[++i], NULL, 10)) < 1 || limit > MOST_SECONDS)
+                return usage();
+        } else if ((wanted = strtol(argv[i], NULL, 10)) < 1 || wanted > MOST_CONNECTIONS)
             return usage();
     }
     run.wanted = raise_descriptor_limit((unsigned)wanted);
@@ -366,13 +371,13 @@ int main(int argc, char **argv) {
     config.post_mark = POST_MARK;
     config.send_buffer = SOCKET_BUFFER;
     config.recv_buffer = SOCKET_BUFFER;
-    config.timeout_ms = TIME_LIMIT_S * 1000;
+    config.timeout_ms = limit * 1000;
     iouringnet_status status = net_start(&config, &run.net);
     if (status != IOURINGNET_OK)
         return failed("start", status);
 
     double start = seconds_now(CLOCK_MONOTONIC);
-    int code = connect_and_upload();
+    int code = connect_and_upload(limit);
     double seconds = seconds_now(CLOCK_MONOTONIC) - start;
 
     status = net_stop(run.net); /* after this no callback runs, and `run` is main's again */
