@@ -1165,7 +1165,7 @@ iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callb
  * If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
  * After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
  * may also be the cause that broke the sink, which a watch armed later is told at once, or
- * IOURINGNET_STOPPED.
+ * IOURINGNET_STOPPED. A reset by the peer breaks the sink also while nothing is sent and nothing is received.
  *
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.

@@ -32,6 +32,11 @@ pub enum Request {
         /// The connection.
         socket: Arc<Socket>,
     },
+    /// Tell when the connection breaks, and perhaps at other changes; bytes that come are none.
+    HangUp {
+        /// The connection.
+        socket: Arc<Socket>,
+    },
     /// Receive into a caller's memory.
     Recv {
         /// The connection.
@@ -199,6 +204,7 @@ impl Request {
         match self {
             Request::Send { .. } => "send",
             Request::Room { .. } => "poll for room",
+            Request::HangUp { .. } => "poll for a hang-up",
             Request::Recv { .. } => "receive",
             Request::RecvPooled { .. } => "receive into the pool",
             Request::RecvMultishot { .. } => "receive into the pool again and again",
@@ -215,6 +221,7 @@ impl Request {
             Request::RecvMultishot { .. } => return, // it keeps what it was lent
             Request::Send { socket, .. }
             | Request::Room { socket }
+            | Request::HangUp { socket }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
             | Request::RecvBuffered { socket, .. }
@@ -228,6 +235,7 @@ impl Request {
             Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
             Request::Discard { scratch, .. } => mem::forget(scratch),
             Request::Room { .. }
+            | Request::HangUp { .. }
             | Request::Recv { .. }
             | Request::RecvPooled { .. }
             | Request::RecvMultishot { .. }
@@ -242,6 +250,7 @@ impl Request {
         match self {
             Request::Send { socket, message } => message.entry(types::Fd(socket.fd()), SEND_FLAGS),
             Request::Room { socket } => poll_again(socket, libc::POLLOUT),
+            Request::HangUp { socket } => poll_again(socket, 0),
             Request::Recv { socket, into, one_try } => {
                 let size = into.size.min(ENTRY_MAX) as u32;
                 opcode::Recv::new(types::Fd(socket.fd()), into.start, size)

@@ -24,7 +24,7 @@ use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::parker::Parker;
-use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Socket, Tried};
 use crate::stream::Stream;
@@ -390,13 +390,30 @@ impl Sink {
             return Err(Error::BUSY);
         }
         state.check_open(&self.net)?;
-        let watch = Watch::new(callback);
-        if let Some(cause) = state.cause {
-            watch.end(&self.net, cause); // broken already: that is all there is to tell
+        let watch = Watch::new(self, callback);
+        match state.cause {
+            Some(cause) => watch.end(&self.net, cause), // broken already: that is all there is to tell
+            None => watch.begin(&self.net),
         }
         state.watch = Some(watch);
         state.tell_room(&self.net);
         Ok(())
+    }
+
+    /// Something has happened to the connection while nothing was sent: an empty send tells whether that has broken it.
+    /// Whoever owns the turn meets it by a send of its own.
+    #[allow(unsafe_code)]
+    fn look_whether_broken(self: &Arc<Self>) {
+        if !self.lock().turn.take() {
+            return;
+        }
+        // SAFETY: no memory is named.
+        let tried = unsafe { self.socket.try_send(&Parts::of(&[]), 0) };
+        let mut state = self.lock();
+        if let Tried::Failed(error) = tried {
+            state.break_with(error);
+        }
+        self.release(state);
     }
 
     /// Operations accepted from now on may take `timeout`; what was accepted keeps its own.

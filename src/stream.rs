@@ -69,6 +69,8 @@ struct State {
     spin_level: u8,
     /// The thread that has the turn and waits for the socket by itself.
     waiter: Option<Arc<Parker>>,
+    /// Is served once nothing is received any more: from then on a break of the connection is its own to meet.
+    successor: Option<Weak<dyn Service>>,
 }
 
 /// One receive that waits for its turn or for bytes.
@@ -105,6 +107,7 @@ impl Stream {
                 timer: deadlines::Timer::default(),
                 spin_level: 0,
                 waiter: None,
+                successor: None,
             }),
         })
     }
@@ -122,12 +125,13 @@ impl Stream {
         let has_work = !state.queue.is_empty() || state.watch.is_some();
         let ends = state.closing && !state.closed;
         match state.turn.release(has_work, ends) {
-            Released::Idle => {}
+            Released::Idle => self.tell_successor(&mut state),
             Released::PostToLoop => {
                 drop(state);
                 self.post_to_loop();
             }
             Released::Finish => {
+                self.tell_successor(&mut state);
                 state.closed = true;
                 let buffer = mem::take(&mut state.buffer);
                 drop(state);
@@ -135,6 +139,23 @@ impl Stream {
                 Linger::half_closed(&self.net, &self.socket);
                 self.net.leave(&**self);
             }
+        }
+    }
+
+    /// Whether nothing is received. If something is, `successor` is served once nothing is any more.
+    pub fn is_quiet_or_tells<S: Service + 'static>(&self, successor: &Arc<S>) -> bool {
+        let mut state = self.state.lock();
+        let quiet = state.turn == Turn::Idle || state.watch.as_ref().is_some_and(Watch::is_paused);
+        if !quiet {
+            let successor: Weak<S> = Arc::downgrade(successor);
+            state.successor = Some(successor);
+        }
+        quiet
+    }
+
+    fn tell_successor(&self, state: &mut State) {
+        if let Some(successor) = state.successor.take().and_then(|successor| successor.upgrade()) {
+            self.net.recv_loop.post(successor);
         }
     }
 

@@ -1,15 +1,18 @@
 //! A sink's watch: there is room again, and how it ended.
 //!
-//! The send loop and callers raise its events, the receive loop tells them. Invariant: the callback runs on the receive
-//! loop's thread alone, and after its last call never again.
+//! The send loop and callers raise its events, the receive loop tells them. A connection that breaks while nothing is sent
+//! is met by whoever receives; while nobody does, the watch polls the socket itself. Invariant: the callback runs on the
+//! receive loop's thread alone, and after its last call never again.
 
+use super::Sink;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Service};
+use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::mailbox::Listed;
 use crate::net::Net;
+use crate::request::Request;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Told `Ok` when there is room again after a FULL, and once and last an error: how the sink's watch ended.
 pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
@@ -17,6 +20,7 @@ pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
 /// One armed watch.
 pub struct Watch {
     listed: AtomicBool,
+    sink: Weak<Sink>,
     events: Mutex<Events>,
 }
 
@@ -25,15 +29,25 @@ struct Events {
     room: bool,
     last: Option<Error>,
     over: bool,
+    /// A poll in the loop's ring, which tells when the connection breaks. It stays armed from the first time that nothing
+    /// was received.
+    poll: Option<RequestId>,
 }
 
 impl Watch {
     /// A watch that has nothing to tell yet.
-    pub fn new(callback: RoomCallback) -> Arc<Watch> {
+    pub fn new(sink: &Arc<Sink>, callback: RoomCallback) -> Arc<Watch> {
+        let callback = Some(callback);
         Arc::new(Watch {
             listed: AtomicBool::new(false),
-            events: Mutex::new(Events { callback: Some(callback), room: false, last: None, over: false }),
+            sink: Arc::downgrade(sink),
+            events: Mutex::new(Events { callback, room: false, last: None, over: false, poll: None }),
         })
+    }
+
+    /// Has the loop look whether it must poll. To be called when the watch begins.
+    pub fn begin(self: &Arc<Self>, net: &Net) {
+        net.recv_loop.post(Arc::clone(self) as _);
     }
 
     /// Tells that there is room. False: the watch has ended, and its successor is to be told.
@@ -66,8 +80,9 @@ impl Listed for Watch {
     }
 }
 
-impl Service for Watch {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Watch {
+    /// Tells what there is to tell.
+    fn tell(&self, event_loop: &EventLoop) {
         loop {
             let mut events = self.events.lock();
             let event = if std::mem::take(&mut events.room) {
@@ -93,6 +108,47 @@ impl Service for Watch {
             if !ends {
                 return; // what has come during the call has mail of its own
             }
+        }
+    }
+
+    /// Polls while there may be something to tell and nobody receives; a stream that receives tells when it no longer does.
+    fn poll(self: &Arc<Self>, event_loop: &mut EventLoop) {
+        let events = self.events.lock();
+        match (events.last.is_some(), events.poll) {
+            (true, Some(poll)) => event_loop.cancel(poll),
+            (true, None) | (false, Some(_)) => {}
+            (false, None) => {
+                drop(events);
+                let Some(sink) = self.sink.upgrade() else {
+                    return;
+                };
+                if sink.stream.upgrade().is_none_or(|stream| stream.is_quiet_or_tells(self)) {
+                    let request = Request::HangUp { socket: Arc::clone(&sink.socket) };
+                    let poll = event_loop.submit(Arc::clone(self) as _, request);
+                    self.events.lock().poll = Some(poll);
+                }
+            }
+        }
+    }
+}
+
+impl Service for Watch {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.tell(event_loop);
+        self.poll(event_loop);
+    }
+
+    fn woken(self: Arc<Self>, _: &mut EventLoop) {
+        if let Some(sink) = self.sink.upgrade() {
+            sink.look_whether_broken();
+        }
+    }
+
+    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _: Request, reaped: Reaped) {
+        self.events.lock().poll = None;
+        if reaped.result >= 0 {
+            Arc::clone(&self).woken(event_loop);
+            self.poll(event_loop);
         }
     }
 

@@ -44,6 +44,11 @@ impl Watch {
     pub(super) fn needs_service(&self, state: &State) -> bool {
         self.paused || self.owed || self.ending.is_some() || state.timeout.is_some()
     }
+
+    /// Whether it asks for no bytes.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
 }
 
 impl Stream {
@@ -134,7 +139,7 @@ impl Stream {
                     state.interrupting = true;
                     event_loop.cancel(request);
                 }
-                return;
+                return self.tell_successor(&mut state);
             }
             let owed = watch.owed && kept;
             if owed && mem::take(&mut may_show) {

@@ -1,0 +1,259 @@
+/* Promise 9: the watch of a sink tells that the peer has reset the connection, also while nothing is sent and nothing is
+   received, and takes nothing else for it. */
+
+#include "support.h"
+
+struct talk {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+    struct ending watch;
+};
+
+static void talk_begin(struct talk *talk)
+{
+    talk->net = net_of_mode();
+    talk->peer = raw_peer(talk->net, &talk->sink, &talk->stream);
+    ending_init(&talk->watch);
+}
+
+static void talk_watch(struct talk *talk)
+{
+    CHECK_OK(sink_watch(talk->sink, ending_store, &talk->watch));
+}
+
+/* the watch was told, and so is who sends */
+static void talk_is_broken(struct talk *talk)
+{
+    CHECK_STATUS(ending_wait(&talk->watch), -ECONNRESET);
+    CHECK_STATUS(sink_post(talk->sink, "x", 1), -ECONNRESET);
+}
+
+static void talk_end(struct talk *talk)
+{
+    sink_close(talk->sink);
+    stream_close(talk->stream);
+    CHECK_OK(net_stop(talk->net));
+    CHECK_EQ(talk->watch.ends, 1);
+}
+
+static void reset_and_end(struct talk *talk)
+{
+    raw_reset(talk->peer);
+    talk_is_broken(talk);
+    talk_end(talk);
+}
+
+TEST(a_reset_is_told_where_nobody_ever_received)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    talk_watch(&talk);
+    settle(talk.net);
+    reset_and_end(&talk);
+}
+
+TEST(a_reset_is_told_to_a_watch_that_comes_after_it)
+{
+    struct talk talk;
+    char byte;
+
+    talk_begin(&talk);
+    CHECK_OK(stream_set_timeout(talk.stream, 0));
+    raw_reset(talk.peer);
+    EVENTUALLY(stream_recv(talk.stream, &byte, 1, NULL) == -ECONNRESET);
+    talk_watch(&talk);
+    talk_is_broken(&talk);
+    talk_end(&talk);
+}
+
+TEST(a_reset_is_told_between_two_receives)
+{
+    struct talk talk;
+    char byte;
+
+    talk_begin(&talk);
+    talk_watch(&talk);
+    raw_send(talk.peer, "x", 1);
+    CHECK_OK(stream_recv(talk.stream, &byte, 1, NULL));
+    settle(talk.net);
+    reset_and_end(&talk);
+}
+
+TEST(a_reset_is_told_after_the_stream_is_closed)
+{
+    struct talk talk;
+
+    talk_begin(&talk);
+    talk_watch(&talk);
+    stream_close(talk.stream);
+    settle(talk.net);
+    reset_and_end(&talk);
+}
+
+/* The two orders in which a program arms its watches, each with a pause in the first call or from outside. */
+struct paused {
+    struct talk talk;
+    bool in_callback;
+    struct latch shown;
+    char got[64];
+    atomic_size_t size;
+    struct ending end;
+};
+
+static size_t pausing(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct paused *p = user;
+
+    if (status != 0) {
+        ending_store_data(&p->end, status, NULL, 0);
+        return 0;
+    }
+    memcpy(p->got + p->size, data, size);
+    p->size += size;
+    if (p->in_callback)
+        CHECK_OK(stream_pause(p->talk.stream));
+    latch_open(&p->shown);
+    return size;
+}
+
+static void paused_begin(struct paused *p, bool sink_first, bool in_callback)
+{
+    memset(p, 0, sizeof *p);
+    latch_init(&p->shown, 1);
+    ending_init(&p->end);
+    p->in_callback = in_callback;
+    talk_begin(&p->talk);
+    if (sink_first)
+        talk_watch(&p->talk);
+    CHECK_OK(stream_watch(p->talk.stream, pausing, p));
+    if (!sink_first)
+        talk_watch(&p->talk);
+    raw_send(p->talk.peer, "one", 3);
+    latch_wait(&p->shown);
+    if (!in_callback)
+        CHECK_OK(stream_pause(p->talk.stream));
+    settle(p->talk.net);
+}
+
+/* what came before the reset is received in spite of it */
+static void paused_end(struct paused *p, size_t more)
+{
+    talk_is_broken(&p->talk);
+    CHECK_EQ(p->end.ends, 0);
+    p->in_callback = false;
+    CHECK_OK(stream_resume(p->talk.stream));
+    CHECK_STATUS(ending_wait(&p->end), -ECONNRESET);
+    CHECK_EQ(p->size, 3 + more);
+    CHECK_MEM(p->got, "onetwo", 3 + more);
+    talk_end(&p->talk);
+}
+
+static void a_paused_stream(bool sink_first, bool in_callback)
+{
+    struct paused p;
+
+    paused_begin(&p, sink_first, in_callback);
+    raw_reset(p.talk.peer);
+    paused_end(&p, 0);
+}
+
+TEST(a_reset_is_told_while_the_stream_is_paused) { a_paused_stream(false, false); }
+
+TEST(a_reset_is_told_while_the_stream_is_paused_since_its_callback) { a_paused_stream(true, true); }
+
+TEST(bytes_before_a_reset_that_was_told_are_received)
+{
+    struct paused p;
+
+    paused_begin(&p, true, true);
+    raw_send(p.talk.peer, "two", 3);
+    settle(p.talk.net);
+    raw_reset(p.talk.peer);
+    paused_end(&p, 3);
+}
+
+TEST(a_reset_is_told_after_the_peers_end)
+{
+    struct talk talk;
+    struct ending end;
+
+    talk_begin(&talk);
+    ending_init(&end);
+    talk_watch(&talk);
+    CHECK_OK(stream_watch(talk.stream, ending_store_data, &end));
+    raw_half_close(talk.peer);
+    CHECK_STATUS(ending_wait(&end), IOURINGNET_EOF);
+    settle(talk.net);
+    CHECK_EQ(talk.watch.ends, 0);
+    reset_and_end(&talk);
+}
+
+TEST(bytes_and_the_peers_end_are_no_reset)
+{
+    struct talk talk;
+    char got[4];
+
+    talk_begin(&talk);
+    talk_watch(&talk);
+    settle(talk.net);
+    raw_send(talk.peer, "last", 4);
+    raw_half_close(talk.peer);
+    for (int i = 0; i < 50; i++)
+        settle(talk.net);
+    CHECK_EQ(talk.watch.ends, 0);
+    CHECK_OK(sink_send(talk.sink, "more", 4, NULL));
+    raw_recv(talk.peer, got, 4);
+    CHECK_MEM(got, "more", 4);
+    CHECK_OK(stream_recv(talk.stream, got, 4, NULL));
+    CHECK_MEM(got, "last", 4);
+    sink_close(talk.sink);
+    CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CLOSED);
+    raw_close(talk.peer);
+    talk_end(&talk);
+}
+
+TEST(a_watch_that_was_ended_is_told_of_no_reset)
+{
+    struct talk talk;
+    char byte;
+
+    talk_begin(&talk);
+    talk_watch(&talk);
+    settle(talk.net);
+    CHECK_OK(sink_watch(talk.sink, NULL, NULL));
+    CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CANCELLED);
+    raw_reset(talk.peer);
+    CHECK_STATUS(stream_recv(talk.stream, &byte, 1, NULL), -ECONNRESET);
+    talk_end(&talk);
+}
+
+/* polls leave nothing behind */
+TEST(hundreds_of_watched_sinks_come_and_go)
+{
+    iouringnet_net *net = net_of_mode();
+    size_t descriptors = 0;
+
+    for (int i = 0; i < 300; i++) {
+        struct talk talk = {.net = net};
+
+        talk.peer = raw_peer(net, &talk.sink, &talk.stream);
+        ending_init(&talk.watch);
+        talk_watch(&talk);
+        if (i % 2)
+            settle(net);
+        raw_reset(talk.peer);
+        if (i % 3)
+            CHECK_STATUS(ending_wait(&talk.watch), -ECONNRESET);
+        sink_close(talk.sink);
+        stream_close(talk.stream);
+        latch_wait(&talk.watch.latch);
+        if (i == 10)
+            descriptors = count_entries("/proc/self/fd");
+    }
+    EVENTUALLY(count_entries("/proc/self/fd") <= descriptors);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+}
