@@ -2,7 +2,7 @@
    callback never runs. Outputs are written only on success, counts of bytes excepted. `*op` is set
    before its callback can run. */
 
-#include "harness.h"
+#include "inside.h"
 
 TEST(a_send_completes_once)
 {
@@ -316,9 +316,18 @@ TEST(an_op_is_done_early_inside_its_own_callback_alone)
     CHECK_OK(net_stop(net));
 }
 
+struct op_waiter {
+    struct waiter waiter;
+    iouringnet_op *op;
+};
+
+/* without a limit, which would end the wait too */
 static void *waits_on_op(void *user)
 {
-    CHECK_STATUS(op_wait(user, WAIT_MS, NULL), IOURINGNET_BAD_HANDLE);
+    struct op_waiter *self = user;
+
+    waiter_begins(&self->waiter);
+    CHECK_STATUS(op_wait(self->op, IOURINGNET_NO_TIMEOUT, NULL), IOURINGNET_BAD_HANDLE);
     return NULL;
 }
 
@@ -326,15 +335,15 @@ TEST(release_detaches_and_overtakes_a_waiter)
 {
     struct pair p = tcp_pair();
     struct result received = RESULT;
-    iouringnet_op *op;
-    pthread_t waiter;
+    struct op_waiter waiting = {{0}, NULL};
+    pthread_t thread;
     char into[3];
 
-    CHECK_OK(stream_recv_async(p.b.stream, into, 3, result_store, &received, &op));
-    waiter = spawn(waits_on_op, op);
-    settle(p.a.net);
-    CHECK_OK(op_release(op));
-    join(waiter);
+    CHECK_OK(stream_recv_async(p.b.stream, into, 3, result_store, &received, &waiting.op));
+    thread = spawn(waits_on_op, &waiting);
+    waiter_sleeps(&waiting.waiter);
+    CHECK_OK(op_release(waiting.op));
+    join(thread);
     /* detached, not cancelled */
     CHECK_EQ(received.calls, 0);
     CHECK_OK(sink_send(p.a.sink, "abc", 3, NULL));

@@ -29,7 +29,7 @@ TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
     struct pair p = tcp_pair_in(net, net);
     iouringnet_sink *sinks[6];
     iouringnet_stream *streams[6];
-    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    struct iovec part = {(void *)(uintptr_t)"data", 4}, parts[2] = {part, part};
     iouringnet_op *op;
     char byte;
 
@@ -49,6 +49,8 @@ TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
     CHECK_OK(sink_sendv_async(sinks[3], &part, 1, NULL, NULL, &op));
     CHECK_STATUS(op_finish(op, NULL), -ECONNRESET);
     EVENTUALLY(sink_post(sinks[4], "data", 4) == -ECONNRESET);
+    /* several parts go by another system call */
+    CHECK_STATUS(sink_sendv(sinks[5], parts, 2, NULL), -ECONNRESET);
     /* close has to send as well: a FIN into a dead connection */
     for (int i = 0; i < 6; i++) {
         sink_close(sinks[i]);
