@@ -1,0 +1,95 @@
+/* Threads that wait on their own for bytes or for room, and others that come meanwhile: the order of the calls stays,
+   and who had to hand its work on waits by itself the next time. */
+
+#include "inside.h"
+
+struct receiver {
+    struct waiter waiter;
+    iouringnet_stream *stream;
+    char into[4];
+};
+
+static void *receives_four(void *user)
+{
+    struct receiver *self = user;
+
+    waiter_begins(&self->waiter);
+    CHECK_OK(stream_recv(self->stream, self->into, 4, NULL));
+    return NULL;
+}
+
+TEST(a_receive_that_waits_alone_stays_before_the_next)
+{
+    struct pair p = tcp_pair();
+    struct receiver first = {{0}, p.b.stream, ""};
+    struct result second = RESULT;
+    pthread_t thread = spawn(receives_four, &first);
+    char into[4];
+
+    waiter_sleeps(&first.waiter);
+    CHECK_OK(stream_recv_async(p.b.stream, into, 4, result_store, &second, NULL));
+    waiter_sleeps(&first.waiter); /* until its op is done, with the receive loop now */
+    settle(p.b.net);
+    CHECK_OK(sink_send(p.a.sink, "aaaabbbb", 8, NULL));
+    join(thread);
+    CHECK_OK(result_wait(&second));
+    CHECK_MEM(first.into, "aaaa", 4);
+    CHECK_MEM(into, "bbbb", 4);
+    pair_close(&p);
+}
+
+enum { SIZE = 16 << 20 };
+
+struct sends_twice {
+    struct waiter waiter;
+    iouringnet_sink *sink;
+    char *data;
+    struct latch between, go;
+};
+
+static void *sends_twice(void *user)
+{
+    struct sends_twice *self = user;
+
+    waiter_begins(&self->waiter);
+    CHECK_OK(sink_send(self->sink, self->data, SIZE, NULL));
+    latch_open(&self->between);
+    latch_wait(&self->go);
+    CHECK_OK(sink_send(self->sink, self->data, SIZE, NULL));
+    return NULL;
+}
+
+/* With the first try off no thread waits by itself. */
+/* one mode */ TEST(a_thread_that_was_interrupted_waits_by_itself_again)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct sends_twice self = {{0}, sink, take(SIZE), LATCH(1), LATCH(1)};
+    struct result small = RESULT;
+    char *got = take(SIZE + 1);
+    pthread_t thread;
+    uint64_t before;
+
+    memset(self.data, 1, SIZE);
+    thread = spawn(sends_twice, &self);
+    waiter_sleeps(&self.waiter);
+    CHECK_OK(sink_send_async(sink, "x", 1, result_store, &small, NULL)); /* has the thread hand its rest to the loop */
+    raw_recv(peer, got, SIZE + 1);
+    latch_wait(&self.between);
+    CHECK_OK(result_wait(&small));
+    EVENTUALLY(thread_sleeps(thread_named("iouringnet-send")));
+    before = stats_of(net).send_wakes;
+    CHECK(before > 0);
+    latch_open(&self.go);
+    raw_recv(peer, got, SIZE);
+    join(thread);
+    CHECK_EQ(stats_of(net).send_wakes, before); /* nothing was handed to the loop */
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(self.data);
+    free(got);
+}

@@ -1,0 +1,181 @@
+/* A send that its limit cuts: the sink is torn if a part of it was out, and good if nothing was. And what a
+   limit is in a drain, where the close timeout alone counts. */
+
+#include "inside.h"
+
+/* a connection whose socket is full, although nothing was sent by the sink */
+struct full {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+    size_t size; /* so much the peer has to read for there to be room again */
+};
+
+/* The test fills the socket by itself: a send of the library's that fills it is cut in the middle. */
+static struct full full_connection(void)
+{
+    static const char waste[65536];
+    struct latch never_opens = LATCH(1);
+    struct full full = {0};
+    iouringnet_config config;
+    size_t before;
+    int fd;
+
+    config_of_mode(&config);
+    config.send_buffer = 65536;
+    full.net = net_with(&config);
+    full.peer = raw_peer_sized(full.net, 65536, 0, &full.sink, &full.stream);
+    fd = descriptor_of(full.sink);
+    do {
+        ssize_t went;
+
+        before = full.size;
+        while ((went = send(fd, waste, sizeof waste, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+            full.size += (size_t)went;
+        CHECK(errno == EAGAIN && full.size < 1 << 30);
+    } while (!latch_wait_ms(&never_opens, 250) && full.size > before);
+    return full;
+}
+
+static void full_close(struct full *full)
+{
+    sink_close(full->sink);
+    stream_close(full->stream);
+    raw_close(full->peer);
+    CHECK_OK(net_stop(full->net));
+}
+
+/* the sink goes on once the peer has read */
+static void still_good(struct full *full)
+{
+    char *got = take(full->size);
+
+    raw_recv(full->peer, got, full->size);
+    CHECK_OK(sink_set_timeout(full->sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(sink_send(full->sink, "good", 4, NULL));
+    raw_recv(full->peer, got, 4);
+    CHECK_MEM(got, "good", 4);
+    free(got);
+}
+
+TEST(a_zero_timeout_send_that_found_no_room_leaves_the_sink_good)
+{
+    struct full full = full_connection();
+    struct iovec parts[2] = {{(void *)(uintptr_t)"ab", 2}, {(void *)(uintptr_t)"cd", 2}};
+    struct result result = RESULT;
+    size_t sent = 9;
+
+    CHECK_OK(sink_set_timeout(full.sink, 0));
+    CHECK_STATUS(sink_send(full.sink, "late", 4, &sent), IOURINGNET_TIMEOUT);
+    CHECK_EQ(sent, 0);
+    sent = 9;
+    CHECK_STATUS(sink_sendv(full.sink, parts, 2, &sent), IOURINGNET_TIMEOUT);
+    CHECK_EQ(sent, 0);
+    CHECK_OK(sink_send_async(full.sink, "x", 1, result_store, &result, NULL));
+    CHECK_STATUS(result_wait(&result), IOURINGNET_TIMEOUT);
+    CHECK_EQ(result.done.bytes, 0);
+    still_good(&full);
+    full_close(&full);
+}
+
+TEST(a_send_that_waited_in_vain_for_room_leaves_the_sink_good)
+{
+    enum { LIMIT_MS = 100 };
+    struct full full = full_connection();
+    struct result result = RESULT;
+    int64_t began = now_ms();
+    size_t sent = 9;
+
+    CHECK_OK(sink_set_timeout(full.sink, LIMIT_MS));
+    CHECK_STATUS(sink_send(full.sink, "late", 4, &sent), IOURINGNET_TIMEOUT);
+    CHECK_EQ(sent, 0);
+    CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, 10000);
+    began = now_ms();
+    CHECK_OK(sink_send_async(full.sink, "late", 4, result_store, &result, NULL));
+    CHECK_STATUS(result_wait(&result), IOURINGNET_TIMEOUT);
+    CHECK_EQ(result.done.bytes, 0);
+    CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, 10000);
+    still_good(&full);
+    full_close(&full);
+}
+
+TEST(a_zero_timeout_send_that_was_cut_leaves_torn)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *data = take(SIZE);
+    size_t sent = 0;
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_set_timeout(sink, 0));
+    CHECK_STATUS(sink_send(sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(sent, 1, SIZE - 1);
+    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TORN);
+    CHECK_STATUS(sink_send(sink, "x", 1, NULL), IOURINGNET_TORN);
+    sink_close(sink);
+    stream_close(stream);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_flush_with_timeout_0_is_one_look)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    struct result result = RESULT;
+
+    CHECK_OK(sink_set_timeout(sink, 0));
+    CHECK_OK(sink_flush(sink)); /* nothing is queued */
+    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
+    jam_sink(sink);
+    CHECK_OK(sink_set_timeout(sink, 0));
+    CHECK_OK(sink_flush_async(sink, result_store, &result, NULL));
+    CHECK(latch_wait_ms(&result.latch, 10000));
+    CHECK_STATUS(result.done.status, IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_flush(sink), IOURINGNET_TIMEOUT);
+    sink_abort(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
+/* sends accepted with a limit, which passes while the closed sink drains to a peer that only then reads */
+TEST(the_limit_of_a_send_does_not_count_in_a_drain)
+{
+    enum { SIZE = 16 << 20, LIMIT_MS = 300 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer_sized(net, 65536, 0, &sink, &stream);
+    struct result large = RESULT, behind = RESULT;
+    struct latch never_opens = LATCH(1);
+    char *data = take(SIZE), *got = take(SIZE + 6);
+
+    pattern_fill(data, SIZE, 0, 21);
+    CHECK_OK(sink_set_timeout(sink, LIMIT_MS));
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &large, NULL));
+    CHECK_OK(sink_send_async(sink, "behind", 6, result_store, &behind, NULL));
+    sink_close(sink);
+    CHECK(!latch_wait_ms(&never_opens, 3 * LIMIT_MS));
+    CHECK_EQ(large.calls, 0);
+    CHECK_EQ(raw_recv_to_end(peer, got, SIZE + 6), SIZE + 6);
+    pattern_check(got, SIZE, 0, 21);
+    CHECK_MEM(got + SIZE, "behind", 6);
+    CHECK_OK(result_wait(&large));
+    CHECK_EQ(large.done.bytes, SIZE);
+    CHECK_OK(result_wait(&behind));
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}

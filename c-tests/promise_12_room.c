@@ -1,0 +1,210 @@
+/* When room is told after IOURINGNET_FULL, and what the bound of operations leaves as it was. */
+
+#include "inside.h"
+
+/* ---- room after a full sink ---- */
+
+struct room {
+    iouringnet_sink *sink;
+    struct latch told, over;
+    size_t most; /* unsent when room was told */
+};
+
+static void room_is_told(void *user, const iouringnet_completion *done)
+{
+    struct room *room = user;
+    size_t unsent;
+
+    if (done->status != 0) {
+        latch_open(&room->over);
+        return;
+    }
+    unsent = unsent_of(room->sink);
+    if (unsent > room->most)
+        room->most = unsent;
+    latch_open(&room->told);
+}
+
+TEST(room_is_told_when_half_of_the_mark_is_free)
+{
+    enum { MARK = 4 << 20, PIECE = 16 << 10 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct room room = {NULL, LATCH(1), LATCH(1), 0};
+    iouringnet_stream *stream;
+    char *data = take(PIECE);
+    int peer;
+
+    config_of_mode(&config);
+    config.post_mark = MARK;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16384, 0, &room.sink, &stream);
+    memset(data, 1, PIECE);
+    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
+    for (int full = 0; full < 3; full++) {
+        size_t posted = unsent_of(room.sink);
+        iouringnet_status status;
+
+        latch_reset(&room.told, 1);
+        while ((status = sink_post(room.sink, data, PIECE)) == 0)
+            posted += PIECE;
+        CHECK_STATUS(status, IOURINGNET_FULL);
+        while (latch_left(&room.told) > 0) {
+            CHECK(posted >= PIECE); /* told at the latest with the last byte */
+            raw_recv(peer, data, PIECE);
+            posted -= PIECE;
+            if (unsent_of(room.sink) <= MARK / 2)
+                settle(net); /* what is told has been heard before more is read */
+        }
+    }
+    CHECK_BETWEEN(room.most, MARK / 4, MARK / 2);
+    sink_abort(room.sink);
+    stream_close(stream);
+    latch_wait(&room.over);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+static void fills_in_a_round(void *user, const iouringnet_completion *done)
+{
+    static const char data[1024];
+    struct room *room = user;
+    iouringnet_status status = 0;
+
+    CHECK_OK(done->status);
+    for (int i = 0; i < 1000 && status == 0; i++)
+        status = sink_post(room->sink, data, sizeof data);
+    CHECK_STATUS(status, IOURINGNET_FULL);
+}
+
+/* what a callback has posted leaves by one call at the end of its round, and that call is all there is to tell */
+TEST(room_is_told_after_a_round_that_was_full)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct room room = {NULL, LATCH(1), LATCH(1), 0};
+    iouringnet_stream *stream;
+    int peer;
+
+    config_of_mode(&config);
+    config.post_mark = 64 << 10;
+    net = net_with(&config);
+    peer = raw_peer(net, &room.sink, &stream);
+    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
+    CHECK_OK(net_call(net, 0, fills_in_a_round, &room, NULL));
+    CHECK(latch_wait_ms(&room.told, 10000));
+    sink_abort(room.sink);
+    stream_close(stream);
+    latch_wait(&room.over);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- the bound of operations ---- */
+
+struct limited {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result timer, sent;
+    struct latch over;
+    iouringnet_status status;
+};
+
+static void is_refused(void *user, const iouringnet_completion *done)
+{
+    struct limited *self = user;
+
+    CHECK_OK(done->status);
+    /* the sink's own place is still that of the send of the round before, whose callback comes after this one */
+    self->status = sink_send_async(self->sink, "no", 2, never, NULL, NULL);
+    latch_open(&self->over);
+}
+
+static void occupies_all_places(void *user)
+{
+    struct limited *self = user;
+
+    CHECK_OK(net_call(self->net, 60000, result_store, &self->timer, NULL)); /* the net's one place */
+    CHECK_OK(stream_recv_async(self->stream, NULL, 0, is_refused, self, NULL));
+    CHECK_OK(sink_send_async(self->sink, "a", 1, result_store, &self->sent, NULL));
+}
+
+TEST(a_send_refused_in_a_callback_leaves_the_sink_free)
+{
+    iouringnet_config config;
+    struct limited self = {.timer = RESULT, .sent = RESULT, .over = LATCH(1)};
+    char got[3];
+    int peer;
+
+    config_of_mode(&config);
+    config.max_operations = 1;
+    self.net = net_with(&config);
+    peer = raw_peer(self.net, &self.sink, &self.stream);
+    on_callback_thread(self.net, occupies_all_places, &self);
+    latch_wait(&self.over);
+    CHECK_STATUS(self.status, IOURINGNET_LIMIT);
+    CHECK_OK(result_wait(&self.sent));
+    CHECK_OK(sink_set_timeout(self.sink, 10000));
+    CHECK_OK(sink_send(self.sink, "ok", 2, NULL));
+    raw_recv(peer, got, 3);
+    CHECK_MEM(got, "aok", 3);
+    sink_close(self.sink);
+    stream_close(self.stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(self.net));
+    CHECK_STATUS(self.timer.done.status, IOURINGNET_STOPPED);
+}
+
+struct blocked_sender {
+    struct waiter waiter;
+    struct sender sender;
+};
+
+static void *sends_much(void *user)
+{
+    struct blocked_sender *self = user;
+
+    waiter_begins(&self->waiter);
+    return sender_run(&self->sender);
+}
+
+/* A send that waits on its caller's thread has no place, and another one has it hand its rest to the loop. With the
+   first try off each send needs its place at once. */
+/* one mode */ TEST(a_send_that_has_begun_goes_on_beyond_the_bound)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_stream *stream;
+    struct result timer = RESULT, small = RESULT;
+    struct blocked_sender self = {.sender = {.data = NULL, .size = SIZE}};
+    char *data = take(SIZE + 1);
+    struct reader reader;
+    pthread_t sends, reads;
+    int peer;
+
+    config_of_mode(&config);
+    config.max_operations = 1;
+    net = net_with(&config);
+    peer = raw_peer(net, &self.sender.sink, &stream);
+    pattern_fill(data, SIZE + 1, 0, 9);
+    self.sender.data = data;
+    CHECK_OK(net_call(net, 60000, result_store, &timer, NULL)); /* the net's one place */
+    sends = spawn(sends_much, &self);
+    waiter_sleeps(&self.waiter);
+    CHECK_OK(sink_send_async(self.sender.sink, data + SIZE, 1, result_store, &small, NULL)); /* the sink's own */
+    reader = (struct reader){peer, SIZE + 1, 9};
+    reads = spawn(reader_run, &reader);
+    join(sends);
+    CHECK_OK(self.sender.status);
+    CHECK_EQ(self.sender.sent, SIZE);
+    CHECK_OK(result_wait(&small));
+    sink_close(self.sender.sink);
+    join(reads);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
