@@ -1,0 +1,87 @@
+/* Listeners: what a close delivers first, and what excludes what. */
+
+#include "support.h"
+
+#define FEATURES_OFF "IOURINGNET_FEATURES_OFF"
+
+static atomic_bool naps_now, awake;
+
+/* Completions come between its system calls: an accept is over while the loop's thread is in here. */
+static void naps(void *user, const iouringnet_completion *done)
+{
+    (void)user;
+    CHECK_OK(done->status);
+    atomic_store(&naps_now, true);
+    while (!atomic_load(&awake))
+        nap();
+}
+
+struct doors {
+    struct ending ending;
+    atomic_int got;
+};
+
+static void counts_doors(void *user, const iouringnet_completion *done)
+{
+    struct doors *doors = user;
+
+    if (done->status != 0) {
+        ending_note(&doors->ending, done->status);
+        return;
+    }
+    CHECK_EQ(doors->ending.ends, 0);
+    atomic_fetch_add(&doors->got, 1);
+    sink_close(done->sink);
+    stream_close(done->stream);
+}
+
+TEST(a_connection_that_was_taken_is_delivered_before_the_end)
+{
+    struct latch never_opens = LATCH(1);
+    struct doors doors = {ENDING, 0};
+    iouringnet_listener *listener;
+    iouringnet_address address;
+    iouringnet_net *net;
+    int fd;
+
+    /* with it the kernel would take nothing until the loop comes back */
+    CHECK_EQ(setenv(FEATURES_OFF, "defer_taskrun", 1), 0);
+    net = net_of_mode();
+    listener = bind_loopback(net, &address);
+    CHECK_OK(listener_watch(listener, counts_doors, &doors));
+    settle(net);
+    CHECK_OK(net_call(net, 0, naps, NULL, NULL));
+    EVENTUALLY(atomic_load(&naps_now));
+    fd = raw_dial(address.text);
+    CHECK(!latch_wait_ms(&never_opens, 100)); /* taken by now */
+    listener_close(listener);
+    atomic_store(&awake, true);
+    CHECK_STATUS(ending_wait(&doors.ending), IOURINGNET_CLOSED);
+    CHECK_EQ(doors.got, 1);
+    raw_expect_eof(fd);
+    raw_close(fd);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts)
+{
+    iouringnet_net *net = net_of_mode();
+    struct ending ending = ENDING;
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_op *op, *refused;
+
+    CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
+    CHECK_STATUS(listener_watch(listener, never, NULL), IOURINGNET_BUSY);
+    CHECK_OK(op_cancel(op));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(listener_watch(listener, ending_store, &ending));
+    CHECK_STATUS(listener_watch(listener, never, NULL), IOURINGNET_BUSY);
+    CHECK_STATUS(listener_accept(listener, &sink, &stream), IOURINGNET_BUSY);
+    CHECK_STATUS(listener_accept_async(listener, NULL, NULL, &refused), IOURINGNET_BUSY);
+    CHECK_OK(listener_watch(listener, NULL, NULL));
+    CHECK_STATUS(ending_wait(&ending), IOURINGNET_CANCELLED);
+    CHECK_OK(net_stop(net));
+}
