@@ -66,6 +66,32 @@ TEST(the_log_tells_no_more_than_its_level)
     CHECK_EQ(log.lines[IOURINGNET_LOG_TRACE], 0);
 }
 
+/* each level tells what it says and nothing beyond, also beside a net that tells more */
+TEST(each_net_has_the_level_of_its_own)
+{
+    struct log all = {0};
+    iouringnet_config config;
+    iouringnet_net *net;
+
+    config_of_mode(&config);
+    config.log = count_lines;
+    config.log_user = &all;
+    config.log_level = IOURINGNET_LOG_TRACE;
+    net = net_with(&config);
+    for (uint32_t level = 0; level <= IOURINGNET_LOG_TRACE; level++) {
+        uint32_t told = level == 0 ? IOURINGNET_LOG_WARN : level;
+        struct log log = {0};
+
+        echo_with_log(level, &log);
+        CHECK_EQ(log.lines[IOURINGNET_LOG_ERROR], 0);
+        CHECK_EQ(log.lines[IOURINGNET_LOG_WARN], 0);
+        for (uint32_t i = IOURINGNET_LOG_INFO; i <= IOURINGNET_LOG_TRACE; i++)
+            CHECK((log.lines[i] > 0) == (i <= told));
+    }
+    CHECK_OK(net_stop(net));
+    CHECK(all.lines[IOURINGNET_LOG_INFO] >= 4);
+}
+
 TEST(a_log_callback_cannot_call_the_library)
 {
     struct log log = {0};

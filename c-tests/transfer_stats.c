@@ -1,0 +1,172 @@
+/* What net_stats counts: each field, by what a program has done itself. */
+
+#include "inside.h"
+
+/* The loop sleeps: the next who has something for it must wake it. */
+static void loop_sleeps(pid_t thread)
+{
+    EVENTUALLY(thread_sleeps(thread));
+}
+
+TEST(callbacks_and_wake_ups_are_counted)
+{
+    enum { CALLS = 10 };
+    iouringnet_net *net = net_of_mode();
+    pid_t loop = thread_named("iouringnet-recv");
+    iouringnet_stats before, after;
+
+    loop_sleeps(loop);
+    before = stats_of(net);
+    for (int i = 0; i < CALLS; i++) {
+        struct result called = RESULT;
+
+        loop_sleeps(loop);
+        CHECK_OK(net_call(net, 0, result_store, &called, NULL));
+        CHECK_OK(result_wait(&called));
+    }
+    loop_sleeps(loop);
+    after = stats_of(net);
+    CHECK_EQ(after.callbacks - before.callbacks, CALLS);
+    /* a loop that spins needs no wake-up, and one that sleeps needs one */
+    CHECK_BETWEEN(after.recv_wakes - before.recv_wakes, CALLS / 2, CALLS);
+    /* each wake-up is a completion, and no entry has asked for it */
+    CHECK(after.recv_completions - before.recv_completions >= CALLS / 2);
+    CHECK_EQ(after.recv_entries, before.recv_entries);
+    CHECK(after.recv_enters - before.recv_enters >= CALLS / 2);
+    CHECK_EQ(after.send_wakes, before.send_wakes);
+    CHECK_EQ(after.send_entries, before.send_entries);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
+{
+    enum { RECEIVES = 10 };
+    struct pair p = tcp_pair();
+    iouringnet_stats before, after;
+
+    settle(p.b.net);
+    before = stats_of(p.b.net);
+    for (int i = 0; i < RECEIVES; i++) {
+        struct result received = RESULT;
+        char byte;
+
+        CHECK_OK(stream_recv_async(p.b.stream, &byte, 1, result_store, &received, NULL));
+        settle(p.b.net);
+        CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+        CHECK_OK(result_wait(&received));
+    }
+    settle(p.b.net);
+    after = stats_of(p.b.net);
+    /* where there are no pools, a poll comes first */
+    CHECK_BETWEEN(after.recv_entries - before.recv_entries, RECEIVES, 3 * RECEIVES);
+    CHECK(after.recv_completions - before.recv_completions >= RECEIVES);
+    CHECK(after.recv_enters - before.recv_enters >= RECEIVES);
+    CHECK(after.callbacks - before.callbacks >= RECEIVES);
+    pair_close(&p);
+}
+
+TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
+{
+    enum { SENDS = 10 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_stats before, after;
+    struct pair p;
+    pid_t loop;
+
+    config_of_mode(&config);
+    config.first_try = IOURINGNET_OFF; /* every send is the loop's */
+    net = net_with(&config);
+    loop = thread_named("iouringnet-send");
+    p = tcp_pair_in(net, net);
+    loop_sleeps(loop);
+    before = stats_of(net);
+    for (int i = 0; i < SENDS; i++) {
+        char byte;
+
+        loop_sleeps(loop);
+        CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+        CHECK_OK(stream_recv(p.b.stream, &byte, 1, NULL));
+    }
+    loop_sleeps(loop);
+    after = stats_of(net);
+    CHECK_EQ(after.send_entries - before.send_entries, SENDS);
+    CHECK_EQ(after.send_wakes - before.send_wakes, SENDS);
+    /* each wake-up is one too */
+    CHECK_EQ(after.send_completions - before.send_completions, 2 * SENDS);
+    CHECK(after.send_enters - before.send_enters >= SENDS);
+    pair_close(&p);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(what_is_open_is_counted)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_listener *listener, *second;
+    iouringnet_op *timer;
+    struct pair p;
+
+    CHECK_EQ(stats_of(net).listeners, 0);
+    listener = bind_loopback(net, &address);
+    second = bind_loopback(net, &address);
+    CHECK_EQ(stats_of(net).listeners, 2);
+    listener_close(listener);
+    EVENTUALLY(stats_of(net).listeners == 1);
+    listener_close(second);
+    EVENTUALLY(stats_of(net).listeners == 0);
+
+    CHECK_EQ(stats_of(net).connections, 0);
+    p = tcp_pair_in(net, net);
+    CHECK_EQ(stats_of(net).connections, 2);
+    sink_close(p.a.sink);
+    CHECK_EQ(stats_of(net).connections, 2); /* half of it is open */
+    stream_close(p.a.stream);
+    end_close(&p.b);
+    EVENTUALLY(stats_of(net).connections == 0);
+
+    CHECK_EQ(stats_of(net).operations, 0);
+    CHECK_OK(net_call(net, 60000, NULL, NULL, &timer));
+    CHECK_EQ(stats_of(net).operations, 1);
+    CHECK_OK(op_cancel(timer));
+    CHECK_STATUS(op_finish(timer, NULL), IOURINGNET_CANCELLED);
+    CHECK_EQ(stats_of(net).operations, 0);
+    CHECK_EQ(stats_of(net).accept_errors, 0);
+    CHECK_OK(net_stop(net));
+}
+
+static size_t eats(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    size_t *eaten = user;
+
+    (void)data;
+    if (status == 0)
+        __atomic_fetch_add(eaten, size, __ATOMIC_SEQ_CST);
+    return size;
+}
+
+/* What a watch asks the kernel for at once is bounded, so that little can come after a pause. */
+TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep)
+{
+    enum { MESSAGES = 400, SIZE = 1000, MAX = 16 << 10 };
+    static size_t eaten;
+    iouringnet_config config;
+    struct pair p;
+    char message[SIZE] = "";
+    uint64_t before, entries;
+
+    config_of_mode(&config);
+    config.buffer_max = MAX;
+    p = tcp_pair_with(&config);
+    CHECK_OK(stream_watch(p.b.stream, eats, &eaten));
+    settle(p.b.net);
+    before = stats_of(p.b.net).recv_entries;
+    for (size_t i = 1; i <= MESSAGES; i++) {
+        CHECK_OK(sink_send(p.a.sink, message, SIZE, NULL));
+        EVENTUALLY(__atomic_load_n(&eaten, __ATOMIC_SEQ_CST) == i * SIZE);
+    }
+    settle(p.b.net);
+    entries = stats_of(p.b.net).recv_entries - before;
+    CHECK_BETWEEN(entries, MESSAGES * SIZE / MAX / 2, 3 * MESSAGES);
+    pair_close(&p);
+}
