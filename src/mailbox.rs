@@ -170,7 +170,10 @@ mod loom_tests {
                 for letter in mail.drain(..) {
                     let Letter::Listed(item) = letter else { unreachable!("nothing else was posted") };
                     unlist(&*item);
-                    served += item.wanted.swap(0, Ordering::Relaxed);
+                    // A look and a step of its own: a swap always finds the newest value, whatever `unlist` orders.
+                    let wanted = item.wanted.load(Ordering::Relaxed);
+                    item.wanted.fetch_sub(wanted, Ordering::Relaxed);
+                    served += wanted;
                 }
                 if served < 2 && mailbox.sleep() {
                     let mut rung = bell.rung.lock();
