@@ -354,3 +354,58 @@ impl Meaning {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::parts::{EMPTY_PART, PARTS_MAX, Parts};
+    use crate::socket::Options;
+
+    /// Where struct io_uring_sqe has msg_flags.
+    const MSG_FLAGS: Range<usize> = 28..32;
+
+    /// What stands there in an entry: ioprio, and the flags of the call.
+    fn fields(request: &mut Request) -> (u16, i32) {
+        // SAFETY: as in `with_field`.
+        let bytes: [u8; 64] = unsafe { mem::transmute(request.entry()) };
+        let ioprio = u16::from_ne_bytes(bytes[IOPRIO].try_into().unwrap());
+        (ioprio, i32::from_ne_bytes(bytes[MSG_FLAGS].try_into().unwrap()))
+    }
+
+    fn socket() -> Arc<Socket> {
+        Arc::new(Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &Options::default()).unwrap())
+    }
+
+    #[test]
+    fn receives_look_for_data_when_they_are_to() {
+        let pooled = |start| fields(&mut Request::RecvPooled { socket: socket(), start });
+        assert_eq!(pooled(Start::Now), (0, 0));
+        assert_eq!(pooled(Start::WhenReadable), (RECVSEND_POLL_FIRST, 0));
+        assert_eq!(pooled(Start::OneTry), (0, libc::MSG_DONTWAIT));
+        let multishot = |start| {
+            fields(&mut Request::RecvMultishot { socket: socket(), start, budget: 1 << 20, callback: None })
+        };
+        assert_eq!(multishot(Start::Now), (RECV_MULTISHOT, 0));
+        assert_eq!(multishot(Start::WhenReadable), (RECV_MULTISHOT | RECVSEND_POLL_FIRST, 0));
+    }
+
+    #[test]
+    fn accepts_look_for_a_connection_when_they_are_to() {
+        let accept = |poll_first| fields(&mut Request::Accept { socket: socket(), poll_first });
+        assert_eq!(accept(false), (0, libc::SOCK_CLOEXEC));
+        assert_eq!(accept(true), (ACCEPT_POLL_FIRST, libc::SOCK_CLOEXEC));
+    }
+
+    #[test]
+    fn sends_raise_no_signal_and_do_not_wait() {
+        for count in [1, 2] {
+            let mut vectors = [EMPTY_PART; PARTS_MAX];
+            let mut gathered = Gather::new(&mut vectors);
+            for _ in 0..count {
+                gathered.add(&Parts::of(b"data"), 0);
+            }
+            let mut request = Request::Send { socket: socket(), message: Message::new(&gathered) };
+            assert_eq!(fields(&mut request), (0, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT));
+        }
+    }
+}

@@ -166,3 +166,35 @@ pub(super) fn retire_all(net: &Arc<Net>) {
         TABLE.retire(token);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::net::Config;
+    use crate::probe::probe;
+
+    /// Entries of `net`'s, its ops apart.
+    fn entries(net: &Arc<Net>) -> usize {
+        let mut count = 0;
+        TABLE.for_each(|_, object| {
+            count += usize::from(!matches!(object, Object::Op(_)) && Arc::ptr_eq(object.net(), net));
+        });
+        count
+    }
+
+    #[test]
+    fn what_is_published_after_a_stop_leaves_nothing_in_the_table() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let handle = publish::<iouringnet_net>(Arc::clone(&net), &net).unwrap();
+        assert_eq!(entries(&net), 1);
+        assert_eq!(net.stop(), Ok(()));
+        retire_all(&net);
+        assert!(share(handle).is_err());
+        assert_eq!(publish::<iouringnet_net>(Arc::clone(&net), &net), Err(Error::STOPPED));
+        assert_eq!(entries(&net), 0);
+    }
+}

@@ -376,3 +376,79 @@ fn cpu(field: i32) -> Result<Option<usize>> {
     let number = usize::try_from(field).map_err(|_| Error::INVALID)?;
     Ok(number.checked_sub(1))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The core's form of a config of which one field was set.
+    fn with(set: impl FnOnce(&mut iouringnet_config)) -> Result<Config> {
+        // SAFETY: numbers, a pointer and an optional function, for all of which zeroes are valid.
+        let mut config: iouringnet_config = unsafe { std::mem::zeroed() };
+        set(&mut config);
+        core_config(&config)
+    }
+
+    #[test]
+    fn a_field_of_zero_has_the_default_that_the_header_names() {
+        let core = with(|_| {}).unwrap();
+        assert_eq!((core.ring_entries, core.max_operations), (256, 65536));
+        assert_eq!((core.nodelay, core.first_try, core.keepalive), (Some(true), true, None));
+        assert_eq!((core.send_buffer, core.recv_buffer), (0, 0));
+        assert_eq!((core.read_buffer, core.buffer_max, core.post_mark), (64 << 10, 1 << 20, 1 << 20));
+        assert_eq!((core.timeout, core.dial_timeout), (None, Some(Duration::from_secs(10))));
+        assert_eq!(core.close_timeout, Duration::from_secs(30));
+        assert_eq!(core.shutdown_timeout, Duration::from_secs(5));
+        assert_eq!(core.spin, Duration::from_micros(50));
+        assert_eq!((core.send_cpu, core.recv_cpu, core.log.is_none()), (None, None, true));
+    }
+
+    #[test]
+    fn each_time_is_the_field_of_its_name() {
+        type Field = fn(&mut iouringnet_config) -> &mut i64;
+        type Time = fn(&Config) -> Option<Duration>;
+        let fields: [(Field, Time, Option<Duration>); 5] = [
+            (|config| &mut config.keepalive_ms, |core| core.keepalive, None),
+            (|config| &mut config.timeout_ms, |core| core.timeout, None),
+            (|config| &mut config.dial_timeout_ms, |core| core.dial_timeout, None),
+            (|config| &mut config.close_timeout_ms, |core| Some(core.close_timeout), Some(Duration::MAX)),
+            (
+                |config| &mut config.shutdown_timeout_ms,
+                |core| Some(core.shutdown_timeout),
+                Some(Duration::MAX),
+            ),
+        ];
+        for (index, (field, _, for_ever)) in fields.iter().enumerate() {
+            let set = |ms: i64| with(|config| *field(config) = ms).unwrap();
+            let defaults = Config::default();
+            for (other, (_, time, _)) in fields.iter().enumerate() {
+                let wanted = |set: Option<Duration>| if other == index { set } else { time(&defaults) };
+                assert_eq!(time(&set(1234)), wanted(Some(Duration::from_millis(1234))), "{index} {other}");
+                assert_eq!(time(&set(-1)), wanted(*for_ever), "{index} {other}");
+            }
+            assert_eq!(with(|config| *field(config) = -2).err(), Some(Error::INVALID));
+        }
+    }
+
+    #[test]
+    fn a_spin_is_as_long_as_it_says_or_none() {
+        let spin = |us| with(|config| config.spin_us = us).map(|core| core.spin);
+        assert_eq!(spin(0).unwrap(), Config::default().spin);
+        assert_eq!(spin(IOURINGNET_NO_SPIN).unwrap(), Duration::ZERO);
+        assert_eq!(spin(1000).unwrap(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn the_options_of_a_dial_have_a_limit_of_their_own() {
+        // SAFETY: the options are NULL, or a local.
+        let of = |ms| unsafe {
+            let options =
+                iouringnet_dial_options { size: size_of::<iouringnet_dial_options>(), timeout_ms: ms };
+            dial_timeout(&raw const options)
+        };
+        assert_eq!(of(0), Ok(None));
+        assert_eq!(of(77), Ok(Some(Some(Duration::from_millis(77)))));
+        assert_eq!(of(-1), Ok(Some(None)));
+        assert_eq!(of(-2), Err(Error::INVALID));
+    }
+}

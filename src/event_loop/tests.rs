@@ -1,0 +1,135 @@
+use super::*;
+use crate::socket::{Options, Socket};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Does on the loop's thread what it was made for, and reports each call.
+struct Probe {
+    listed: AtomicBool,
+    calls: Sender<Call>,
+    act: fn(&Arc<Probe>, &mut EventLoop),
+    socket: Arc<Socket>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Call {
+    Serve,
+    Finished(i32),
+    Fail,
+}
+
+impl Probe {
+    fn new(act: fn(&Arc<Probe>, &mut EventLoop)) -> (Arc<Probe>, Receiver<Call>) {
+        let (calls, receiver) = channel();
+        // A listener to whom nobody connects: a poll of it goes on.
+        let socket = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &Options::default()).unwrap();
+        (Arc::new(Probe { listed: AtomicBool::new(false), calls, act, socket: Arc::new(socket) }), receiver)
+    }
+}
+
+impl Listed for Probe {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+impl Service for Probe {
+    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.calls.send(Call::Serve).unwrap();
+        (self.act)(&self, event_loop);
+    }
+
+    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, reaped: Reaped) {
+        self.calls.send(Call::Finished(reaped.result)).unwrap();
+    }
+
+    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("no timers");
+    }
+
+    fn end_round(self: Arc<Self>) {
+        unreachable!("no rounds");
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.calls.send(Call::Fail).unwrap();
+    }
+}
+
+/// A loop under test; `None` where there is no io_uring.
+fn start(features: Features) -> Option<(Arc<LoopHandle>, Thread)> {
+    let handle = LoopHandle::new().unwrap();
+    let setup = Setup {
+        name: c"loop-under-test",
+        size: RingSize::new(8),
+        features,
+        receives: true,
+        patient: false,
+        cpu: None,
+        log: None,
+        spin: Duration::from_micros(50),
+        died: Box::new(|| unreachable!("the loop lives")),
+    };
+    let Ok((thread, _)) = EventLoop::start(&handle, setup) else {
+        eprintln!("skipped: no io_uring here");
+        return None;
+    };
+    Some((handle, thread))
+}
+
+fn stop((handle, thread): (Arc<LoopHandle>, Thread)) {
+    assert!(!handle.is_dead());
+    handle.quit();
+    thread.join();
+}
+
+#[test]
+fn a_panic_ends_the_handle_that_it_came_from_and_not_the_loop() {
+    let Some(under_test) = start(Features::wanted()) else { return };
+    let (bad, of_bad) = Probe::new(|_, _| panic!("as it was told"));
+    let (good, of_good) = Probe::new(|_, _| {});
+    under_test.0.post(bad);
+    assert_eq!(of_bad.recv_timeout(LONG), Ok(Call::Serve));
+    assert_eq!(of_bad.recv_timeout(LONG), Ok(Call::Fail));
+    for _ in 0..3 {
+        under_test.0.post(Arc::clone(&good) as _);
+        assert_eq!(of_good.recv_timeout(LONG), Ok(Call::Serve));
+    }
+    stop(under_test);
+}
+
+#[test]
+fn a_cancel_that_did_not_find_its_request_is_asked_again() {
+    let Some(under_test) = start(Features::wanted()) else { return };
+    let (probe, calls) = Probe::new(|probe, event_loop| {
+        let request = Request::Readable { socket: Arc::clone(&probe.socket) };
+        let id = event_loop.submit(Arc::clone(probe) as _, request);
+        // As if the kernel had looked for it in a moment in which it neither waited nor ran.
+        event_loop.cancelled(id.bits(), -libc::ENOENT);
+    });
+    under_test.0.post(probe);
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Serve));
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Finished(-libc::ECANCELED)));
+    stop(under_test);
+}
+
+#[test]
+fn a_loop_without_a_bell_is_woken_also_after_its_poll_has_ended() {
+    let Some(under_test) = start(Features::BUFFER_RING) else { return };
+    let (ends_poll, of_end) = Probe::new(|_, event_loop| {
+        let entry = opcode::AsyncCancel::new(WAKE).build().user_data(OWN | 1);
+        // SAFETY: the entry points to nothing.
+        unsafe { event_loop.ring.as_mut().unwrap().push(entry) };
+    });
+    let (probe, calls) = Probe::new(|_, _| {});
+    under_test.0.post(ends_poll);
+    assert_eq!(of_end.recv_timeout(LONG), Ok(Call::Serve));
+    for _ in 0..3 {
+        // For the loop to sleep: one that is awake finds its mail without being woken.
+        std::thread::sleep(Duration::from_millis(20));
+        under_test.0.post(Arc::clone(&probe) as _);
+        assert_eq!(calls.recv_timeout(LONG), Ok(Call::Serve));
+    }
+    stop(under_test);
+}
