@@ -227,6 +227,7 @@ impl Socket {
     }
 
     fn apply(&self, options: &Options) -> io::Result<()> {
+        self.socket.set_out_of_band_inline(true)?; // else an urgent byte of the peer falls out of the stream
         if let Some(on) = options.nodelay {
             self.socket.set_tcp_nodelay(on)?;
         }
