@@ -597,16 +597,9 @@ impl EventLoop {
 
     /// Ends what the kernel has given back, and fails the rest.
     fn fail_rest(&mut self, given_back: Vec<Completion>) {
-        for completion in given_back {
-            if completion.user_data & OWN == 0 && !completion.more() {
-                // A connection that was taken is still to be delivered or closed.
-                let result = match RequestId::from_bits(completion.user_data) {
-                    Some(id) if self.requests.is_accept(id) => completion.result,
-                    _ => completion.result.min(-libc::EIO),
-                };
-                let failed = Completion { result, flags: 0, ..completion };
-                let _ = catch_unwind(AssertUnwindSafe(|| self.finish(&failed)));
-            }
+        for completion in given_back.iter().filter(|completion| completion.user_data & OWN == 0) {
+            // As it is: bytes that were moved are counted, and a connection that was taken is delivered or closed.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.finish(completion)));
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
         // cannot be, but its operation must not hang.

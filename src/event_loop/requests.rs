@@ -73,10 +73,6 @@ impl Requests {
         self.content(id).map(|content| (&content.owner, &mut content.request))
     }
 
-    pub fn is_accept(&mut self, id: RequestId) -> bool {
-        self.content(id).is_some_and(|content| matches!(content.request, Request::Accept { .. }))
-    }
-
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {
         let slot = self.slots.get_mut(id.index())?;
         slot.content.as_mut().filter(|_| slot.generation == id.generation())
