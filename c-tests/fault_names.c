@@ -10,6 +10,8 @@
 
 #include <arpa/inet.h>
 #include <netdb.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 /* The library's numbers, from docs/CONTRACT.md. */
 enum { THREADS_MAX = 64, OF_ONE_NAME_MAX = 8, WAITING_MAX = 1024 };
@@ -289,6 +291,92 @@ TEST(a_lookup_that_waits_has_a_copy_of_its_name)
     for (int i = 0; i < THREADS_MAX; i++)
         CHECK_STATUS(op_finish(held[i], NULL), IOURINGNET_NAME);
     raw_close(listener);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- a hosts file of the test's own ---- */
+
+/* puts a new file in the place of /etc/hosts, for this process alone; the file is returned, to be written */
+static FILE *hosts_file(void)
+{
+    char path[] = "/tmp/iouringnet-hosts-XXXXXX";
+    int fd;
+
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        SKIP("a mount namespace cannot be made here");
+    fd = mkostemp(path, O_CLOEXEC);
+    CHECK(fd >= 0);
+    if (mount(path, "/etc/hosts", NULL, MS_BIND, NULL) != 0) {
+        unlink(path);
+        SKIP("/etc/hosts cannot be mounted over here");
+    }
+    CHECK_EQ(unlink(path), 0);
+    return fdopen(fd, "w");
+}
+
+static iouringnet_status dial_and_close(iouringnet_net *net, const char *host, const char *port)
+{
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char text[64];
+    iouringnet_status status;
+
+    snprintf(text, sizeof text, "%s:%s", host, port);
+    status = net_dial(net, text, NULL, &sink, &stream);
+    if (status == 0) {
+        sink_close(sink);
+        stream_close(stream);
+    }
+    return status;
+}
+
+TEST(the_hosts_file_gives_a_name_all_its_addresses)
+{
+    FILE *hosts = hosts_file();
+    iouringnet_net *net = net_of_mode();
+    iouringnet_listener *six;
+    iouringnet_address address, of_six;
+    int four = raw_listen(&address);
+    char text[64];
+
+    CHECK(fputs("# 127.0.0.1 comment.example\n"
+                "127.0.0.1\tfirst Two.example # not.example\n"
+                "::1 two.example\n", hosts) >= 0);
+    CHECK_EQ(fflush(hosts), 0);
+
+    /* over IPv4 where nobody listens at the other address, and IPv6 first where somebody does */
+    CHECK_OK(dial_and_close(net, "two.example", port_of(&address)));
+    raw_close(raw_accept(four));
+    snprintf(text, sizeof text, "[::1]:%s", port_of(&address));
+    if (net_bind(net, text, NULL, &six) == 0) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+
+        CHECK_OK(listener_address(six, &of_six));
+        CHECK_OK(dial_and_close(net, "TWO.example", port_of(&of_six)));
+        CHECK_OK(listener_accept(six, &sink, &stream));
+        sink_close(sink);
+        stream_close(stream);
+    }
+    CHECK_EQ(lookups, 0);
+
+    CHECK_STATUS(dial_and_close(net, "comment.example", port_of(&address)), IOURINGNET_NAME);
+    CHECK_STATUS(dial_and_close(net, "not.example", port_of(&address)), IOURINGNET_NAME);
+    CHECK_EQ(lookups, 2);
+
+    /* a line more counts at once; a large file is left to getaddrinfo */
+    CHECK(fputs("127.0.0.1 late.example\n", hosts) >= 0);
+    CHECK_EQ(fflush(hosts), 0);
+    CHECK_OK(dial_and_close(net, "late.example", port_of(&address)));
+    CHECK_EQ(lookups, 2);
+    for (int i = 0; i < 2048; i++)
+        CHECK(fputs("# thirty-two bytes with newline\n", hosts) >= 0);
+    CHECK_EQ(fflush(hosts), 0);
+    CHECK_STATUS(dial_and_close(net, "late.example", port_of(&address)), IOURINGNET_NAME);
+    CHECK_EQ(lookups, 3);
+
+    CHECK_EQ(fclose(hosts), 0);
+    raw_close(four);
     CHECK_OK(net_stop(net));
 }
 
