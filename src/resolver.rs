@@ -401,7 +401,7 @@ mod tests {
         let resolver = resolver();
         let panics = asker(|_| panic!("meant by the test"));
         let (asker, answers) = counting();
-        for _ in 0..THREADS_MAX + 1 {
+        for _ in 0..OF_ONE_NAME_MAX + 1 {
             ask(resolver, "127.0.0.1", &panics).unwrap();
         }
         ask(resolver, "127.0.0.1", &asker).unwrap();
