@@ -321,6 +321,7 @@ TEST(config_fields_out_of_range_are_invalid)
     REFUSED(close_timeout_ms, -5);
     REFUSED(shutdown_timeout_ms, -2);
     REFUSED(linger_ms, -2);
+    REFUSED(drain_timeout_ms, -2);
     REFUSED(spin_us, -2);
     REFUSED(spin_us, 1001);
     REFUSED(send_cpu, -1);

@@ -252,22 +252,6 @@ TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
 
 /* ---- posts ---- */
 
-/* from now on the process has room for `more` bytes beside what it has; returns the limit before */
-static inline struct rlimit limit_memory(size_t more)
-{
-    struct rlimit before, limit;
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t pages = 0;
-
-    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1);
-    fclose(file);
-    CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
-    limit = before;
-    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + more;
-    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    return before;
-}
-
 TEST(a_post_that_cannot_be_copied_is_refused)
 {
 #ifdef __SANITIZE_ADDRESS__

@@ -108,7 +108,8 @@
  * CLOSING
  *
  * sink_close loses nothing: what was accepted goes out, then the peer sees the end of the stream. The stream may
- * be read on, which makes it a half-close. sink_abort discards and resets. Both, and stream_close, may be called
+ * be read on, which makes it a half-close. The drain has limits, so that no peer keeps what was closed for ever:
+ * `close_timeout_ms` and `drain_timeout_ms`. If descriptors or memory run short, closed connections go first. sink_abort discards and resets. Both, and stream_close, may be called
  * at any moment and from any thread; operations under way end with IOURINGNET_CLOSED.
  *
  * BOUNDS
@@ -427,6 +428,12 @@ typedef struct {
    * to answer the end of the stream; never more than `linger_ms`.
    */
   int64_t linger_ms;
+  /**
+   * How long the whole drain after a close may take, with progress or without, in milliseconds; 0: 60 s and one
+   * more second for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: for
+   * ever. Only a peer that holds back needs longer than the default. `close_timeout_ms` counts beside it.
+   */
+  int64_t drain_timeout_ms;
 } iouringnet_config;
 
 /** How to dial. Prepare with `iouringnet_dial_options_init`. */
@@ -489,6 +496,10 @@ typedef struct {
   uint64_t operations;
   /** Errors of accept that were passed over, want of descriptors above all. */
   uint64_t accept_errors;
+  /** Closed connections that were reset by `close_timeout_ms` or `drain_timeout_ms`. */
+  uint64_t drains_timed_out;
+  /** Closed connections that were ended early, the oldest first, because descriptors or memory ran short. */
+  uint64_t drains_shed;
 } iouringnet_stats;
 
 /** What iouringnet_probe tells. Prepare with `iouringnet_probe_result_init`. */
@@ -646,8 +657,9 @@ iouringnet_status net_dial(iouringnet_net *net, const char *address, const iouri
  *
  * On failure `*listener` is unchanged. Connections wait in the kernel until they are accepted.
  *
- * Threads: Any thread; blocks only to look up a name, and a name is therefore refused inside a callback
- *          (IOURINGNET_IN_CALLBACK).
+ * Threads: Any thread. Blocks to look up a name, and a name is therefore refused inside a callback
+ *          (IOURINGNET_IN_CALLBACK). Where descriptors are short it waits up to 0.1 s for that of a closed
+ *          connection; inside a callback it does not wait.
  * Returns: IOURINGNET_INVALID; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other errnos; IOURINGNET_NAME,
  *          IOURINGNET_NAME_AGAIN, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
  * Since:   0.1
@@ -661,7 +673,7 @@ iouringnet_status net_bind(iouringnet_net *net, const char *address, const iouri
  * `sink`  is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
  *
  * On failure both are unchanged. Has no time limit: use listener_accept_async and op_wait for one. Neither a
- * shortage of descriptors nor an error of one connection ends it; see `accept_errors`.
+ * shortage of descriptors nor an error of one connection ends it; see `accept_errors` and `drains_shed`.
  *
  * Threads: Blocks. Any thread, several at a time, but no callback (IOURINGNET_IN_CALLBACK).
  * Returns: IOURINGNET_CLOSED: the listener was closed meanwhile. IOURINGNET_BUSY: it is watched.
@@ -775,9 +787,11 @@ iouringnet_status sink_info(iouringnet_sink *sink, iouringnet_sink_info *info);
  *
  * What was accepted goes out and completes as if the sink were open, then the peer sees the end of the
  * stream; the stream may be read on, so that this is also the half-close. Without progress for the config's
- * `close_timeout_ms` the connection is reset instead, so that a cut stream never looks whole, and what is
- * left gets IOURINGNET_TIMEOUT. Closing a broken sink resets. NULL and handles that are closed already do
- * nothing.
+ * `close_timeout_ms`, and when the drain has taken `drain_timeout_ms` in all, the connection is reset instead,
+ * so that a cut stream never looks whole, and what is left gets IOURINGNET_TIMEOUT. Once both halves are closed,
+ * the connection may also be reset because descriptors or memory run short in the process, the oldest first; what
+ * is left gets -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS then. Closing a broken sink resets. NULL and handles that
+ * are closed already do nothing.
  *
  * Threads: Any thread, callbacks too, its own included; never blocks.
  * Since:   0.1
@@ -1144,8 +1158,8 @@ iouringnet_status op_release(iouringnet_op *op);
  * `user`      handed to the callback, and used no more after the last call.
  *
  * The last call says IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Neither a shortage of
- * descriptors nor an error of one connection ends the watch; see `accept_errors`. A listener whose watch has
- * ended accepts nothing, lets the kernel queue, and may be watched again.
+ * descriptors nor an error of one connection ends the watch; see `accept_errors` and `drains_shed`. A listener
+ * whose watch has ended accepts nothing, lets the kernel queue, and may be watched again.
  *
  * Threads: Any thread, callbacks too; never blocks.
  * Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or

@@ -31,6 +31,36 @@ impl Limit {
     }
 }
 
+/// How long the whole drain of a closed connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainTimeout {
+    /// [`DRAIN_FLOOR`], and a second for each [`DRAIN_RATE`] bytes that were left when it began.
+    ByBytes,
+    /// So long, whatever is left.
+    After(Duration),
+    /// No limit.
+    Never,
+}
+
+/// Twice the default time without progress, so that a peer that pauses once is not cut by this limit first.
+const DRAIN_FLOOR: Duration = Duration::from_secs(60);
+/// Bytes in a second. Slower than any link in use: only a peer that holds back is cut.
+const DRAIN_RATE: u64 = 1024;
+
+impl DrainTimeout {
+    /// When a drain must be over that begins at `now` with so many bytes left; `None`: never, or beyond what the clock can
+    /// tell.
+    pub fn deadline(self, now: Instant, bytes: usize) -> Option<Instant> {
+        match self {
+            DrainTimeout::ByBytes => {
+                now.checked_add(DRAIN_FLOOR + Duration::from_secs(bytes as u64 / DRAIN_RATE))
+            }
+            DrainTimeout::After(time) => now.checked_add(time),
+            DrainTimeout::Never => None,
+        }
+    }
+}
+
 /// The place where an owner keeps track of its one entry in a [`Deadlines`].
 #[derive(Default)]
 pub struct Timer(Option<(Instant, u64)>);
@@ -113,6 +143,20 @@ mod tests {
             let limit = Limit::from_now(endless);
             assert!(!limit.one_try && limit.deadline.is_none() && !limit.is_late(deadline));
         }
+    }
+
+    #[test]
+    fn a_drain_has_a_minute_and_a_second_for_each_kib() {
+        let now = Instant::now();
+        let seconds = |timeout: DrainTimeout, bytes| Some((timeout.deadline(now, bytes)? - now).as_secs());
+        for (bytes, expected) in
+            [(0, 60), (1023, 60), (1024, 61), (1 << 20, 60 + 1024), (64 << 20, 60 + 65536)]
+        {
+            assert_eq!(seconds(DrainTimeout::ByBytes, bytes), Some(expected));
+            assert_eq!(seconds(DrainTimeout::After(Duration::from_secs(7)), bytes), Some(7));
+            assert_eq!(seconds(DrainTimeout::Never, bytes), None);
+        }
+        assert_eq!(DrainTimeout::After(Duration::MAX).deadline(now, 0), None);
     }
 
     #[test]

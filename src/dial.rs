@@ -16,6 +16,7 @@ use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::request::Request;
 use crate::resolver::{self, Asker};
+use crate::shed;
 use crate::socket::Socket;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
@@ -83,6 +84,8 @@ enum Step {
     Wait,
     /// It asks the next address, in the next turn of the loop.
     Next,
+    /// It asks the same address again, when a closed connection has given up its descriptor.
+    MakeRoom(Error),
 }
 
 impl Attempt {
@@ -153,6 +156,10 @@ impl State {
                     attempt.until = Some(now + deadline.saturating_duration_since(now) / left);
                 }
                 self.follow(attempt, answer)
+            }
+            Err(error) if shed::helps(error) => {
+                addresses.push_front(address);
+                Step::MakeRoom(error)
             }
             Err(error) => self.failed(error),
         }
@@ -303,6 +310,7 @@ impl Dial {
             match step {
                 Step::End(result) => return self.finish(state, event_loop, result),
                 Step::Next => Arc::clone(self).post_to_loop(),
+                Step::MakeRoom(error) => self.make_room(error),
                 Step::Wait => {
                     if let Some(attempt) = &mut state.attempt {
                         attempt.await_answer(self, event_loop);
@@ -315,6 +323,19 @@ impl Dial {
         let deadline = self.deadline.filter(|_| state.attempt.is_none());
         if let Some(when) = share.or(deadline) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// Has a closed connection end, and asks again then; at once, to learn what is short, if others have taken the last one.
+    fn make_room(self: &Arc<Self>, error: Error) {
+        let dial = Arc::downgrade(self);
+        let ask_again = move || {
+            if let Some(dial) = dial.upgrade() {
+                dial.post_to_loop();
+            }
+        };
+        if !shed::oldest_then(error, ask_again) {
+            Arc::clone(self).post_to_loop();
         }
     }
 

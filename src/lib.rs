@@ -34,6 +34,7 @@ mod request;
 mod resolver;
 mod ring;
 mod ring_size;
+mod shed;
 pub mod sink;
 pub mod slots;
 pub mod socket;

@@ -12,10 +12,11 @@ use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::mailbox::Listed;
 use crate::net::{Config, Member, Net, Place, Stop};
 use crate::request::Request;
+use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// A peer may answer our FIN, however long it has had everything before: so long is waited for that, or
@@ -31,6 +32,9 @@ pub struct Linger {
     listed: AtomicBool,
     place: Place,
     net: Arc<Net>,
+    age: Age,
+    /// Why it has to give its descriptor up, if it has.
+    shed: OnceLock<Error>,
     state: Mutex<State>,
 }
 
@@ -40,6 +44,10 @@ struct State {
     request: Option<RequestId>,
     /// The peer has ended its stream, or the connection is broken.
     input_ended: bool,
+    /// It began beside a sink that drained: one time is for both.
+    beside_drain: bool,
+    /// When the peer must have acknowledged everything, if ever.
+    until: Option<Instant>,
     /// The own FIN was seen to be out, and the time for the rest counts.
     counting: bool,
     over: bool,
@@ -76,10 +84,14 @@ impl Linger {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
+            age: shed::next_age(),
+            shed: OnceLock::new(),
             state: Mutex::new(State {
                 socket: Some(Arc::clone(socket)),
                 request: None,
                 input_ended,
+                beside_drain: !socket.has_sent_fin(),
+                until: None,
                 counting: false,
                 over: false,
                 reset: false,
@@ -98,6 +110,7 @@ impl Linger {
         };
         linger.state.lock().hurry |= past_orderly;
         let this = Arc::downgrade(&linger);
+        shed::enlist(linger.age, Weak::clone(&this) as _);
         socket.when_ended(Box::new(move || {
             if let Some(linger) = this.upgrade() {
                 let net = Arc::clone(&linger.net);
@@ -114,14 +127,16 @@ impl Linger {
         };
         if socket.is_reset() {
             state.over = true;
+        } else if let Some(&cause) = self.shed.get() {
+            self.give_up(&mut state, &socket, cause);
         } else if socket.has_sent_fin() {
             state.look(&socket, &self.net.config);
             if state.reset {
-                tracing::warn!(fd = socket.fd(), "a closed connection made no progress and is reset");
-                if self.net.is_stopping() {
-                    self.net.sends_were_cut();
+                tracing::warn!(fd = socket.fd(), "a closed connection takes too long and is reset");
+                if !state.hurry {
+                    self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
                 }
-                socket.reset();
+                self.cut(&socket);
             }
         }
         if state.over || state.reset {
@@ -131,6 +146,7 @@ impl Linger {
             }
             tracing::debug!(fd = socket.fd(), "a connection is over");
             state.socket = None;
+            shed::strike(self.age);
             event_loop.disarm(&mut state.timer);
             drop(state);
             drop(socket);
@@ -150,6 +166,35 @@ impl Linger {
     }
 }
 
+impl Linger {
+    /// Descriptors or memory are needed elsewhere.
+    fn give_up(&self, state: &mut State, socket: &Socket, cause: Error) {
+        if state.over {
+            return; // and waits for its request
+        }
+        tracing::warn!(fd = socket.fd(), error = %cause, "a closed connection is given up");
+        self.net.drains_shed.fetch_add(1, Ordering::Relaxed);
+        state.over = true;
+        if !socket.has_sent_fin() || cuts(socket.unacknowledged()) {
+            socket.fail_with(cause); // for what is still queued
+            self.cut(socket);
+        }
+    }
+
+    fn cut(&self, socket: &Socket) {
+        if self.net.is_stopping() {
+            self.net.sends_were_cut();
+        }
+        socket.reset();
+    }
+}
+
+/// Whether an end now would cut bytes, so that it has to be a reset: a truncated stream must not look complete. A FIN counts
+/// as one; without a byte before it there is nothing that a reset would tell.
+fn cuts(unacknowledged: usize) -> bool {
+    unacknowledged > 1
+}
+
 impl State {
     /// The own FIN is out: asks the kernel how far the peer is, and decides.
     fn look(&mut self, socket: &Socket, config: &Config) {
@@ -158,6 +203,10 @@ impl State {
             self.counting = true;
             self.progress = now;
             self.next_poll = now;
+            self.until = match socket.drain_until() {
+                Some(until) if self.beside_drain => until,
+                _ => config.drain_timeout.deadline(now, socket.unacknowledged()),
+            };
             self.ends = socket.quiet().and_then(|quiet| end_of_quiet(quiet, config.linger, now));
         }
         self.over |= self.input_ended;
@@ -170,9 +219,7 @@ impl State {
             self.progress = now;
         }
         if self.hurry {
-            // A FIN counts as one. Bytes that the peer has not acknowledged are cut, and a truncated stream must not
-            // look complete; without any there is nothing that a reset would tell.
-            self.reset = unacknowledged > 1;
+            self.reset = cuts(unacknowledged);
             self.over = !self.reset;
             return;
         }
@@ -183,8 +230,10 @@ impl State {
             let ends = *self.ends.get_or_insert(now + config.linger);
             self.over |= ends <= now;
             self.next_poll = self.next_poll.min(ends);
+        } else {
+            self.reset |= now.saturating_duration_since(self.progress) >= config.close_timeout;
+            self.reset |= self.until.is_some_and(|until| until <= now);
         }
-        self.reset |= now.saturating_duration_since(self.progress) >= config.close_timeout;
     }
 }
 
@@ -197,6 +246,14 @@ fn end_of_quiet(quiet: Quiet, linger: Duration, now: Instant) -> Option<Instant>
 impl Listed for Linger {
     fn listed(&self) -> &AtomicBool {
         &self.listed
+    }
+}
+
+impl Shed for Linger {
+    fn shed(self: Arc<Self>, cause: Error) {
+        let _ = self.shed.set(cause); // once
+        let net = Arc::clone(&self.net);
+        net.recv_loop.post(self);
     }
 }
 

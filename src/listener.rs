@@ -11,6 +11,7 @@ use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::request::Request;
+use crate::shed;
 use crate::sink::Sink;
 use crate::socket::{Socket, when_descriptor_closes};
 use crate::stream::Stream;
@@ -275,7 +276,8 @@ impl Listener {
     /// An error must not come again at once: try later, or when a descriptor has been freed.
     fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
         state.retry = Some(Instant::now() + RETRY);
-        if matches!(errno, libc::EMFILE | libc::ENFILE) && !self.starved.swap(true, Ordering::AcqRel) {
+        let shortage = matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS);
+        if shortage && !self.starved.swap(true, Ordering::AcqRel) {
             let listener = Arc::downgrade(self);
             when_descriptor_closes(Box::new(move || {
                 if let Some(listener) = listener.upgrade() {
@@ -285,6 +287,7 @@ impl Listener {
                 }
             }));
         }
+        shed::oldest(Error::from_errno(errno)); // behind the hook, which must not miss its descriptor
     }
 }
 

@@ -16,6 +16,7 @@ use crate::logging::Log;
 use crate::resolver;
 use crate::ring::Features;
 use crate::ring_size::RingSize;
+use crate::shed;
 use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
 use crate::stream::Stream;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use crate::completion::in_callback;
+pub use crate::deadlines::DrainTimeout;
 
 /// How a net is to be. The defaults are those of the C header.
 #[derive(Clone)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub dial_timeout: Option<Duration>,
     /// How long a closing connection may make no progress.
     pub close_timeout: Duration,
+    /// How long a closing connection may take to send what was accepted.
+    pub drain_timeout: DrainTimeout,
     /// How long a closed connection is kept for a peer that has acknowledged everything and does not close.
     pub linger: Duration,
     /// How long `stop` lets connections close in order.
@@ -89,6 +93,7 @@ impl Default for Config {
             timeout: None,
             dial_timeout: Some(Duration::from_secs(10)),
             close_timeout: Duration::from_secs(30),
+            drain_timeout: DrainTimeout::ByBytes,
             linger: Duration::from_secs(2),
             shutdown_timeout: Duration::from_secs(5),
             spin: Duration::from_micros(50),
@@ -125,6 +130,8 @@ pub struct Stats {
     pub listeners: u64,
     pub operations: u64,
     pub accept_errors: u64,
+    pub drains_timed_out: u64,
+    pub drains_shed: u64,
 }
 
 /// How a net ends its members.
@@ -174,6 +181,10 @@ pub struct Net {
     pub listeners: AtomicUsize,
     /// Errors of accept that were passed over.
     pub accept_errors: AtomicU64,
+    /// Closed connections that a close or drain timeout has reset.
+    pub drains_timed_out: AtomicU64,
+    /// Closed connections that have ended early for want of descriptors or memory.
+    pub drains_shed: AtomicU64,
     id: u64,
     started: Instant,
     may_spin: bool,
@@ -237,6 +248,8 @@ impl Net {
             connections: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             accept_errors: AtomicU64::new(0),
+            drains_timed_out: AtomicU64::new(0),
+            drains_shed: AtomicU64::new(0),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             may_spin: allowed_cpus() > 1,
@@ -498,7 +511,15 @@ impl Net {
 
     fn bind_to(self: &Arc<Self>, address: &SocketAddr, options: BindOptions) -> Result<Arc<Listener>> {
         let backlog = if options.backlog == 0 { 4096 } else { options.backlog };
-        let socket = Socket::listen(address, backlog, options.reuse_port, &self.socket_options())?;
+        let listen = || Socket::listen(address, backlog, options.reuse_port, &self.socket_options());
+        let socket = match listen() {
+            Err(error) if !in_callback() && shed::oldest_and_wait(error) => listen()?,
+            Err(error) => {
+                shed::oldest(error); // for the next try
+                return Err(error);
+            }
+            Ok(socket) => socket,
+        };
         Listener::open(self, socket)
     }
 
@@ -674,6 +695,8 @@ impl Net {
             listeners: count(&self.listeners),
             operations: count(&self.operations),
             accept_errors: read(&self.accept_errors),
+            drains_timed_out: read(&self.drains_timed_out),
+            drains_shed: read(&self.drains_shed),
         }
     }
 }

@@ -82,6 +82,9 @@ struct State {
     closed: bool,
     /// The net takes no more work, or is about to say so: what is new is for it to allow.
     asks_net: bool,
+    /// The drain after the close has reached the send loop, and must be over by then, if ever.
+    drains: bool,
+    drain_until: Option<Instant>,
     /// Counted as one of the two halves that have closed; see linger.rs.
     counted: bool,
     queue: SendQueue,
@@ -125,6 +128,8 @@ impl Sink {
                 closing: false,
                 closed: false,
                 asks_net: false,
+                drains: false,
+                drain_until: None,
                 counted: false,
                 queue: SendQueue::default(),
                 told_full: false,
@@ -470,20 +475,31 @@ impl Sink {
         }
     }
 
-    /// No progress for too long ends a drain, and posts that nobody waits for.
+    /// No progress for too long ends a drain, and posts that nobody waits for. A drain ends after its whole time too.
     fn cut_off(&self, state: &mut State, now: Instant) {
+        self.begin_drain(state);
         let Some(limit) = state.progress_limit(self.net.config.close_timeout) else {
             return;
         };
         if state.cause.is_none() && limit <= now {
             state.break_with(Error::TIMEOUT);
-            tracing::warn!(
-                fd = self.socket.fd(),
-                "a peer has taken nothing for too long; what is unsent is lost"
-            );
+            tracing::warn!(fd = self.socket.fd(), "a peer takes too long; what is unsent is lost");
+            if state.closing {
+                self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
+            }
             if self.net.is_stopping() {
                 self.net.sends_were_cut();
             }
+        }
+    }
+
+    /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
+    fn begin_drain(&self, state: &mut State) {
+        if state.closing && !state.drains {
+            state.drains = true;
+            let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
+            state.drain_until = self.net.config.drain_timeout.deadline(Instant::now(), left);
+            self.socket.begin_drain(state.drain_until);
         }
     }
 
@@ -572,7 +588,8 @@ impl State {
         } else {
             None
         };
-        limit.and_then(|limit| self.progress.checked_add(limit))
+        let progress = limit.and_then(|limit| self.progress.checked_add(limit));
+        progress.into_iter().chain(self.drain_until).min()
     }
 
     fn next_deadline(&self, close_timeout: Duration) -> Option<Instant> {

@@ -15,7 +15,7 @@ use std::mem::{self, ManuallyDrop};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is set on every socket of a net.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +76,8 @@ pub struct Socket {
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
     ended: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// When the drain of what was queued at the close must be over; set by the sink.
+    drain_until: OnceLock<Option<Instant>>,
     _freed: Freed,
 }
 
@@ -222,6 +224,7 @@ impl Socket {
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
             ended: OnceLock::new(),
+            drain_until: OnceLock::new(),
             _freed: Freed,
         }
     }
@@ -415,6 +418,11 @@ impl Socket {
         if of_one_call.contains(&errno) {
             return error;
         }
+        self.fail_with(error)
+    }
+
+    /// Stores why the connection ends, for both halves; the first cause stays, and is returned.
+    pub fn fail_with(&self, error: Error) -> Error {
         match self.error.compare_exchange(0, error.code(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => error,
             Err(first) => Error::from_errno(-first),
@@ -511,6 +519,16 @@ impl Socket {
         // SAFETY: FIONREAD stores one int.
         let result = unsafe { libc::ioctl(self.fd(), libc::FIONREAD, &mut bytes) };
         if result == 0 { bytes.max(0) as usize } else { 0 }
+    }
+
+    /// A drain has begun that must be over at `until`, if ever.
+    pub fn begin_drain(&self, until: Option<Instant>) {
+        let _ = self.drain_until.set(until); // once
+    }
+
+    /// When the drain must be over that has begun, if one has.
+    pub fn drain_until(&self) -> Option<Option<Instant>> {
+        self.drain_until.get().copied()
     }
 
     /// One half is done with the socket; true for the last one.

@@ -10,6 +10,7 @@ const LEVELS: &[&[&str]] = &[
     &[
         "parts",
         "socket",
+        "shed",
         "address",
         "hosts",
         "resolver",

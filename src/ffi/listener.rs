@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// `sink`  is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
 ///
 /// On failure both are unchanged. Has no time limit: use listener_accept_async and op_wait for one. Neither a
-/// shortage of descriptors nor an error of one connection ends it; see `accept_errors`.
+/// shortage of descriptors nor an error of one connection ends it; see `accept_errors` and `drains_shed`.
 ///
 /// Threads: Blocks. Any thread, several at a time, but no callback (IOURINGNET_IN_CALLBACK).
 /// Returns: IOURINGNET_CLOSED: the listener was closed meanwhile. IOURINGNET_BUSY: it is watched.
@@ -73,8 +73,8 @@ pub unsafe extern "C" fn listener_accept_async(
 /// `user`      handed to the callback, and used no more after the last call.
 ///
 /// The last call says IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Neither a shortage of
-/// descriptors nor an error of one connection ends the watch; see `accept_errors`. A listener whose watch has
-/// ended accepts nothing, lets the kernel queue, and may be watched again.
+/// descriptors nor an error of one connection ends the watch; see `accept_errors` and `drains_shed`. A listener
+/// whose watch has ended accepts nothing, lets the kernel queue, and may be watched again.
 ///
 /// Threads: Any thread, callbacks too; never blocks.
 /// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or

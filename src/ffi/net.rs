@@ -5,7 +5,7 @@ use super::types::*;
 use super::{Notify, guard, guard_blocking, handles, limit, log, required, span, submit, text};
 use crate::completion::Tell;
 use crate::error::{Error, Result};
-use crate::net::{BindOptions, Config, Net};
+use crate::net::{BindOptions, Config, DrainTimeout, Net};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +111,8 @@ pub unsafe extern "C" fn net_stats(
             listeners: stats.listeners,
             operations: stats.operations,
             accept_errors: stats.accept_errors,
+            drains_timed_out: stats.drains_timed_out,
+            drains_shed: stats.drains_shed,
         });
         Ok(())
     })
@@ -231,8 +233,9 @@ pub unsafe extern "C" fn net_dial_async(
 ///
 /// On failure `*listener` is unchanged. Connections wait in the kernel until they are accepted.
 ///
-/// Threads: Any thread; blocks only to look up a name, and a name is therefore refused inside a callback
-///          (IOURINGNET_IN_CALLBACK).
+/// Threads: Any thread. Blocks to look up a name, and a name is therefore refused inside a callback
+///          (IOURINGNET_IN_CALLBACK). Where descriptors are short it waits up to 0.1 s for that of a closed
+///          connection; inside a callback it does not wait.
 /// Returns: IOURINGNET_INVALID; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other errnos; IOURINGNET_NAME,
 ///          IOURINGNET_NAME_AGAIN, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
 /// Since:   0.1
@@ -353,6 +356,9 @@ fn times(config: &iouringnet_config, core: &mut Config) -> Result {
     }
     if let Some(ms) = nonzero(config.close_timeout_ms) {
         core.close_timeout = limit(ms)?.unwrap_or(Duration::MAX);
+    }
+    if let Some(ms) = nonzero(config.drain_timeout_ms) {
+        core.drain_timeout = limit(ms)?.map_or(DrainTimeout::Never, DrainTimeout::After);
     }
     match config.linger_ms {
         0 => {}

@@ -274,9 +274,11 @@ pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms
 ///
 /// What was accepted goes out and completes as if the sink were open, then the peer sees the end of the
 /// stream; the stream may be read on, so that this is also the half-close. Without progress for the config's
-/// `close_timeout_ms` the connection is reset instead, so that a cut stream never looks whole, and what is
-/// left gets IOURINGNET_TIMEOUT. Closing a broken sink resets. NULL and handles that are closed already do
-/// nothing.
+/// `close_timeout_ms`, and when the drain has taken `drain_timeout_ms` in all, the connection is reset instead,
+/// so that a cut stream never looks whole, and what is left gets IOURINGNET_TIMEOUT. Once both halves are closed,
+/// the connection may also be reset because descriptors or memory run short in the process, the oldest first; what
+/// is left gets -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS then. Closing a broken sink resets. NULL and handles that
+/// are closed already do nothing.
 ///
 /// Threads: Any thread, callbacks too, its own included; never blocks.
 /// Since:   0.1

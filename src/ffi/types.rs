@@ -192,6 +192,10 @@ pub struct iouringnet_config {
     /// Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
     /// to answer the end of the stream; never more than `linger_ms`.
     pub linger_ms: i64,
+    /// How long the whole drain after a close may take, with progress or without, in milliseconds; 0: 60 s and one
+    /// more second for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: for
+    /// ever. Only a peer that holds back needs longer than the default. `close_timeout_ms` counts beside it.
+    pub drain_timeout_ms: i64,
 }
 
 /// How to dial. Prepare with `iouringnet_dial_options_init`.
@@ -262,6 +266,10 @@ pub struct iouringnet_stats {
     pub operations: u64,
     /// Errors of accept that were passed over, want of descriptors above all.
     pub accept_errors: u64,
+    /// Closed connections that were reset by `close_timeout_ms` or `drain_timeout_ms`.
+    pub drains_timed_out: u64,
+    /// Closed connections that were ended early, the oldest first, because descriptors or memory ran short.
+    pub drains_shed: u64,
 }
 
 /// What iouringnet_probe tells. Prepare with `iouringnet_probe_result_init`.
@@ -304,11 +312,11 @@ macro_rules! versioned {
 
 versioned! {
     iouringnet_completion: 40,
-    iouringnet_config: 152,
+    iouringnet_config: 160,
     iouringnet_dial_options: 16,
     iouringnet_bind_options: 16,
     iouringnet_sink_info: 272,
-    iouringnet_stats: 112,
+    iouringnet_stats: 128,
     iouringnet_probe_result: 344,
 }
 const _: () = assert!(size_of::<iouringnet_address>() == 128);

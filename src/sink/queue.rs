@@ -7,6 +7,7 @@ use crate::completion::Operation;
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::parts::{Gather, Parts};
+use crate::shed;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -255,7 +256,11 @@ fn copied(data: &[u8]) -> Result<Vec<u8>> {
         return Ok(data.to_vec()); // no more than is allocated elsewhere, and the quicker way
     }
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(data.len()).map_err(|_| Error::from_errno(libc::ENOMEM))?;
+    bytes.try_reserve_exact(data.len()).map_err(|_| {
+        let error = Error::from_errno(libc::ENOMEM);
+        shed::oldest(error); // for the next try
+        error
+    })?;
     bytes.extend_from_slice(data);
     Ok(bytes)
 }

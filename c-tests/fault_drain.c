@@ -1,0 +1,503 @@
+/* Promise 9, what a closed connection may hold: its drain has a time for all of it, and its descriptor and memory go to
+   whoever needs them, the oldest first. */
+
+#include "support.h"
+
+#include <poll.h>
+
+/* ---- a drain has a time for all of it ---- */
+
+/* a peer that makes progress all the time, and would need minutes for all of it */
+static void take_a_little(int peer, size_t bytes)
+{
+    char some[4096];
+
+    recv(peer, some, bytes, MSG_DONTWAIT);
+}
+
+static iouringnet_net *draining_net(int64_t drain_timeout_ms)
+{
+    iouringnet_config config;
+
+    config_of_mode(&config);
+    config.send_buffer = 4 << 20;
+    config.drain_timeout_ms = drain_timeout_ms;
+    return net_with(&config);
+}
+
+TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
+{
+    enum { SIZE = 64 << 20 };
+    iouringnet_net *net = draining_net(1000);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT, flush = RESULT;
+    struct ending watch = ENDING;
+    char *data = take(SIZE);
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    int64_t began;
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    began = now_ms();
+    sink_close(sink);
+    stream_close(stream);
+    while (!latch_wait_ms(&send.latch, 20)) {
+        take_a_little(peer, 4096);
+        CHECK(now_ms() - began < WAIT_MS);
+    }
+    CHECK_BETWEEN(now_ms() - began, 999, WAIT_MS);
+    CHECK_STATUS(send.done.status, IOURINGNET_TIMEOUT);
+    CHECK(send.done.bytes < SIZE);
+    CHECK_STATUS(result_wait(&flush), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
+    raw_expect_reset(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 1);
+    CHECK_EQ(stats_of(net).drains_shed, 0);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* more than the peer's socket takes, and less than ours */
+enum { IN_THE_KERNEL = 300000 };
+
+static int peer_of_a_full_kernel(iouringnet_net *net, char *data, iouringnet_sink **sink, iouringnet_stream **stream)
+{
+    int peer = raw_peer_sized(net, 16384, 0, sink, stream);
+
+    pattern_fill(data, IN_THE_KERNEL, 0, 1);
+    CHECK_OK(sink_post(*sink, data, IN_THE_KERNEL));
+    EVENTUALLY(unsent_of(*sink) == 0);
+    return peer;
+}
+
+TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
+{
+    iouringnet_net *net = draining_net(1000);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(IN_THE_KERNEL);
+    int peer = peer_of_a_full_kernel(net, data, &sink, &stream);
+    int64_t began = now_ms();
+
+    sink_close(sink);
+    stream_close(stream);
+    while (stats_of(net).connections > 0) {
+        take_a_little(peer, 500);
+        for (int64_t next = now_ms() + 20; now_ms() < next;)
+            nap();
+    }
+    CHECK_BETWEEN(now_ms() - began, 999, 8000);
+    CHECK_EQ(stats_of(net).drains_timed_out, 1);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* until the stream is closed, the connection is the program's to end */
+TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time)
+{
+    iouringnet_net *net = draining_net(1500);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(IN_THE_KERNEL);
+    int peer = peer_of_a_full_kernel(net, data, &sink, &stream);
+    struct reader reader = {peer, IN_THE_KERNEL, 1};
+
+    sink_close(sink);
+    for (int64_t end = now_ms() + 2000; now_ms() < end;)
+        nap();
+    stream_close(stream);
+    for (int64_t end = now_ms() + 300; now_ms() < end;)
+        nap();
+    reader_run(&reader);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
+{
+    enum { SIZE = 16 << 20, LAST = 200000 };
+    iouringnet_net *net = draining_net(1500);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct ending watch = ENDING;
+    char *data = take(SIZE), *got = take(SIZE);
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    pattern_fill(data, SIZE, 0, 2);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_post(sink, data, SIZE));
+    CHECK(unsent_of(sink) > 0);
+    sink_close(sink);
+    raw_recv(peer, got, SIZE - LAST);
+    /* the kernel has the rest, and the FIN behind it */
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    for (int64_t end = now_ms() + 2000; now_ms() < end;)
+        nap();
+    stream_close(stream);
+    for (int64_t end = now_ms() + 300; now_ms() < end;)
+        nap();
+    CHECK_EQ(raw_recv_to_end(peer, got + SIZE - LAST, LAST), LAST);
+    pattern_check(got, SIZE, 0, 2);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+TEST(a_drain_cut_by_the_close_timeout_is_counted)
+{
+    enum { SIZE = 8 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = 100;
+    config.drain_timeout_ms = IOURINGNET_NO_TIMEOUT;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_post(sink, data, SIZE));
+    sink_close(sink);
+    stream_close(stream);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 1);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* ---- a shortage of descriptors ---- */
+
+enum { DESCRIPTORS = 256, HOLDERS = 240 };
+
+/* takes every descriptor that is left */
+static void take_the_rest(void)
+{
+    while (fcntl(0, F_DUPFD_CLOEXEC, 0) >= 0)
+        ;
+    CHECK_EQ(errno, EMFILE);
+}
+
+static void limit_descriptors(void)
+{
+    struct rlimit limit;
+
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = DESCRIPTORS;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+struct channel {
+    int from_parent[2], to_parent[2];
+};
+
+/* the peers, in a process of their own: they take a byte now and then, and one that is honest comes last */
+static _Noreturn void peers_run(struct channel *channel)
+{
+    static int holders[HOLDERS];
+    iouringnet_address address;
+    char got[8];
+    int honest;
+
+    child_begin();
+    CHECK_EQ(read(channel->from_parent[0], &address, sizeof address), sizeof address);
+    for (int i = 0; i < HOLDERS; i++)
+        holders[i] = raw_dial_sized(address.text, 4096, 0);
+    for (;;) {
+        struct pollfd next = {channel->from_parent[0], POLLIN, 0};
+
+        if (poll(&next, 1, 200) > 0)
+            break;
+        for (int i = 0; i < HOLDERS; i++)
+            recv(holders[i], got, 1, MSG_DONTWAIT);
+    }
+    CHECK_EQ(read(channel->from_parent[0], got, 1), 1);
+    honest = raw_dial(address.text);
+    raw_recv(honest, got, 7);
+    CHECK_MEM(got, "welcome", 7);
+    CHECK_EQ(write(channel->to_parent[1], "w", 1), 1);
+    raw_expect_eof(honest);
+    /* the oldest alone had to go */
+    raw_expect_reset(holders[0]);
+    for (int i = 1; i < HOLDERS; i++) {
+        int error = 0;
+        socklen_t size = sizeof error;
+
+        CHECK_EQ(getsockopt(holders[i], SOL_SOCKET, SO_ERROR, &error, &size), 0);
+        CHECK_EQ(error, 0);
+    }
+    CHECK_EQ(write(channel->to_parent[1], "d", 1), 1);
+    CHECK_EQ(read(channel->from_parent[0], got, 1), 0); /* until the parent has ended */
+    _exit(0);
+}
+
+struct server {
+    char *data;
+    size_t size;
+    atomic_int accepted;
+    struct latch held;
+};
+
+static void serve_and_close(void *user, const iouringnet_completion *done)
+{
+    struct server *server = user;
+    bool holds = atomic_fetch_add(&server->accepted, 1) < HOLDERS;
+
+    if (done->status != 0)
+        return;
+    CHECK_OK(holds ? sink_post(done->sink, server->data, server->size) : sink_post(done->sink, "welcome", 7));
+    sink_close(done->sink);
+    stream_close(done->stream);
+    if (holds)
+        latch_open(&server->held);
+}
+
+static void serves_beside_holders(int send_buffer, size_t size)
+{
+    struct channel channel;
+    struct server server = {take(size), size, 0, LATCH(HOLDERS)};
+    iouringnet_config config;
+    iouringnet_address address;
+    iouringnet_net *net;
+    iouringnet_listener *listener;
+    int64_t began;
+    char byte;
+    pid_t child;
+
+    need_descriptors(HOLDERS);
+    CHECK_EQ(pipe(channel.from_parent), 0);
+    CHECK_EQ(pipe(channel.to_parent), 0);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(channel.from_parent[1]);
+        peers_run(&channel);
+    }
+    close(channel.from_parent[0]);
+    close(channel.to_parent[1]);
+    limit_descriptors();
+    memset(server.data, 1, size);
+    config_of_mode(&config);
+    config.send_buffer = (size_t)send_buffer;
+    net = net_with(&config);
+    listener = bind_loopback(net, &address);
+    CHECK_OK(listener_watch(listener, serve_and_close, &server));
+    CHECK_EQ(write(channel.from_parent[1], &address, sizeof address), sizeof address);
+    latch_wait(&server.held);
+    settle(net);
+    take_the_rest();
+    began = now_ms();
+    CHECK_EQ(write(channel.from_parent[1], "h", 1), 1);
+    CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
+    CHECK_BETWEEN(now_ms() - began, 0, 2000);
+    CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
+    CHECK_EQ(stats_of(net).drains_shed, 1);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    close(channel.from_parent[1]);
+    CHECK_EQ(child_wait(child), 0);
+    CHECK_OK(net_stop(net));
+    free(server.data);
+}
+
+/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_queues)
+{
+    serves_beside_holders(16384, 256 << 10);
+}
+
+/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_the_kernels_bytes)
+{
+    serves_beside_holders(200000, 100000);
+}
+
+/* ---- whoever makes a socket ---- */
+
+/* a connection that was closed, and whose peer takes nothing */
+struct held {
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+    struct result send;
+};
+
+enum { HELD = 8, HELD_SIZE = 8 << 20 };
+
+static void hold_all(struct held held[HELD], iouringnet_net *net, const char *data)
+{
+    for (int i = 0; i < HELD; i++) {
+        held[i].peer = raw_peer_sized(net, 16384, 0, &held[i].sink, &held[i].stream);
+        result_init(&held[i].send);
+        CHECK_OK(sink_send_async(held[i].sink, data, HELD_SIZE, result_store, &held[i].send, NULL));
+        sink_close(held[i].sink);
+        stream_close(held[i].stream);
+    }
+}
+
+struct binding {
+    iouringnet_net *net;
+    iouringnet_listener *listener;
+    iouringnet_status status;
+};
+
+static void binds(void *user)
+{
+    struct binding *binding = user;
+
+    binding->status = net_bind(binding->net, "127.0.0.1:0", NULL, &binding->listener);
+}
+
+TEST(sockets_are_made_at_the_cost_of_closed_connections)
+{
+    iouringnet_net *net, *other;
+    iouringnet_address address;
+    struct held held[HELD];
+    struct result dial = RESULT;
+    struct binding binding = {NULL, NULL, 0};
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_listener *listener;
+    char *data = take(HELD_SIZE);
+    int plain, shed = 0;
+
+    limit_descriptors();
+    net = net_of_mode();
+    other = net_of_mode();
+    memset(data, 1, HELD_SIZE);
+    hold_all(held, net, data);
+    plain = raw_listen(&address);
+    take_the_rest();
+
+    /* of whichever net of the process */
+    CHECK_OK(net_dial(other, address.text, NULL, &sink, &stream));
+    CHECK_STATUS(result_wait(&held[shed++].send), -EMFILE);
+    CHECK_OK(net_dial_async(net, address.text, NULL, result_store, &dial, NULL));
+    CHECK_OK(result_wait(&dial));
+    CHECK_STATUS(result_wait(&held[shed++].send), -EMFILE);
+    CHECK_OK(net_bind(net, "127.0.0.1:0", NULL, &listener));
+    CHECK_STATUS(result_wait(&held[shed++].send), -EMFILE);
+    /* a callback does not wait for the descriptor */
+    binding.net = net;
+    on_callback_thread(net, binds, &binding);
+    CHECK_STATUS(binding.status, -EMFILE);
+    CHECK_STATUS(result_wait(&held[shed++].send), -EMFILE);
+    EVENTUALLY(net_bind(net, "127.0.0.1:0", NULL, &binding.listener) == 0);
+    /* one more where this came before the descriptor */
+    CHECK_BETWEEN(stats_of(net).drains_shed, shed, shed + 1);
+    shed = (int)stats_of(net).drains_shed;
+    for (int i = 0; i < HELD; i++) {
+        if (i < shed)
+            raw_expect_reset(held[i].peer);
+        else
+            CHECK_EQ(held[i].send.calls, 0);
+    }
+    CHECK_EQ(stats_of(other).drains_shed, 0);
+
+    sink_close(sink);
+    stream_close(stream);
+    sink_close(dial.done.sink);
+    stream_close(dial.done.stream);
+    for (int i = 0; i < HELD; i++)
+        raw_close(held[i].peer);
+    raw_close(plain);
+    CHECK_OK(net_stop(other));
+    CHECK_OK(net_stop(net));
+    for (int i = 0; i < HELD; i++)
+        CHECK_EQ(held[i].send.calls, 1);
+    free(data);
+}
+
+/* a peer that has everything is not reset: all that it can miss is a later answer to what it sends */
+TEST(a_lingering_connection_that_has_to_go_has_lost_nothing)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_address address;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer, plain, error = 0;
+    socklen_t size = sizeof error;
+    char got[5];
+
+    limit_descriptors();
+    config_of_mode(&config);
+    config.linger_ms = 10 * WAIT_MS;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    plain = raw_listen(&address);
+    CHECK_OK(sink_send(sink, "whole", 5, NULL));
+    sink_close(sink);
+    stream_close(stream);
+    raw_recv(peer, got, 5);
+    raw_expect_eof(peer);
+    take_the_rest();
+    CHECK_OK(net_dial(net, address.text, NULL, &sink, &stream));
+    CHECK_EQ(stats_of(net).drains_shed, 1);
+    CHECK_EQ(getsockopt(peer, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    CHECK_EQ(error, 0);
+    sink_abort(sink);
+    stream_close(stream);
+    raw_close(peer);
+    raw_close(plain);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- a shortage of memory ---- */
+
+TEST(a_post_without_memory_costs_the_oldest_closed_connection)
+{
+#ifdef __SANITIZE_ADDRESS__
+    SKIP("the sanitizer's allocator ends a process that is out of memory");
+#else
+    enum { HOARD = 64 << 20, SIZE = 40 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *old, *sink;
+    iouringnet_stream *old_stream, *stream;
+    struct ending watch = ENDING;
+    struct rlimit limit;
+    char *data = take(HOARD);
+    int old_peer, peer;
+
+    memset(data, 1, HOARD);
+    config_of_mode(&config);
+    config.post_mark = 2 * HOARD;
+    net = net_with(&config);
+    old_peer = raw_peer_sized(net, 16384, 0, &old, &old_stream);
+    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    CHECK_OK(sink_watch(old, ending_store, &watch));
+    CHECK_OK(sink_post(old, data, HOARD));
+    sink_close(old);
+    stream_close(old_stream);
+    /* behind this one, of whose rest the queue has a copy, nothing of a post goes out before it is copied */
+    CHECK_OK(sink_post(sink, data, 16 << 20));
+    limit = limit_memory(16 << 20);
+    CHECK_STATUS(sink_post(sink, data, SIZE), -ENOMEM);
+    CHECK_STATUS(ending_wait(&watch), -ENOMEM);
+    EVENTUALLY(sink_post(sink, data, SIZE) == 0);
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    CHECK_EQ(stats_of(net).drains_shed, 1);
+    raw_expect_reset(old_peer);
+    sink_abort(sink);
+    stream_close(stream);
+    raw_close(old_peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+#endif
+}
