@@ -112,32 +112,35 @@ static int start_and_move_a_byte(void)
     return STARTED;
 }
 
+enum { NONE = -1 };
+
 /* from `low` to `high`: once one starts, all larger ones do */
-static void sweep(rlim_t low, rlim_t high, rlim_t step, rlim_t *smallest)
+static void sweep(rlim_t low, rlim_t high, rlim_t step, int64_t *smallest)
 {
     for (rlim_t bytes = low; bytes <= high; bytes += step) {
         int outcome = limited(bytes, start_and_move_a_byte);
 
-        if (outcome == STARTED && *smallest == 0) {
-            *smallest = bytes;
+        if (outcome == STARTED && *smallest == NONE) {
+            *smallest = (int64_t)bytes;
             fprintf(stderr, "the smallest limit that starts is %ju KiB\n", (uintmax_t)bytes / KIB);
         }
-        if (outcome != (*smallest ? STARTED : REFUSED))
+        if (outcome != (*smallest == NONE ? REFUSED : STARTED))
             fprintf(stderr, "with %ju KiB: %d\n", (uintmax_t)bytes / KIB, outcome);
-        CHECK_EQ(outcome, *smallest ? STARTED : REFUSED);
+        CHECK_EQ(outcome, *smallest == NONE ? REFUSED : STARTED);
     }
 }
 
 TEST(every_limit_from_the_smallest_on_starts_a_net)
 {
-    rlim_t page = (rlim_t)sysconf(_SC_PAGESIZE), smallest = 0;
+    rlim_t page = (rlim_t)sysconf(_SC_PAGESIZE);
+    int64_t smallest = NONE;
 
     watchdog(120);
     /* no ring of the usual size is larger than a tenth of the last limit; each page between may be a gap */
     sweep(0, 128 * page, page, &smallest);
     sweep(129 * page, 2048 * page, 97 * page, &smallest);
     /* two rings of two pages each */
-    CHECK(smallest <= 4 * page);
+    CHECK_BETWEEN(smallest, 0, 4 * page);
 }
 
 /* ---- memory that comes back late ---- */

@@ -148,6 +148,7 @@ static void works_without(const char *features, uint32_t bits)
     CHECK_OK(iouringnet_probe(&probe));
     CHECK_OK(probe.status);
     CHECK_EQ(probe.features & bits, 0);
+    CHECK(probe.text[strlen(probe.text) - 1] != ' ');
     net = net_of_mode();
     listener = bind_loopback(net, &address);
     for (uint32_t i = 0; i < 3; i++) {
