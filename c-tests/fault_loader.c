@@ -31,6 +31,7 @@ static void prepare(const char *way, const char *host)
     iouringnet_address address;
     char wanted[100];
 
+    need_io_uring();
     listener = raw_listen(&address);
     CHECK_EQ(pthread_detach(spawn(echo_run, &listener)), 0);
     snprintf(wanted, sizeof wanted, "%s%s%s", way, host, strrchr(address.text, ':'));
