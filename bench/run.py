@@ -5,12 +5,13 @@ Servers take turns within each round, so that whatever else the machine does fal
 over all runs, and comparisons are made within one run only. Needs nothing but Python's standard library.
 
 Prints one line for each case and server (case=... server=... name=value ...), then a table for each case, and writes both, the
-tables in Markdown, and a chart into the output directory.
+tables in Markdown, the figures in JSON, and a chart into the output directory.
 """
 import argparse
 import ctypes
 import datetime
 import fcntl
+import json
 import os
 import platform
 import re
@@ -536,21 +537,109 @@ def may_count_calls():
     return os.access(point, os.R_OK)
 
 
-def about(bench, rounds):
+def first_match(path, prefix):
+    """What follows the colon in the first line of a file that begins so; "" where there is none."""
     try:
-        with open("/proc/cpuinfo") as info:
-            cpu = next(l.split(":", 1)[1].strip() for l in info if l.startswith("model name"))
-    except (OSError, StopIteration):
-        cpu = platform.machine()
+        with open(path) as file:
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(prefix)), "")
+    except OSError:
+        return ""
+
+
+def empty_call_ns():
+    """What a system call costs that does nothing: getppid(2), less a call of Python's that stays in the process. The least of
+    many short loops, since a disturbance only ever adds."""
+    def least(call, calls=2000, loops=50):
+        times = []
+        for _ in range(loops):
+            begun = time.perf_counter_ns()
+            for _ in range(calls):
+                call()
+            times.append(time.perf_counter_ns() - begun)
+        return min(times) / calls
+
+    return round(least(os.getppid) - least(sys.getrecursionlimit))
+
+
+VULNERABILITIES = "/sys/devices/system/cpu/vulnerabilities"
+
+
+def mitigations(directory=VULNERABILITIES):
+    """In one line what the kernel does about each fault of this processor; faults that it does not have are left out."""
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return "unknown"
+    states = []
+    for name in names:
+        with open(os.path.join(directory, name)) as file:
+            state = " ".join(file.read().split())
+        if state != "Not affected":
+            states.append(f"{name}: {state.removeprefix('Mitigation: ')}")
+    return " | ".join(states) or "none needed"
+
+
+def commit():
+    """Of the sources beside this file, with "-dirty" where they differ from it."""
+    try:
+        done = subprocess.run(["git", "-C", HERE, "describe", "--always", "--dirty", "--exclude=*"], capture_output=True,
+                              text=True)
+        return done.stdout.strip() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+def about(bench, rounds):
+    """What has to be known of a run to compare its figures, as it begins."""
     try:
         with open(CONGESTION) as file:
             congestion = file.read().strip()
     except OSError:
         congestion = "unknown"
-    return [f"# {datetime.date.today()} kernel {platform.release()}, {len(bench.allowed)} processors, {cpu}",
-            f"# {rounds} rounds of {bench.seconds} s after {bench.warmup} s, load average at the start "
-            f"{os.getloadavg()[0]:.1f}",
-            f"# network: {bench.network}, congestion control {congestion}"]
+    return {"date": str(datetime.date.today()), "commit": commit(), "kernel": platform.release(),
+            "processors": len(bench.allowed), "processor": first_match("/proc/cpuinfo", "model name") or platform.machine(),
+            "empty_call_ns": empty_call_ns(), "mitigations": mitigations(), "rounds": rounds, "seconds": bench.seconds,
+            "warmup": bench.warmup, "load_average": round(os.getloadavg()[0], 1), "network": bench.network,
+            "congestion": congestion}
+
+
+def about_lines(a):
+    return [f"# {a['date']} commit {a['commit']}, kernel {a['kernel']}, {a['processors']} processors, {a['processor']}",
+            f"# an empty system call: {a['empty_call_ns']} ns; mitigations: {a['mitigations']}",
+            f"# {a['rounds']} rounds of {a['seconds']} s after {a['warmup']} s, load average at the start {a['load_average']}",
+            f"# network: {a['network']}, congestion control {a['congestion']}"]
+
+
+def as_run(about_run, all_results):
+    """One run as it is kept: `all_results` has each case's name and its servers' figures."""
+    def kept(name, value):
+        return value if isinstance(value, str) else round(value, DIGITS.get(name, 3)) if DIGITS.get(name, 3) else round(value)
+
+    return {"about": about_run, "cases": [{"case": case, "servers": {s: {n: kept(n, v) for n, v in figures.items()}
+                                                                     for s, figures in results.items()}}
+                                          for case, results in all_results]}
+
+
+def results_text(runs):
+    """A file of results: a list of runs, the latest one last. A line for each server, so that people can read changes."""
+    def case_text(case):
+        servers = ",\n".join(f"      {json.dumps(s)}: {json.dumps(f)}" for s, f in case["servers"].items())
+        return f'    {{"case": {json.dumps(case["case"])}, "servers": {{\n{servers}}}}}'
+
+    def run_text(run):
+        return (f'  {{"about": {json.dumps(run["about"])},\n   "cases": [\n' + ",\n".join(map(case_text, run["cases"])) + "]}")
+
+    return '{"runs": [\n' + ",\n".join(map(run_text, runs)) + "]}\n"
+
+
+def read_results(path):
+    with open(path) as file:
+        return json.load(file)["runs"]
+
+
+def keep(path, runs):
+    with open(path, "w") as file:
+        file.write(results_text(runs))
 
 
 def arguments():
@@ -565,7 +654,9 @@ def arguments():
     parser.add_argument("--servers", help="a pattern that names of servers must contain")
     parser.add_argument("--variants", action="store_true", help="variants of servers take part in all cases, not in a few only")
     parser.add_argument("--directory", default=os.path.join(HERE, "..", "build", "bench"), help="the programs")
-    parser.add_argument("--out", help="where results.txt, results.md and chart.svg go (the directory of the programs)")
+    parser.add_argument("--out", help="where results.txt, results.md, results.json and chart.svg go (the directory of the "
+                                      "programs)")
+    parser.add_argument("--save", metavar="FILE", help="keep the figures: add the run to this file of results, or begin one")
     parser.add_argument("--list", action="store_true", help="name cases and servers, and run nothing")
     parser.add_argument("--system-network", action="store_true", help="measure on the system's loopback device and with its "
                                                                       "congestion control, not on an own one with reno")
@@ -642,7 +733,8 @@ def main():
     pairs = [(c, s) for c in cases for s in servers if takes_part(c, s, a.variants)]
     runs = {(c.name, s.name): [] for c, s in pairs}
     failures = {}
-    print(*about(bench, a.rounds), sep="\n")
+    about_run = about(bench, a.rounds)
+    print(*about_lines(about_run), sep="\n")
     print(f"# {len(pairs)} pairs of a case and a server, about {estimate(a, pairs) / 60:.1f} minutes", flush=True)
 
     begun, rounds = time.monotonic(), 0
@@ -691,22 +783,29 @@ def main():
             compare(case, results)
             all_results.append((case, results))
 
-    lines = about(bench, rounds) + [line(c, s, f) for c, results in all_results for s, f in results.items()]
+    about_run["rounds"] = rounds
+    heading = about_lines(about_run)
+    lines = [line(c, s, f) for c, results in all_results for s, f in results.items()]
     tables = [table(c, results) for c, results in all_results]
     told = [f"FAILED case={c} server={s} times={len(w)}: {w[0]}" for (c, s), w in failures.items()]
-    print("\n".join(lines[len(about(bench, rounds)):]) + "\n\n" + "\n\n".join(tables + told), flush=True)
+    print("\n".join(lines) + "\n\n" + "\n\n".join(tables + told), flush=True)
     out = a.out or a.directory
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "results.txt"), "w") as file:
-        file.write("\n".join(lines) + "\n\n" + "\n\n".join(tables + told) + "\n")
+        file.write("\n".join(heading + lines) + "\n\n" + "\n\n".join(tables + told) + "\n")
     if all_results:
         with open(os.path.join(out, "results.md"), "w") as file:
-            about_run = ["- " + text.removeprefix("# ") for text in about(bench, rounds)]
+            facts = ["- " + text.removeprefix("# ") for text in heading]
             missing = ["\n".join("- " + text for text in told)] if told else []
-            file.write("\n\n".join(["\n".join(about_run)] + [markdown(*one) for one in all_results] + missing) + "\n")
+            file.write("\n\n".join(["\n".join(facts)] + [markdown(*one) for one in all_results] + missing) + "\n")
         with open(os.path.join(out, "chart.svg"), "w") as file:
             file.write(chart(all_results, rounds))
-    print(f"\nwritten: {os.path.join(out, 'results.txt')}, results.md and chart.svg, {time.monotonic() - begun:.0f} s")
+        this = as_run(about_run, [(case.name, results) for case, results in all_results])
+        keep(os.path.join(out, "results.json"), [this])
+        if a.save:
+            keep(a.save, (read_results(a.save) if os.path.exists(a.save) else []) + [this])
+    print(f"\nwritten: {os.path.join(out, 'results.txt')}, results.md, results.json and chart.svg, "
+          f"{time.monotonic() - begun:.0f} s")
     groups = {s.name: s.group for s in SERVERS}
     # What fails in a peer is told, and is no fault of ours.
     return 1 if any(groups[s] != "peer" for _, s in failures) or not all_results else 0
