@@ -5,7 +5,8 @@ Servers take turns within each round, so that whatever else the machine does fal
 over all runs, and comparisons are made within one run only. Needs nothing but Python's standard library.
 
 Prints one line for each case and server (case=... server=... name=value ...), then a table for each case, and writes both, the
-tables in Markdown, the figures in JSON, and a chart into the output directory.
+tables in Markdown, the figures in JSON, and a chart into the output directory. --charts runs nothing: it makes the charts and the
+table of docs/PERFORMANCE.md from figures that were kept.
 """
 import argparse
 import ctypes
@@ -26,6 +27,9 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+
+sys.dont_write_bytecode = True  # a run writes below build/ only
+import charts
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -642,6 +646,23 @@ def keep(path, runs):
         file.write(results_text(runs))
 
 
+def make_charts(path, directory):
+    """The charts of docs/PERFORMANCE.md into a directory, and its table to stdout. Of a case that several runs have, the latest
+    counts; the first run says on which machine it was."""
+    runs = read_results(path)
+    cases = {case["case"]: case["servers"] for run in runs for case in run["cases"]}
+    missing = sorted(charts.needed() - cases.keys())
+    if missing:
+        print(f"{path} lacks {', '.join(missing)}", file=sys.stderr)
+        return 2
+    os.makedirs(directory, exist_ok=True)
+    for one in charts.CHARTS:
+        with open(os.path.join(directory, one.file), "w") as file:
+            file.write(charts.draw(one, cases, runs[0]["about"]))
+    print(charts.table(cases, [s.name for s in SERVERS if s.group == "peer"]), end="")
+    return 0
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds, within two minutes")
@@ -655,8 +676,10 @@ def arguments():
     parser.add_argument("--variants", action="store_true", help="variants of servers take part in all cases, not in a few only")
     parser.add_argument("--directory", default=os.path.join(HERE, "..", "build", "bench"), help="the programs")
     parser.add_argument("--out", help="where results.txt, results.md, results.json and chart.svg go (the directory of the "
-                                      "programs)")
+                                      "programs); with --charts: where the charts go (docs)")
     parser.add_argument("--save", metavar="FILE", help="keep the figures: add the run to this file of results, or begin one")
+    parser.add_argument("--charts", metavar="FILE", help="make the charts of docs/PERFORMANCE.md from this file of results and "
+                                                         "print its table; run nothing")
     parser.add_argument("--list", action="store_true", help="name cases and servers, and run nothing")
     parser.add_argument("--system-network", action="store_true", help="measure on the system's loopback device and with its "
                                                                       "congestion control, not on an own one with reno")
@@ -718,6 +741,8 @@ def main():
         print("cases:", *(c.name for c in CASES), sep="\n  ")
         print("servers:", *(s.name for s in SERVERS), sep="\n  ")
         return 0
+    if a.charts:
+        return make_charts(a.charts, a.out or os.path.join(HERE, "..", "docs"))
     servers = select_servers(a)
     if not cases or not servers or not os.access(os.path.join(a.directory, "load"), os.X_OK):
         print("nothing to run: is everything built? (bench/build.sh)", file=sys.stderr)

@@ -1,12 +1,20 @@
 #!/usr/bin/env python3
-"""Checks run.py where it measures nothing: results that are kept, and what it says of the machine."""
+"""Checks run.py where it measures nothing: results that are kept, the charts and the table made of them, and what it says of
+the machine. The charts in docs/ and the table in docs/PERFORMANCE.md must be those of the file of results that this document
+names. After a change: run the command that it names, and put the table that is printed in its place.
+"""
 import os
+import re
+import subprocess
 import sys
 import tempfile
+import xml.dom.minidom
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
 sys.path.insert(0, HERE)
+import charts
 import run
 
 BAD = []
@@ -16,6 +24,39 @@ def check(name, holds):
     print(("ok      " if holds else "NOT OK  ") + name)
     if not holds:
         BAD.append(name)
+
+
+def read(path):
+    with open(os.path.join(ROOT, path)) as file:
+        return file.read()
+
+
+def charts_are_those_of_the_results(document, results):
+    with tempfile.TemporaryDirectory() as directory:
+        made = subprocess.run([sys.executable, os.path.join(HERE, "run.py"), "--charts", results, "--out", directory], cwd=ROOT,
+                              capture_output=True, text=True, timeout=60)
+        check("run.py makes charts of " + results, made.returncode == 0)
+        for chart in charts.CHARTS:
+            path = os.path.join("docs", chart.file)
+            with open(os.path.join(directory, chart.file)) as file:
+                check(path + " is what it makes", file.read() == read(path))
+            check("docs/PERFORMANCE.md shows " + path, f"]({chart.file})" in document)
+    check("docs/PERFORMANCE.md has the table that it prints", made.stdout in document)
+
+
+def every_figure_of_a_chart_is_in_the_results(results):
+    runs = run.read_results(os.path.join(ROOT, results))
+    cases = {case["case"]: case["servers"] for one in runs for case in one["cases"]}
+    for chart in charts.CHARTS:
+        text = charts.draw(chart, cases, runs[0]["about"])
+        xml.dom.minidom.parseString(text)
+        for panel in chart.panels:
+            shown = charts.rows(panel, cases[panel.case])
+            groups = [group for group, _, _ in shown]
+            check(f"{chart.file}, {panel.case}: the library, one floor and seven peers",
+                  "ours" in groups and groups.count("floor") == 1 and groups.count("peer") == 7)
+            check(f"{chart.file}, {panel.case}: the best first",
+                  [f[panel.figure] for _, _, f in shown] == sorted(f[panel.figure] for _, _, f in shown))
 
 
 def results_come_back_as_they_were_kept():
@@ -54,6 +95,12 @@ def the_machine_is_named():
 
 
 def main():
+    document = read("docs/PERFORMANCE.md")
+    named = re.search(r"run\.py --charts (bench/results/\S+\.json)", document)
+    check("docs/PERFORMANCE.md names its results", named is not None)
+    if named:
+        charts_are_those_of_the_results(document, named.group(1))
+        every_figure_of_a_chart_is_in_the_results(named.group(1))
     results_come_back_as_they_were_kept()
     the_machine_is_named()
     return 1 if BAD else 0
