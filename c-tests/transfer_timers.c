@@ -270,7 +270,7 @@ TEST(a_timer_without_a_callback_is_waited_for)
     /* nobody else would learn of its end */
     CHECK_STATUS(op_release(op), IOURINGNET_BUSY);
     CHECK_OK(op_wait(op, WAIT_MS, NULL));
-    CHECK(now_ms() - began >= 49);
+    CHECK_BETWEEN(now_ms() - began, 49, 10000);
     CHECK_OK(op_release(op));
     CHECK_OK(net_stop(net));
 }

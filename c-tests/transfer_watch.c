@@ -566,15 +566,15 @@ TEST(a_watch_and_receives_exclude_each_other)
     /* progress starts the time anew: five pieces, more than the timeout in all */
     for (size_t i = 0; i < 5; i++) {
         struct result timer = RESULT;
+        began = now_ms();
         send_pattern(p.a.sink, i * 10, i * 10 + 10, 10, 15);
         CHECK_OK(net_call(p.a.net, 80, result_store, &timer, NULL));
         CHECK_OK(result_wait(&timer));
     }
     latch_wait(&self.enough);
-    began = now_ms();
     latch_wait(&self.over);
     CHECK_STATUS(self.status, IOURINGNET_TIMEOUT);
-    CHECK(now_ms() - began <= 1000);
+    CHECK_BETWEEN(now_ms() - began, 199, 10000);
     pair_close(&p);
 }
 
