@@ -322,9 +322,9 @@ impl Operation {
             state.waiters += 1;
             match left {
                 Some(left) => {
-                    self.changed.wait_for(&mut state, left);
+                    state = self.changed.wait_timeout(state, left).0;
                 }
-                None => self.changed.wait(&mut state),
+                None => state = self.changed.wait(state),
             }
             state.waiters -= 1;
         }

@@ -19,8 +19,6 @@ mod eventfd;
 #[cfg(not(loom))]
 pub mod ffi;
 pub mod fork;
-#[cfg(not(loom))]
-mod futex;
 mod hosts;
 mod linger;
 pub mod listener;

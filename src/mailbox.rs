@@ -178,7 +178,7 @@ mod loom_tests {
                 if served < 2 && mailbox.sleep() {
                     let mut rung = bell.rung.lock();
                     while !*rung {
-                        bell.changed.wait(&mut rung);
+                        rung = bell.changed.wait(rung);
                     }
                     *rung = false;
                 }

@@ -196,7 +196,8 @@ pub struct Net {
     dead: AtomicBool,
     cut: AtomicBool,
     unsent: AtomicBool,
-    threads: Mutex<Vec<Thread>>,
+    /// Locked by those who start and stop the net, and by no loop; see sync.rs.
+    threads: parking_lot::Mutex<Vec<Thread>>,
 }
 
 #[derive(Default)]
@@ -261,7 +262,7 @@ impl Net {
             dead: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             unsent: AtomicBool::new(false),
-            threads: Mutex::new(Vec::new()),
+            threads: parking_lot::Mutex::new(Vec::new()),
             config,
         });
         net.start_loops().map_err(|error| start_error(&error))?;
@@ -620,7 +621,7 @@ impl Net {
                 if let Some(result) = members.stopped {
                     return result;
                 }
-                self.changed.wait(&mut members);
+                members = self.changed.wait(members);
             }
         }
         members.stopping = true;
@@ -659,9 +660,9 @@ impl Net {
             match end.map(|end| end.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => return false,
                 Some(left) => {
-                    self.changed.wait_for(&mut members, left);
+                    members = self.changed.wait_timeout(members, left).0;
                 }
-                None => self.changed.wait(&mut members),
+                None => members = self.changed.wait(members),
             }
         }
         true

@@ -241,7 +241,7 @@ fn lookup_error(code: i32, system: Error) -> Error {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use crossbeam_channel::{Receiver, Sender, unbounded};
     use std::thread;
 
     type Answer = Result<Vec<SocketAddr>>;
@@ -270,8 +270,8 @@ mod tests {
 
     /// Keeps threads busy, which have begun when it returns, until the sender is dropped.
     fn block(resolver: &'static Resolver, hosts: &[String]) -> (Arc<dyn Asker>, Sender<()>) {
-        let (release, held) = channel::<()>();
-        let (started, starts) = channel();
+        let (release, held) = unbounded::<()>();
+        let (started, starts) = unbounded();
         let held = Mutex::new(held);
         let busy = asker(move |_| {
             started.send(()).unwrap();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn counting() -> (Arc<dyn Asker>, Receiver<()>) {
-        let (answered, answers) = channel();
+        let (answered, answers) = unbounded();
         (asker(move |_| answered.send(()).unwrap()), answers)
     }
 
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_answer_arrives_on_another_thread() {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = unbounded();
         let asker = asker(move |answer| sender.send((answer, thread::current().id())).unwrap());
         resolve("127.0.0.1", 7000, Arc::downgrade(&asker)).unwrap();
         let (answer, thread) = receiver.recv().unwrap();
@@ -419,7 +419,7 @@ mod tests {
             // SAFETY: the set was filled above.
             unsafe { libc::sigismember(&raw const mask, signal) == 1 }
         }
-        let (sender, receiver) = channel();
+        let (sender, receiver) = unbounded();
         let signals = [libc::SIGTERM, libc::SIGPROF, libc::SIGSEGV];
         let asker = asker(move |_| sender.send(signals.map(blocked)).unwrap());
         ask(resolver(), "127.0.0.1", &asker).unwrap();

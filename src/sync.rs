@@ -1,9 +1,11 @@
 //! The switch between real synchronisation and loom's model of it.
 //!
 //! Every module whose protocol loom checks takes its locks and atomics from here. One API in both modes:
-//! `lock()` returns a guard and nothing else, `Condvar` takes the guard by reference. Invariant: with the
-//! same source, `--cfg loom` explores exactly the operations that the real build performs. Constructors are
-//! `const` outside of loom only.
+//! `lock()` returns a guard and nothing else. Invariant: with the same source, `--cfg loom` explores exactly the
+//! operations that the real build performs. Constructors are `const` outside of loom only.
+//!
+//! The real locks are futexes and nothing else. A thread that waits for a lock of parking_lot registers a destructor, which
+//! threads.rs forbids, and the standard library's locks note whether a panic has left them, which each message would pay.
 
 // Not loom's, which cannot hold a `dyn Trait`: counting references is not what the models check.
 pub use std::sync::Arc;
@@ -11,7 +13,7 @@ pub use std::sync::Arc;
 #[cfg(loom)]
 pub use self::modelled::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub use crate::futex::{Condvar, Mutex, MutexGuard};
+pub use rustix_futex_sync::{Condvar, Mutex, MutexGuard};
 
 /// Atomic integers, loom's or the standard library's.
 pub mod atomic {
@@ -58,16 +60,13 @@ pub mod cell {
 
 #[cfg(loom)]
 mod modelled {
-    use std::ops::{Deref, DerefMut};
     use std::time::Duration;
 
-    /// loom's lock without its `Result`: a poisoned one means that the model has failed already.
-    #[derive(Debug)]
-    pub struct Mutex<T>(loom::sync::Mutex<T>);
+    pub use loom::sync::MutexGuard;
 
-    /// The right to what a [`Mutex`] guards. Empty only inside `Condvar::wait`.
-    #[derive(Debug)]
-    pub struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+    /// loom's lock without its `Result`: a poisoned one means that the model has failed already.
+    #[derive(Debug, Default)]
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         /// A free lock around `value`.
@@ -77,26 +76,7 @@ mod modelled {
 
         /// Waits for the lock.
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            MutexGuard(Some(self.0.lock().expect("a lock of a failed model")))
-        }
-    }
-
-    impl<T: Default> Default for Mutex<T> {
-        fn default() -> Mutex<T> {
-            Mutex::new(T::default())
-        }
-    }
-
-    impl<T> Deref for MutexGuard<'_, T> {
-        type Target = T;
-        fn deref(&self) -> &T {
-            self.0.as_ref().expect("full outside of wait")
-        }
-    }
-
-    impl<T> DerefMut for MutexGuard<'_, T> {
-        fn deref_mut(&mut self) -> &mut T {
-            self.0.as_mut().expect("full outside of wait")
+            self.0.lock().expect("a lock of a failed model")
         }
     }
 
@@ -107,19 +87,21 @@ mod modelled {
     impl Condvar {
         /// A condition that nobody waits for yet.
         pub fn new() -> Condvar {
-            Condvar(loom::sync::Condvar::new())
+            Condvar::default()
         }
 
         /// Unlocks, sleeps until notified, locks again.
-        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-            let held = guard.0.take().expect("full outside of wait");
-            guard.0 = Some(self.0.wait(held).expect("a lock of a failed model"));
+        pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).expect("a lock of a failed model")
         }
 
         /// Waits without a limit; never times out.
-        pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _timeout: Duration) -> bool {
-            self.wait(guard);
-            false
+        pub fn wait_timeout<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _: Duration,
+        ) -> (MutexGuard<'a, T>, bool) {
+            (self.wait(guard), false)
         }
 
         /// Wakes one waiter.

@@ -332,7 +332,7 @@ mod loom_tests {
                 if self.lock().closed == 0 && self.mailbox.sleep() {
                     let mut rung = self.bell.lock();
                     while !*rung {
-                        self.rung.wait(&mut rung);
+                        rung = self.rung.wait(rung);
                     }
                     *rung = false;
                 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::socket::{Options, Socket};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -21,7 +21,7 @@ enum Call {
 
 impl Probe {
     fn new(act: fn(&Arc<Probe>, &mut EventLoop)) -> (Arc<Probe>, Receiver<Call>) {
-        let (calls, receiver) = channel();
+        let (calls, receiver) = unbounded();
         // A listener to whom nobody connects: a poll of it goes on.
         let socket = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &Options::default()).unwrap();
         (Arc::new(Probe { listed: AtomicBool::new(false), calls, act, socket: Arc::new(socket) }), receiver)

@@ -381,9 +381,9 @@ mod tests {
     use super::*;
     use crate::net::{BindOptions, Config, Net};
     use crate::probe::probe;
+    use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
     use std::io::Write;
     use std::net::TcpStream;
-    use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
     use std::time::Duration;
 
     const LONG: Duration = Duration::from_secs(10);
@@ -410,7 +410,7 @@ mod tests {
             peer.set_nodelay(true).unwrap();
             let (sink, stream) = listener.accept().unwrap();
             listener.close();
-            let (report, calls) = channel();
+            let (report, calls) = unbounded();
             let watched = Arc::clone(&stream);
             let callback = move |result: Result, bytes: &[u8]| {
                 report.send((result, bytes.to_vec())).unwrap();
