@@ -104,8 +104,8 @@ fn is_set_within(flag: &Mutex<bool>, changed: &Condvar, time: Duration) -> bool 
     while !*set {
         match end.saturating_duration_since(Instant::now()) {
             Duration::ZERO => return false,
-            left => changed.wait_for(&mut set, left),
-        };
+            left => set = changed.wait_timeout(set, left).0,
+        }
     }
     true
 }
