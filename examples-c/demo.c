@@ -196,7 +196,7 @@ static bool transfer_file(int original, int copy, struct result *result) {
     bool good = dial_and_send(address.text, original, &sent);
     listener_close(receiver.listener); /* ends the accept, should the dial have failed */
     pthread_join(thread, NULL);
-    if (good && !receiver.good)
+    if (!receiver.good)
         fprintf(stderr, "demo: receiving: %s\n", receiver.transfer.problem);
     if (!good || !receiver.good)
         return false;

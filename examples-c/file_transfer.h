@@ -1,7 +1,8 @@
 /* One file over one connection: the part of file_transfer that the demo uses as well.
  *
- * On the wire: 8 bytes that name the protocol, the length of the file in 8 bytes, its SHA-256 in 32; then the
- * file; then, the other way, one byte: 1 if what arrived has that length and that SHA-256, else 0.
+ * On the wire: 8 bytes that name the protocol, and the length of the file in 8 bytes; then the file; then its
+ * SHA-256 in 32 bytes; then, the other way, one byte: 1 if what arrived has that length and that SHA-256, else 0.
+ * The SHA-256 comes last, so that the receiver need not wait for it before the first byte of the file.
  * Numbers are big-endian.
  *
  * Both functions block, and neither closes the connection or the file. */

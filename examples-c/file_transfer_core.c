@@ -22,11 +22,10 @@
 struct header {
     uint8_t magic[8];
     uint8_t size[8];
-    uint8_t digest[SHA256_SIZE];
 };
-_Static_assert(sizeof(struct header) == 48, "bytes alone, so that no compiler puts padding between them");
+_Static_assert(sizeof(struct header) == 16, "bytes alone, so that no compiler puts padding between them");
 
-static const uint8_t magic[8] = {'F', 'I', 'L', 'E', 'X', 'F', 'R', '1'};
+static const uint8_t magic[8] = {'F', 'I', 'L', 'E', 'X', 'F', 'R', '2'};
 
 static bool problem(struct transfer *t, const char *sentence) {
     snprintf(t->problem, sizeof t->problem, "%s", sentence);
@@ -85,8 +84,8 @@ static bool write_block(struct transfer *t, int file, const uint8_t *block, size
     return true;
 }
 
-/* The SHA-256 of the file's first t->size bytes. Both sides use it, so that the receiver verifies what the
- * disk holds and not what passed by. */
+/* The SHA-256 of the file's first t->size bytes. Both sides use it when the file has gone over, at the same time, so
+ * that the receiver verifies what the disk holds and not what passed by. */
 static bool hash_file(struct transfer *t, int file, uint8_t *block, const char *what) {
     struct sha256 hash;
     sha256_start(&hash);
@@ -107,12 +106,11 @@ static bool send_header(struct transfer *t, iouringnet_sink *sink) {
     memcpy(header.magic, magic, sizeof magic);
     for (int i = 0; i < 8; i++)
         header.size[i] = (uint8_t)(t->size >> (56 - 8 * i));
-    memcpy(header.digest, t->digest, sizeof header.digest);
     iouringnet_status status = sink_send(sink, &header, sizeof header, NULL);
     return status == IOURINGNET_OK || cannot(t, "send the header", status);
 }
 
-static bool receive_header(struct transfer *t, iouringnet_stream *stream, uint8_t announced[SHA256_SIZE]) {
+static bool receive_header(struct transfer *t, iouringnet_stream *stream) {
     struct header header;
     iouringnet_status status = stream_recv(stream, &header, sizeof header, NULL);
     if (status != IOURINGNET_OK)
@@ -122,7 +120,6 @@ static bool receive_header(struct transfer *t, iouringnet_stream *stream, uint8_
     t->size = 0;
     for (int i = 0; i < 8; i++)
         t->size = t->size << 8 | header.size[i];
-    memcpy(announced, header.digest, SHA256_SIZE);
     if (t->size > INT64_MAX)
         return problem(t, "the other side announced a file of an impossible length");
     return true;
@@ -163,6 +160,19 @@ static bool receive_content(struct transfer *t, iouringnet_stream *stream, int f
     return true;
 }
 
+static bool send_digest(struct transfer *t, iouringnet_sink *sink) {
+    iouringnet_status status = sink_send(sink, t->digest, sizeof t->digest, NULL);
+    return status == IOURINGNET_OK || cannot(t, "send the checksum", status);
+}
+
+static bool receive_digest(struct transfer *t, iouringnet_stream *stream, uint8_t announced[SHA256_SIZE]) {
+    stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT); /* the sender reads all of a large file again */
+    iouringnet_status status = stream_recv(stream, announced, SHA256_SIZE, NULL);
+    if (status == IOURINGNET_EOF)
+        return problem(t, "the sender gave up before it had told the checksum");
+    return status == IOURINGNET_OK || cannot(t, "receive the checksum", status);
+}
+
 /* A send that succeeded says that the kernel has the bytes, not that anybody read them. Only the other side
  * can say that the file has arrived, so the sender waits for its word. */
 static bool await_verdict(struct transfer *t, iouringnet_stream *stream) {
@@ -200,9 +210,10 @@ bool transfer_send(struct transfer *t, iouringnet_sink *sink, iouringnet_stream 
         return problem(t, "no memory for a block of the file");
     sink_set_timeout(sink, BLOCK_TIMEOUT_MS);
     bool good = find_size(t, file)
-        && hash_file(t, file, block, "hashing")
         && send_header(t, sink)
         && send_content(t, sink, file, block)
+        && hash_file(t, file, block, "hashing")
+        && send_digest(t, sink)
         && await_verdict(t, stream);
     free(block);
     return good;
@@ -214,12 +225,11 @@ bool transfer_receive(struct transfer *t, iouringnet_sink *sink, iouringnet_stre
         return problem(t, "no memory for a block of the file");
     uint8_t announced[SHA256_SIZE];
     sink_set_timeout(sink, BLOCK_TIMEOUT_MS);
-    /* The header may take any time: the sender hashes all of a large file before it sends a byte. */
-    bool good = receive_header(t, stream, announced);
     stream_set_timeout(stream, BLOCK_TIMEOUT_MS);
-    good = good
+    bool good = receive_header(t, stream)
         && receive_content(t, stream, file, block)
         && hash_file(t, file, block, "verifying")
+        && receive_digest(t, stream, announced)
         && give_verdict(t, sink, memcmp(announced, t->digest, sizeof announced) == 0);
     free(block);
     return good;
