@@ -13,6 +13,25 @@ endif()
 
 set(IOURINGNET_CARGO_FLAGS --locked CACHE STRING "Further arguments of cargo rustc")
 
+# The target of the Rust code. Cross-compiling needs its standard library: rustup target add TARGET.
+set(cross_target "$ENV{CARGO_BUILD_TARGET}")
+if(CMAKE_CROSSCOMPILING AND NOT cross_target)
+  set(rust_of_x86_64 x86_64-unknown-linux-gnu)
+  set(rust_of_aarch64 aarch64-unknown-linux-gnu)
+  set(rust_of_armv7l armv7-unknown-linux-gnueabihf)
+  set(rust_of_i686 i686-unknown-linux-gnu)
+  set(rust_of_ppc64le powerpc64le-unknown-linux-gnu)
+  set(rust_of_riscv64 riscv64gc-unknown-linux-gnu)
+  set(rust_of_s390x s390x-unknown-linux-gnu)
+  set(cross_target "${rust_of_${CMAKE_SYSTEM_PROCESSOR}}")
+endif()
+set(IOURINGNET_CARGO_TARGET "${cross_target}" CACHE STRING
+  "Rust target; empty: that of this machine. When cross-compiling, the toolchain file's processor chooses it")
+if(CMAKE_CROSSCOMPILING AND NOT IOURINGNET_CARGO_TARGET)
+  message(FATAL_ERROR "No Rust target is known for the processor '${CMAKE_SYSTEM_PROCESSOR}': "
+    "name it with -DIOURINGNET_CARGO_TARGET=TARGET")
+endif()
+
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   set(cargo_profile_flags)
   set(cargo_out debug)
@@ -27,13 +46,25 @@ set(cargo_env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL "CARGO_TARGET_D
 if(IOURINGNET_SANITIZE AND IOURINGNET_SANITIZE_RUST)
   # Stable compilers have the sanitizers behind this switch. The run-time library comes from the C compiler, which links
   # the programs. Naming the target keeps the flags away from build scripts.
-  execute_process(COMMAND rustc -vV OUTPUT_VARIABLE rustc_version COMMAND_ERROR_IS_FATAL ANY)
-  string(REGEX MATCH "host: ([^\n]+)" _ "${rustc_version}")
-  set(rust_host "${CMAKE_MATCH_1}")
+  if(NOT IOURINGNET_CARGO_TARGET)
+    execute_process(COMMAND rustc -vV OUTPUT_VARIABLE rustc_version COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX MATCH "host: ([^\n]+)" _ "${rustc_version}")
+    set(IOURINGNET_CARGO_TARGET "${CMAKE_MATCH_1}")
+  endif()
   list(APPEND cargo_env RUSTC_BOOTSTRAP=1 "RUSTFLAGS=-Zsanitizer=address -Cforce-frame-pointers=yes"
     CARGO_PROFILE_DEV_OPT_LEVEL=1)
-  list(APPEND cargo_profile_flags --target "${rust_host}")
-  set(cargo_out "${rust_host}/${cargo_out}")
+endif()
+
+if(IOURINGNET_CARGO_TARGET)
+  list(APPEND cargo_profile_flags --target "${IOURINGNET_CARGO_TARGET}")
+  set(cargo_out "${IOURINGNET_CARGO_TARGET}/${cargo_out}")
+  if(CMAKE_CROSSCOMPILING)
+    string(TOUPPER "${IOURINGNET_CARGO_TARGET}" linker_variable)
+    string(REPLACE "-" "_" linker_variable "${linker_variable}")
+    list(APPEND cargo_env "CARGO_TARGET_${linker_variable}_LINKER=${CMAKE_C_COMPILER}")
+  endif()
+else()
+  list(APPEND cargo_env --unset=CARGO_BUILD_TARGET) # cached as empty, and the path below goes by the cache
 endif()
 
 set(built "${PROJECT_BINARY_DIR}/cargo/${cargo_out}")
