@@ -1,7 +1,7 @@
 //! How large the two rings of a net are where locked memory is short, and how long their makers wait for it.
 //!
 //! The kernel counts rings against RLIMIT_MEMLOCK, for each user (before 5.12, and from 6.14 on), and gives the memory of a
-//! closed ring back late: 6 to 80 ms, and more on a busy machine. Invariant: two rings of the size that is tried first are
+//! closed ring back late: 6 to 80 ms, and some hundred where its workers get no processor. Invariant: two rings of the size that is tried first are
 //! within the limit, so that the first one never takes what the second one needs.
 
 use crate::availability::locked_memory_limit;
@@ -16,8 +16,10 @@ pub const COMPLETIONS: u32 = 8;
 /// The smallest rings: one page of entries and one of completions.
 const SMALLEST: u32 = 16;
 
-/// How long to wait for memory that others may give back.
+/// How long to wait for memory where there is something else to do without it.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long where there is nothing else.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Entries of both rings of a net.
@@ -32,17 +34,25 @@ impl RingSize {
 
     /// Makes a ring of this size; where others hold the memory, one of the smallest size.
     pub fn make<T>(self, mut make: impl FnMut(u32) -> io::Result<T>) -> io::Result<T> {
-        match patiently(|| make(self.0)) {
-            Err(error) if is_shortage(&error) && self.0 > SMALLEST => patiently(|| make(SMALLEST)),
+        let patience = if self.0 > SMALLEST { PATIENCE } else { LAST_PATIENCE };
+        match wait_for(patience, || make(self.0)) {
+            Err(error) if is_shortage(&error) && self.0 > SMALLEST => {
+                wait_for(LAST_PATIENCE, || make(SMALLEST))
+            }
             result => result,
         }
     }
 }
 
-/// Makes something that takes locked memory. Where there is none, the kernel may not have given it back yet: tries again for
-/// a while, unless the limit can never hold a net.
-pub fn patiently<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let end = Instant::now() + PATIENCE;
+/// Makes something that takes locked memory, and that a net can do without.
+pub fn patiently<T>(make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    wait_for(PATIENCE, make)
+}
+
+/// Where there is no memory, the kernel may not have given it back yet: tries again for a while, unless the limit can never
+/// hold a net.
+fn wait_for<T>(patience: Duration, mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let end = Instant::now() + patience;
     loop {
         match make() {
             Err(error) if is_shortage(&error) && may_help(end) => thread::sleep(PAUSE),
@@ -145,6 +155,6 @@ mod tests {
         assert_eq!(made.unwrap(), SMALLEST);
         let began = Instant::now();
         assert!(RingSize(64).make(|_| failing(libc::ENOMEM)).is_err());
-        assert!(began.elapsed() >= PATIENCE);
+        assert!(began.elapsed() >= LAST_PATIENCE);
     }
 }

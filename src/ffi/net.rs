@@ -25,7 +25,7 @@ const LONGEST_SPIN_US: i64 = 1000;
 /// On failure `*net` is unchanged and nothing is left behind.
 ///
 /// Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns. Waits for
-///          locked memory that other nets of the user hold or have given back just now, for 0.5 s at most.
+///          locked memory that other nets of the user hold or have given back just now, for 2.5 s at most.
 /// Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_LOCKED_MEMORY: the user's
 ///          limit on locked memory leaves no room for two small rings. IOURINGNET_INVALID: `net` is NULL, or a
 ///          field of the config is out of its range or of a version that this library does not know. -EMFILE,
