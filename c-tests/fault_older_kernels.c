@@ -3,7 +3,7 @@
 
 #include "support.h"
 
-static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring,accept_poll_first";
+static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring";
 
 static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
 {
@@ -193,11 +193,6 @@ TEST(everything_works_without_multishot)
 TEST(everything_works_without_send_msg_ring)
 {
     works_without("send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING);
-}
-
-TEST(everything_works_without_accept_poll_first)
-{
-    works_without("accept_poll_first", IOURINGNET_FEATURE_ACCEPT_POLL_FIRST);
 }
 
 TEST(words_that_name_no_feature_switch_nothing_off)

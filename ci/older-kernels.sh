@@ -3,5 +3,5 @@
 # usage: ci/older-kernels.sh [CTEST ARGUMENTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export IOURINGNET_FEATURES_OFF=defer_taskrun,coop_taskrun,buffer_ring,no_iowait,multishot,send_msg_ring,accept_poll_first
+export IOURINGNET_FEATURES_OFF=defer_taskrun,coop_taskrun,buffer_ring,no_iowait,multishot,send_msg_ring
 ctest --preset release "$@"

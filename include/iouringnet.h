@@ -145,7 +145,7 @@
  *
  * The environment variable IOURINGNET_FEATURES_OFF, read by net_start, switches features of the kernel off, to
  * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring, no_iowait,
- * multishot, send_msg_ring and accept_poll_first.
+ * multishot and send_msg_ring.
  *
  * Licence: MIT or Apache-2.0, as you like. This file is generated from src/ffi; do not edit it.
  */
@@ -271,9 +271,6 @@
 
 /** A loop is woken by a completion instead of an eventfd (Linux 6.13). */
 #define IOURINGNET_FEATURE_SEND_MSG_RING 32
-
-/** An accept looks for a connection when the socket says that there is one (Linux 6.10). */
-#define IOURINGNET_FEATURE_ACCEPT_POLL_FIRST 64
 
 /**
  * The result of a call: 0 is success, -1 to -4095 is an errno of the kernel with its sign turned

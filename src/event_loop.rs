@@ -78,8 +78,6 @@ pub struct Reaped<'a> {
     pub result: i32,
     /// The pool buffer with the bytes, where the kernel picked one.
     pub buffer: Option<PoolBuffer<'a>>,
-    /// Whether the socket had more; see [`Completion::more_waiting`].
-    pub more_waiting: bool,
 }
 
 /// How a loop is set up.
@@ -243,7 +241,6 @@ impl EventLoop {
 
     /// What the loop that receives and accepts needs more than the other.
     fn set_up_receives(ring: &mut Ring) -> Option<Rc<BufferPool>> {
-        ring.probe_accept_poll_first();
         EventLoop::lend_pool(ring)
     }
 
@@ -302,11 +299,6 @@ impl EventLoop {
     /// Whether a receive may go on by itself.
     pub fn has_multishot(&self) -> bool {
         self.features.has(Features::MULTISHOT)
-    }
-
-    /// Whether an accept may wait for its socket first.
-    pub fn has_accept_poll_first(&self) -> bool {
-        self.features.has(Features::ACCEPT_POLL_FIRST)
     }
 
     /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
@@ -462,7 +454,7 @@ impl EventLoop {
         let pool = self.pool.clone();
         let buffer =
             buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, completion.count()));
-        let reaped = Reaped { result: completion.result, buffer, more_waiting: completion.more_waiting() };
+        let reaped = Reaped { result: completion.result, buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
             self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
@@ -598,7 +590,7 @@ impl EventLoop {
     /// Ends what the kernel has given back, and fails the rest.
     fn fail_rest(&mut self, given_back: Vec<Completion>) {
         for completion in given_back.iter().filter(|completion| completion.user_data & OWN == 0) {
-            // As it is: bytes that were moved are counted, and a connection that was taken is delivered or closed.
+            // As it is: bytes that were moved are counted.
             let _ = catch_unwind(AssertUnwindSafe(|| self.finish(completion)));
         }
         // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory

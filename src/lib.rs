@@ -37,6 +37,7 @@ pub mod sink;
 pub mod slots;
 pub mod socket;
 pub mod spin;
+mod stand_in;
 pub mod stream;
 mod sync;
 mod threads;

@@ -14,6 +14,7 @@ use crate::request::Request;
 use crate::shed;
 use crate::sink::Sink;
 use crate::socket::{Socket, when_descriptor_closes};
+use crate::stand_in::StandIn;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -32,7 +33,8 @@ pub struct Listener {
     listed: AtomicBool,
     place: Place,
     net: Arc<Net>,
-    socket: Arc<Socket>,
+    socket: Socket,
+    stand_in: Arc<StandIn>,
     address: String,
     /// To be told when a descriptor is free.
     starved: AtomicBool,
@@ -50,8 +52,6 @@ struct State {
     /// Taken from the kernel when nobody wanted them any more.
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
-    /// The kernel has said, with the last completion, that there is another connection.
-    more_waiting: bool,
     interrupting: bool,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
@@ -65,14 +65,15 @@ struct Watch {
 }
 
 impl Listener {
-    /// Makes a listener of a listening socket.
-    pub fn open(net: &Arc<Net>, socket: Socket) -> Result<Arc<Listener>> {
+    /// Makes a listener of a listening socket and what stands in for it.
+    pub fn open(net: &Arc<Net>, socket: Socket, stand_in: StandIn) -> Result<Arc<Listener>> {
         let local = socket.local().ok_or(Error::INVALID)?;
         let listener = Arc::new(Listener {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
-            socket: Arc::new(socket),
+            stand_in: Arc::new(stand_in),
+            socket,
             address: address::format(&local),
             starved: AtomicBool::new(false),
             retry_now: AtomicBool::new(false),
@@ -215,8 +216,7 @@ impl Listener {
             }
             state.retry = None;
         }
-        let poll_first = event_loop.has_accept_poll_first() && !state.more_waiting;
-        let request = Request::Accept { socket: Arc::clone(&self.socket), poll_first };
+        let request = Request::Incoming { stand_in: Arc::clone(&self.stand_in) };
         state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
     }
 
@@ -273,6 +273,31 @@ impl Listener {
         self.net.leave(&**self);
     }
 
+    /// Takes one connection from the kernel; one for each turn of the loop.
+    fn take(self: &Arc<Self>, state: &mut State) {
+        match self.socket.accept() {
+            Ok(socket) => {
+                tracing::debug!(fd = socket.fd(), listener = self.address, "accepted a connection");
+                state.ready.push_back(Arc::new(socket));
+            }
+            Err(libc::EAGAIN | libc::EINTR) => {} // another process has taken it, or comes first next time
+            // A connection that was gone before it was taken; the next one may be fine.
+            Err(libc::ECONNABORTED) => {
+                tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
+                self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(errno) => self.failed(state, errno),
+        }
+    }
+
+    fn failed(self: &Arc<Self>, state: &mut State, errno: i32) {
+        if state.cause.is_none() {
+            tracing::warn!(listener = self.address, error = %Error::from_errno(errno), "cannot accept");
+            self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
+            self.back_off(state, errno);
+        } // else it met the end of the listener
+    }
+
     /// An error must not come again at once: try later, or when a descriptor has been freed.
     fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
         state.retry = Some(Instant::now() + RETRY);
@@ -294,6 +319,12 @@ impl Listener {
 impl State {
     fn check_open(&self, net: &Net) -> Result {
         net.refusal().or(self.cause).map_or(Ok(()), Err)
+    }
+
+    /// Whether somebody waits for a connection, and the listener is to go on.
+    fn wants(&self) -> bool {
+        let watched = self.watch.as_ref().is_some_and(|watch| watch.ending.is_none());
+        self.cause.is_none() && (watched || !self.queue.is_empty())
     }
 
     fn drop_cancelled(&mut self) {
@@ -324,33 +355,15 @@ impl Service for Listener {
         self.drive(self.state.lock(), event_loop);
     }
 
-    #[allow(unsafe_code)]
     fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
-        state.more_waiting = reaped.more_waiting;
         state.interrupting = false;
-        match reaped.result {
-            fd @ 0.. => {
-                // SAFETY: the kernel has just made this descriptor for this accept.
-                let socket = unsafe { Socket::from_completion(fd) };
-                tracing::debug!(fd, listener = self.address, "accepted a connection");
-                state.ready.push_back(Arc::new(socket));
-            }
-            result => match -result {
-                libc::ECANCELED | libc::EINTR => {}
-                _ if state.cause.is_some() => {} // the accept met the end of the listener
-                // A connection that was gone before it was taken; the next one may be fine.
-                libc::ECONNABORTED => {
-                    tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
-                    self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
-                }
-                errno => {
-                    tracing::warn!(listener = self.address, error = %Error::from_errno(errno), "cannot accept");
-                    self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
-                    self.back_off(&mut state, errno);
-                }
-            },
+        state.drop_cancelled();
+        match -reaped.result {
+            ..=0 if state.wants() => self.take(&mut state),
+            ..=0 | libc::ECANCELED | libc::EINTR => {}
+            errno => self.failed(&mut state, errno),
         }
         self.drive(state, event_loop);
     }

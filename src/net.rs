@@ -19,6 +19,7 @@ use crate::ring_size::RingSize;
 use crate::shed;
 use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
+use crate::stand_in::StandIn;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -512,16 +513,25 @@ impl Net {
 
     fn bind_to(self: &Arc<Self>, address: &SocketAddr, options: BindOptions) -> Result<Arc<Listener>> {
         let backlog = if options.backlog == 0 { 4096 } else { options.backlog };
-        let listen = || Socket::listen(address, backlog, options.reuse_port, &self.socket_options());
-        let socket = match listen() {
-            Err(error) if !in_callback() && shed::oldest_and_wait(error) => listen()?,
-            Err(error) => {
+        let listen = || {
+            let socket = Socket::listen(address, backlog, options.reuse_port, &self.socket_options())?;
+            let stand_in = StandIn::of(&socket)?;
+            Ok((socket, stand_in))
+        };
+        let mut made = listen();
+        for _ in 0..2 {
+            // Once for each of the two descriptors.
+            let Err(error) = made else {
+                break;
+            };
+            if in_callback() || !shed::oldest_and_wait(error) {
                 shed::oldest(error); // for the next try
                 return Err(error);
             }
-            Ok(socket) => socket,
-        };
-        Listener::open(self, socket)
+            made = listen();
+        }
+        let (socket, stand_in) = made?;
+        Listener::open(self, socket, stand_in)
     }
 
     /// Makes the two halves of a connection. STOPPED if the net stops; the connection is closed then.

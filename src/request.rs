@@ -8,6 +8,7 @@ use crate::buffer::{POOL_GROUP, ReadBuffer};
 use crate::error::{Error, Result};
 use crate::parts::{ENTRY_MAX, Gather, message_of};
 use crate::socket::Socket;
+use crate::stand_in::StandIn;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use std::mem;
@@ -90,12 +91,10 @@ pub enum Request {
         /// Memory that many requests overwrite and nobody reads.
         scratch: Arc<Scratch>,
     },
-    /// Take one connection from a listener's backlog.
-    Accept {
-        /// The listener.
-        socket: Arc<Socket>,
-        /// Look for one when the socket says that there is one: an accept makes a socket and a file before it looks.
-        poll_first: bool,
+    /// Wait until a listener has a connection.
+    Incoming {
+        /// In the listener's place.
+        stand_in: Arc<StandIn>,
     },
 }
 
@@ -115,10 +114,6 @@ pub enum Start {
 const RECVSEND_POLL_FIRST: u16 = 1;
 /// IORING_RECV_MULTISHOT, since 6.0.
 const RECV_MULTISHOT: u16 = 2;
-/// IORING_ACCEPT_POLL_FIRST, since 6.10.
-const ACCEPT_POLL_FIRST: u16 = 4;
-/// Where struct io_uring_sqe has ioprio, which for an accept says how.
-const IOPRIO: Range<usize> = 2..4;
 /// Where it has optlen: the bytes after which a multishot receive ends, since 6.17.
 const OPTLEN: Range<usize> = 44..48;
 
@@ -209,9 +204,8 @@ impl Request {
             Request::RecvPooled { .. } => "receive into the pool",
             Request::RecvMultishot { .. } => "receive into the pool again and again",
             Request::RecvBuffered { .. } => "receive into the buffer",
-            Request::Readable { .. } | Request::Writable { .. } => "poll",
+            Request::Readable { .. } | Request::Writable { .. } | Request::Incoming { .. } => "poll",
             Request::Discard { .. } => "discard",
-            Request::Accept { .. } => "accept",
         }
     }
 
@@ -219,6 +213,7 @@ impl Request {
     pub fn leak_memory(&mut self) {
         let socket = match self {
             Request::RecvMultishot { .. } => return, // it keeps what it was lent
+            Request::Incoming { .. } => return,      // it has no memory
             Request::Send { socket, .. }
             | Request::Room { socket }
             | Request::HangUp { socket }
@@ -227,8 +222,7 @@ impl Request {
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
             | Request::Writable { socket }
-            | Request::Discard { socket, .. }
-            | Request::Accept { socket, .. } => Arc::clone(socket),
+            | Request::Discard { socket, .. } => Arc::clone(socket),
         };
         match mem::replace(self, Request::Readable { socket }) {
             Request::Send { message, .. } => mem::forget(message),
@@ -241,7 +235,7 @@ impl Request {
             | Request::RecvMultishot { .. }
             | Request::Readable { .. }
             | Request::Writable { .. }
-            | Request::Accept { .. } => {} // a caller's memory, the pool's, or none
+            | Request::Incoming { .. } => {} // a caller's memory, the pool's, or none
         }
     }
 
@@ -266,19 +260,19 @@ impl Request {
                 let size = size.min(ENTRY_MAX) as u32;
                 opcode::Recv::new(types::Fd(socket.fd()), start, size).flags(recv_flags(true)).build()
             }
-            Request::Readable { socket } => poll(socket, libc::POLLIN),
-            Request::Writable { socket } => poll(socket, libc::POLLOUT),
+            Request::Readable { socket } => poll(socket.fd(), libc::POLLIN),
+            Request::Writable { socket } => poll(socket.fd(), libc::POLLOUT),
             Request::Discard { socket, scratch } => {
                 let start = scratch.0.as_ptr().cast_mut().cast();
                 opcode::Recv::new(types::Fd(socket.fd()), start, scratch.0.len() as u32).build()
             }
-            Request::Accept { socket, poll_first } => accept(socket.fd(), *poll_first),
+            Request::Incoming { stand_in } => poll(stand_in.fd(), libc::POLLIN),
         }
     }
 }
 
-fn poll(socket: &Socket, events: i16) -> Entry {
-    opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).build()
+fn poll(fd: RawFd, events: i16) -> Entry {
+    opcode::PollAdd::new(types::Fd(fd), events as u32).build()
 }
 
 /// A poll that goes on, and completes at each change towards one of the events, and at a FIN, a hang-up or an error.
@@ -299,14 +293,6 @@ fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
 /// [`Request::RecvMultishot`] for a descriptor.
 pub fn recv_multishot(fd: RawFd, start: Start, budget: u32) -> Entry {
     with_field(recv_pooled(fd, start, RECV_MULTISHOT), OPTLEN, &budget.to_ne_bytes())
-}
-
-/// [`Request::Accept`] for a descriptor.
-pub fn accept(fd: RawFd, poll_first: bool) -> Entry {
-    let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
-    let entry =
-        opcode::Accept::new(types::Fd(fd), nowhere, std::ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build();
-    if poll_first { with_field(entry, IOPRIO, &ACCEPT_POLL_FIRST.to_ne_bytes()) } else { entry }
 }
 
 /// The entry with a number in it that the io-uring crate does not set.
@@ -361,7 +347,9 @@ mod tests {
     use crate::parts::{EMPTY_PART, PARTS_MAX, Parts};
     use crate::socket::Options;
 
-    /// Where struct io_uring_sqe has msg_flags.
+    /// Where struct io_uring_sqe has ioprio, which for a receive says how.
+    const IOPRIO: Range<usize> = 2..4;
+    /// Where it has msg_flags.
     const MSG_FLAGS: Range<usize> = 28..32;
 
     /// What stands there in an entry: ioprio, and the flags of the call.
@@ -387,13 +375,6 @@ mod tests {
         };
         assert_eq!(multishot(Start::Now), (RECV_MULTISHOT, 0));
         assert_eq!(multishot(Start::WhenReadable), (RECV_MULTISHOT | RECVSEND_POLL_FIRST, 0));
-    }
-
-    #[test]
-    fn accepts_look_for_a_connection_when_they_are_to() {
-        let accept = |poll_first| fields(&mut Request::Accept { socket: socket(), poll_first });
-        assert_eq!(accept(false), (0, libc::SOCK_CLOEXEC));
-        assert_eq!(accept(true), (ACCEPT_POLL_FIRST, libc::SOCK_CLOEXEC));
     }
 
     #[test]

@@ -35,17 +35,13 @@ impl Features {
     /// A thread without a ring can send a completion to one (6.13).
     pub const SEND_MSG_RING: Features = Features(32);
 
-    /// An accept looks for a connection when the socket says that there is one (6.10).
-    pub const ACCEPT_POLL_FIRST: Features = Features(64);
-
-    const NAMES: [(&str, Features); 7] = [
+    const NAMES: [(&str, Features); 6] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
         ("no_iowait", Features::NO_IOWAIT),
         ("multishot", Features::MULTISHOT),
         ("send_msg_ring", Features::SEND_MSG_RING),
-        ("accept_poll_first", Features::ACCEPT_POLL_FIRST),
     ];
 
     /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
@@ -98,11 +94,6 @@ impl Completion {
     /// Whether the entry will complete again.
     pub fn more(&self) -> bool {
         cqueue::more(self.flags)
-    }
-
-    /// Whether the socket had more to receive or to accept; false where the kernel does not say.
-    pub fn more_waiting(&self) -> bool {
-        cqueue::sock_nonempty(self.flags)
     }
 }
 
@@ -228,11 +219,6 @@ impl Ring {
     /// Asks the kernel whether a receive may go on by itself up to a number of bytes. Before anything else is pushed.
     pub fn probe_multishot(&mut self) {
         self.probe(Features::MULTISHOT, request::recv_multishot(NO_FILE, Start::Now, 1));
-    }
-
-    /// Asks the kernel whether an accept may wait for its socket first. Before anything else is pushed.
-    pub fn probe_accept_poll_first(&mut self) {
-        self.probe(Features::ACCEPT_POLL_FIRST, request::accept(NO_FILE, true));
     }
 
     /// `entry` asks for the feature, by way of a descriptor that is none. A kernel that does not know what it is asked for

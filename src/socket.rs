@@ -153,7 +153,7 @@ impl Socket {
 
     /// A listening socket. The sockets that it accepts inherit `options`.
     pub fn listen(address: &SocketAddr, backlog: u32, reuse_port: bool, options: &Options) -> Result<Socket> {
-        let socket = Socket::new(address, Type::STREAM, options)?;
+        let socket = Socket::new(address, Type::STREAM.nonblocking(), options)?;
         let listen = || -> io::Result<()> {
             socket.socket.set_reuse_address(true)?;
             if reuse_port {
@@ -203,13 +203,16 @@ impl Socket {
         }
     }
 
-    /// Takes over a connected descriptor that an accept has made, by the number in its completion.
-    ///
-    /// # Safety
-    /// `fd` is an open descriptor that nobody else owns.
-    pub unsafe fn from_completion(fd: RawFd) -> Socket {
-        // SAFETY: the caller passes ownership on.
-        Socket::wrap(socket2::Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    /// Takes a connection from a listening socket, without waiting. The errno if there is none.
+    pub fn accept(&self) -> std::result::Result<Socket, i32> {
+        let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::accept4(self.fd(), nowhere, std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
+        }
+        // SAFETY: just made, and nobody else knows it.
+        Ok(Socket::wrap(socket2::Socket::from(unsafe { OwnedFd::from_raw_fd(fd) })))
     }
 
     fn wrap(socket: socket2::Socket) -> Socket {

@@ -11,6 +11,7 @@ const LEVELS: &[&[&str]] = &[
         "parts",
         "socket",
         "shed",
+        "stand_in",
         "address",
         "hosts",
         "resolver",

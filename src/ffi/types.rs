@@ -51,8 +51,6 @@ pub const IOURINGNET_FEATURE_NO_IOWAIT: u32 = 8;
 pub const IOURINGNET_FEATURE_MULTISHOT: u32 = 16;
 /// A loop is woken by a completion instead of an eventfd (Linux 6.13).
 pub const IOURINGNET_FEATURE_SEND_MSG_RING: u32 = 32;
-/// An accept looks for a connection when the socket says that there is one (Linux 6.10).
-pub const IOURINGNET_FEATURE_ACCEPT_POLL_FIRST: u32 = 64;
 
 /// Two event loops and all that they serve. A handle: a number in the form of a pointer, never to be
 /// followed.
