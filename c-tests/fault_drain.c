@@ -234,9 +234,9 @@ static _Noreturn void peers_run(struct channel *channel)
     CHECK_MEM(got, "welcome", 7);
     CHECK_EQ(write(channel->to_parent[1], "w", 1), 1);
     raw_expect_eof(honest);
-    /* the oldest alone had to go */
+    /* the oldest had to go; before Linux 6.10 one more may, for the accept that waits next */
     raw_expect_reset(holders[0]);
-    for (int i = 1; i < HOLDERS; i++) {
+    for (int i = 2; i < HOLDERS; i++) {
         int error = 0;
         socklen_t size = sizeof error;
 
@@ -308,7 +308,7 @@ static void serves_beside_holders(int send_buffer, size_t size)
     CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
     CHECK_BETWEEN(now_ms() - began, 0, 2000);
     CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
-    CHECK_EQ(stats_of(net).drains_shed, 1);
+    CHECK_BETWEEN(stats_of(net).drains_shed, 1, 2);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
     close(channel.from_parent[1]);
     CHECK_EQ(child_wait(child), 0);
