@@ -1,4 +1,5 @@
-/* Bad input: each wrong argument has its status, starts nothing and writes nothing. */
+/* Bad input: each wrong argument has its status, starts nothing and writes nothing.
+   Rule: Transfers and arguments. */
 
 #include "support.h"
 

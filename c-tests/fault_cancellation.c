@@ -1,5 +1,6 @@
 /* No call of the library is a cancellation point: a thread that pthread_cancel ends comes back from its call
-   first, with the call's own result, and ends at its next cancellation point. Nothing aborts, nothing leaks. */
+   first, with the call's own result, and ends at its next cancellation point. Nothing aborts, nothing leaks.
+   Promise 2. */
 
 #include "support.h"
 

@@ -1,4 +1,5 @@
-/* A loop that dies fails what is pending, and counts what the kernel has moved for it by then. */
+/* A loop that dies fails what is pending, and counts what the kernel has moved for it by then.
+   Promise 11. */
 
 #include "support.h"
 

@@ -1,5 +1,6 @@
 /* No descriptors left: accepting waits without spinning and goes on when some come back; dialling, binding
-   and starting say so, and work afterwards. */
+   and starting say so, and work afterwards.
+   Rule: Watches. */
 
 #include "support.h"
 

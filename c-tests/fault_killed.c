@@ -1,4 +1,5 @@
-/* A server that is killed leaves its port free at once, so that the next one can bind it. */
+/* A server that is killed leaves its port free at once, so that the next one can bind it.
+   Promise 14. */
 
 #include "support.h"
 

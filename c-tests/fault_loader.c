@@ -1,5 +1,6 @@
 /* Programs that use the library where the dynamic loader's lock is held, as in the constructor of a library that
-   dlopen loads: nothing there may wait for a thread that waits for that lock. */
+   dlopen loads: nothing there may wait for a thread that waits for that lock.
+   Promise 2. */
 
 #include "support.h"
 

@@ -1,7 +1,8 @@
 /* A limit on locked memory (RLIMIT_MEMLOCK): rings become smaller together, memory that the kernel gives back
    late is waited for, and a limit that is too small is named.
    The kernel counts for each user, and not what root has: each case is a process of a user of its own, in which
-   the library was never used before. */
+   the library was never used before.
+   Promise 14. */
 
 #include "support.h"
 

@@ -4,7 +4,8 @@
      hang...     waits until the test ends or opens `go`
      list...     gives the addresses that the test has set
      good...     gives 127.0.0.1
-   Each name is counted. */
+   Each name is counted.
+   Rule: Names and addresses. */
 
 #include "support.h"
 

@@ -1,5 +1,6 @@
 /* The paths of older kernels: IOURINGNET_FEATURES_OFF switches off what they do not have, one feature at a
-   time and all together, and everything goes on as before. */
+   time and all together, and everything goes on as before.
+   Rule: Transfers and arguments. */
 
 #include "support.h"
 

@@ -1,6 +1,7 @@
 /* A pause of the whole process (SIGSTOP, a frozen container) over a deadline: what the kernel had in time is
    delivered, however late the process comes to look. The peer is a child, which stops this process, acts while
-   nothing here runs, and lets it go on when the deadline has passed. */
+   nothing here runs, and lets it go on when the deadline has passed.
+   Rule: Timeouts. */
 
 #include "support.h"
 

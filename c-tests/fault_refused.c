@@ -1,5 +1,6 @@
 /* io_uring that is not to be had: net_start says UNAVAILABLE at once, and the probe names cause and remedy.
-   Each case refuses it to a process of its own, which had not used the library before. */
+   Each case refuses it to a process of its own, which had not used the library before.
+   Promise 14. */
 
 #include "support.h"
 

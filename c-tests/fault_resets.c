@@ -1,5 +1,6 @@
 /* A peer that resets: in the middle of a send, of a receive, of a watch, before and after. The status is
-   ECONNRESET, the count is right, what had arrived is not lost, and a reset never looks like an end. */
+   ECONNRESET, the count is right, what had arrived is not lost, and a reset never looks like an end.
+   Rule: Transfers and arguments. */
 
 #include "support.h"
 

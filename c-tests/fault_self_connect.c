@@ -2,7 +2,8 @@
    dialling socket, which then connects to itself (RFC 9293, simultaneous open).
 
    Each test has a network namespace of its own, in which the kernel has one port to choose from: there
-   each connect(2) to this port connects to itself. */
+   each connect(2) to this port connects to itself.
+   Rule: Names and addresses. */
 
 #include "support.h"
 

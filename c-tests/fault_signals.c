@@ -1,6 +1,7 @@
 /* Signals that a thread brings on itself (SEGV, BUS, FPE, ILL, TRAP, SYS) reach the host's handlers on the
    library's threads too: crash reporters, virtual machines and sandboxes rest on them. Every other signal stays
-   with the host's threads. */
+   with the host's threads.
+   Promise 11. */
 
 #include "support.h"
 

@@ -1,4 +1,5 @@
-/* What other threads see while a net stops: refusals that hold for every handle, and counts that are counts. */
+/* What other threads see while a net stops: refusals that hold for every handle, and counts that are counts.
+   Promise 10. */
 
 #include "support.h"
 

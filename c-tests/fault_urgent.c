@@ -1,5 +1,6 @@
 /* Urgent bytes (MSG_OOB) of a peer are bytes of its stream, in their place, in every form of receiving, on accepted
-   and on dialled connections. */
+   and on dialled connections.
+   Promise 6. */
 
 #include "support.h"
 

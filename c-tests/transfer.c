@@ -1,5 +1,6 @@
 /* Bytes from one end to the other: exact receives, large and many transfers, peeks, addresses. What
-   the promises take for granted. */
+   the promises take for granted.
+   Rule: Transfers and arguments. */
 
 #include "support.h"
 

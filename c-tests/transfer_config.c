@@ -1,4 +1,5 @@
-/* Each field of the config and of the options, set to what is not its default, and its effect read back. */
+/* Each field of the config and of the options, set to what is not its default, and its effect read back.
+   Rule: Transfers and arguments. */
 
 #include "inside.h"
 

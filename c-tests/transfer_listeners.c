@@ -1,4 +1,5 @@
-/* Listeners: what a close resets, and what excludes what. */
+/* Listeners: what a close resets, and what excludes what.
+   Rule: Watches. */
 
 #include "support.h"
 

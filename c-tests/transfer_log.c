@@ -1,4 +1,5 @@
-/* The log callback: what it is told at which level, and that it cannot call back into the library. */
+/* The log callback: what it is told at which level, and that it cannot call back into the library.
+   Rule: Transfers and arguments. */
 
 #include "support.h"
 

@@ -1,4 +1,5 @@
-/* What net_stats counts: each field, by what a program has done itself. */
+/* What net_stats counts: each field, by what a program has done itself.
+   Rule: Transfers and arguments. */
 
 #include "inside.h"
 

@@ -1,4 +1,5 @@
-/* net_call: a timer, and the way onto the callback thread. */
+/* net_call: a timer, and the way onto the callback thread.
+   Rule: Timers. */
 
 #include "support.h"
 

@@ -1,4 +1,5 @@
-/* Watches and posts: what is consumed, kept, paused, resumed, told once and last; FULL and room again. */
+/* Watches and posts: what is consumed, kept, paused, resumed, told once and last; FULL and room again.
+   Rule: Watches. */
 
 #include "inside.h"
 

@@ -1,5 +1,6 @@
 /* Watches at their bounds: just buffer_max kept, too much kept from one message, a limit that begins late, a
-   pause while a receive is in flight; and what a receive that waits excludes. */
+   pause while a receive is in flight; and what a receive that waits excludes.
+   Rule: Watches. */
 
 #include "inside.h"
 
