@@ -41,7 +41,7 @@ static iouringnet_net *net_that_is_told_early(void)
 }
 
 /* The peer sends `count` bytes while the loop that receives them runs a callback, behind which it dies. */
-static void dies_behind_bytes(size_t size, size_t count, iouringnet_status want, size_t taken)
+static size_t dies_behind_bytes(size_t size, size_t count)
 {
     iouringnet_net *net = net_that_is_told_early();
     struct held held = {LATCH(1), LATCH(1)};
@@ -63,23 +63,24 @@ static void dies_behind_bytes(size_t size, size_t count, iouringnet_status want,
     if (!refuse_enter())
         SKIP("no seccomp filter can be installed here");
     latch_open(&held.go);
-    CHECK_STATUS(result_wait(&recv), want);
+    CHECK_STATUS(result_wait(&recv), IOURINGNET_PANIC);
     while (written < size && into[written] == 1)
         written++;
     CHECK_EQ(recv.done.bytes, written);
-    CHECK_EQ(recv.done.bytes, taken);
     net_stop(net);
     raw_close(peer);
     free(into);
     free(data);
+    return written;
 }
 
 TEST(a_large_receive_counts_what_came_before_its_loop_died)
 {
-    dies_behind_bytes(SIZE, SIZE / 2, IOURINGNET_PANIC, SIZE / 2);
+    /* one receive of the kernel takes what has come when the first bytes wake it */
+    CHECK_BETWEEN(dies_behind_bytes(SIZE, SIZE / 2), 1, SIZE / 2);
 }
 
 TEST(a_small_receive_takes_nothing_where_its_loop_died_before_it_was_whole)
 {
-    dies_behind_bytes(100, 50, IOURINGNET_PANIC, 0);
+    CHECK_EQ(dies_behind_bytes(100, 50), 0);
 }
