@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flags=(-std=c11 -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Iinclude -Iexamples-c -Ic-tests)
-files=(examples-c/*.c c-tests/*.c)
+flags+=('-DCONSTRUCTOR_LIBRARY="path"' '-DPLUGIN_HOST="path"') # CMake knows the paths
+files=(examples-c/*.c c-tests/*.c c-tests/plugin/*.c)
 for compiler in gcc clang; do
     if ! command -v "$compiler" >/dev/null; then
         echo "SKIPPED: $compiler is not installed"
