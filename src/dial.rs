@@ -10,7 +10,7 @@ use crate::address::Parsed;
 use crate::completion::{Finished, Operation, Outcome, Permit, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::hosts;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
@@ -382,12 +382,12 @@ impl Target for Dial {
     }
 }
 
-impl Service for Dial {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Dial {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(event_loop);
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         let Some(mut attempt) = state.attempt.take() else {
             return;
@@ -405,7 +405,7 @@ impl Service for Dial {
         self.drive(event_loop); // it knows whether the dial has ended
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.state.lock().timer.fired();
         self.drive(event_loop);
     }

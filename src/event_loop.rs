@@ -2,13 +2,13 @@
 //! One loop: a thread with a ring of its own, a mailbox, deadlines, and requests in flight.
 //!
 //! A net has two of them, one for sends and one for receives; nothing here knows which is which. What a loop does is
-//! to carry results, moments and mail to [`Service`]s, which are the handles' state machines. One round of
+//! to carry results, moments and mail to [`Handler`]s, which are the handles' state machines. One round of
 //! [`EventLoop::run`]:
 //!
 //! 1. reap: each completion that was there when the round began goes to the owner of its request;
-//! 2. expire: owners whose deadline has passed are told, after a look at everything that the kernel had by then;
-//! 3. take mail: those who were posted are served; an operation's service is its callback, and of what was over at once
-//!    the callback alone is the mail;
+//! 2. expire: handlers whose deadline has passed are told, after a look at everything that the kernel had by then;
+//! 3. take mail: handlers that were posted are told; an operation in the mail runs its callback, and of what was over at
+//!    once the callback alone is the mail;
 //! 4. end the round: what callbacks collected to be done together is done;
 //! 5. wait for a completion, a deadline or mail (event_loop/wait.rs): submit, perhaps spin, and sleep.
 //!
@@ -45,30 +45,30 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
-pub trait Service: Listed + Send + Sync {
+pub trait Handler: Listed + Send + Sync {
     /// It was posted: somebody changed its state.
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop);
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop);
     /// A request of its is over, and here is its memory again.
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+    fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
         unreachable!("it submits no requests");
     }
-    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Service::serve`].
-    fn continued(&self, _: &mut Request, _: &[u8]) -> bool {
+    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Handler::on_mail`].
+    fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
         unreachable!("it submits no receive that completes more than once");
     }
     /// A poll of its has seen something, and goes on.
-    fn woken(self: Arc<Self>, _: &mut EventLoop) {
+    fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it submits no poll that completes more than once");
     }
     /// A moment that it armed its timer for has come.
-    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it arms no timer");
     }
     /// The round in which it asked for [`LoopHandle::at_round_end`] is over.
     fn end_round(self: Arc<Self>) {
         unreachable!("it never asked for the end of a round");
     }
-    /// One of the calls above panicked: end whatever it serves.
+    /// One of the calls above panicked: it has to end what it is there for.
     fn fail(self: Arc<Self>);
 }
 
@@ -109,8 +109,8 @@ impl Listed for Operation {
 }
 
 /// A complete operation in the mail: what is left to do is its callback.
-impl Service for Operation {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Operation {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         event_loop.count_callback();
         self.run_callback();
     }
@@ -125,7 +125,7 @@ pub struct EventLoop {
     // After the ring, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
     requests: Requests,
     pool: Option<Rc<BufferPool>>,
-    deadlines: Deadlines<Arc<dyn Service>>,
+    deadlines: Deadlines<Arc<dyn Handler>>,
     /// Of this round, once somebody has asked or may ask.
     now: Option<Instant>,
     /// See [`EventLoop::settled`].
@@ -135,7 +135,7 @@ pub struct EventLoop {
     refused: Vec<RequestId>,
     crowded: bool,
     completions: Vec<Completion>,
-    mail: Vec<Letter<dyn Service, Finished>>,
+    mail: Vec<Letter<dyn Handler, Finished>>,
     reaped: u64,
     features: Features,
     scratch: Option<Arc<Scratch>>,
@@ -311,8 +311,8 @@ impl EventLoop {
         Arc::clone(self.scratch.get_or_insert_with(Scratch::new))
     }
 
-    /// Gives a request to the kernel. [`Service::finished`] of `owner` brings it back, exactly once.
-    pub fn submit(&mut self, owner: Arc<dyn Service>, request: Request) -> RequestId {
+    /// Gives a request to the kernel. [`Handler::on_complete`] of `owner` brings it back, exactly once.
+    pub fn submit(&mut self, owner: Arc<dyn Handler>, request: Request) -> RequestId {
         let (id, request) = self.requests.insert(owner, request);
         tracing::trace!(id = id.bits(), kind = request.kind(), "submitted");
         match &mut self.ring {
@@ -337,7 +337,7 @@ impl EventLoop {
     }
 
     /// Has `owner` told at `when` or earlier; see [`Deadlines::arm`].
-    pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> Arc<dyn Service>) {
+    pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> Arc<dyn Handler>) {
         self.deadlines.arm(timer, when, owner);
     }
 
@@ -457,7 +457,7 @@ impl EventLoop {
         let reaped = Reaped { result: completion.result, buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
-            self.guarded(owner, |owner, this| owner.finished(this, request, reaped));
+            self.guarded(owner, |owner, this| owner.on_complete(this, request, reaped));
         } else {
             debug_assert!(false, "a completion without a request");
         }
@@ -470,13 +470,13 @@ impl EventLoop {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let continued = catch_unwind(AssertUnwindSafe(|| owner.continued(request, buffer.as_slice())));
+        let continued = catch_unwind(AssertUnwindSafe(|| owner.on_data(request, buffer.as_slice())));
         drop(buffer);
         match continued {
             Ok(false) => {}
             Ok(true) => {
                 let owner = Arc::clone(owner);
-                self.guarded(owner, |owner, this| owner.serve(this));
+                self.guarded(owner, |owner, this| owner.on_mail(this));
             }
             Err(_) => EventLoop::end_failed(Arc::clone(owner)),
         }
@@ -486,7 +486,7 @@ impl EventLoop {
         let owner = self.requests.get(id).map(|(owner, _)| Arc::clone(owner));
         debug_assert!(owner.is_some(), "a completion without a request");
         if let Some(owner) = owner {
-            self.guarded(owner, |owner, this| owner.woken(this));
+            self.guarded(owner, |owner, this| owner.on_ready(this));
         }
     }
 
@@ -504,7 +504,7 @@ impl EventLoop {
         self.settled = now;
         let mark = self.deadlines.mark();
         while let Some(owner) = self.deadlines.pop_due(now, mark) {
-            self.guarded(owner, |owner, this| owner.expire(this));
+            self.guarded(owner, |owner, this| owner.on_timeout(this));
         }
         Ok(())
     }
@@ -530,8 +530,8 @@ impl EventLoop {
         let mut mail = mem::take(&mut self.mail);
         self.handle.mailbox.take(&mut mail);
         for letter in mail.drain(..) {
-            let service = match letter {
-                Letter::Listed(service) => service,
+            let handler = match letter {
+                Letter::Listed(handler) => handler,
                 Letter::Plain(finished) => {
                     self.count_callback();
                     if catch_unwind(AssertUnwindSafe(|| finished.run_callback())).is_err() {
@@ -540,8 +540,8 @@ impl EventLoop {
                     continue;
                 }
             };
-            mailbox::unlist(&*service);
-            self.guarded(service, |service, this| service.serve(this));
+            mailbox::unlist(&*handler);
+            self.guarded(handler, |handler, this| handler.on_mail(this));
         }
         self.mail = mail;
     }
@@ -549,8 +549,8 @@ impl EventLoop {
     /// Step 4.
     fn end_round(&mut self) {
         let mut round = ROUND.with(|round| round.take());
-        for service in round.drain(..) {
-            self.guarded(service, |service, _| service.end_round());
+        for handler in round.drain(..) {
+            self.guarded(handler, |handler, _| handler.end_round());
         }
         ROUND.with(|next| {
             let mut next = next.borrow_mut();
@@ -560,17 +560,17 @@ impl EventLoop {
         });
     }
 
-    /// One service's panic ends what that service serves, not the loop.
-    fn guarded(&mut self, service: Arc<dyn Service>, call: impl FnOnce(Arc<dyn Service>, &mut EventLoop)) {
-        let again = Arc::clone(&service);
-        if catch_unwind(AssertUnwindSafe(|| call(service, self))).is_err() {
+    /// A panic in one handler ends that handler, not the loop.
+    fn guarded(&mut self, handler: Arc<dyn Handler>, call: impl FnOnce(Arc<dyn Handler>, &mut EventLoop)) {
+        let again = Arc::clone(&handler);
+        if catch_unwind(AssertUnwindSafe(|| call(handler, self))).is_err() {
             EventLoop::end_failed(again);
         }
     }
 
-    fn end_failed(service: Arc<dyn Service>) {
+    fn end_failed(handler: Arc<dyn Handler>) {
         tracing::error!("a handle's state machine panicked; the handle is ended");
-        let _ = catch_unwind(AssertUnwindSafe(|| service.fail()));
+        let _ = catch_unwind(AssertUnwindSafe(|| handler.fail()));
     }
 
     /// The ring cannot be used any more: takes back from the kernel what it will give.

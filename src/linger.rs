@@ -8,7 +8,7 @@
 
 use crate::deadlines;
 use crate::error::Error;
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::net::{Config, Member, Net, Place, Stop};
 use crate::request::Request;
@@ -257,12 +257,12 @@ impl Shed for Linger {
     }
 }
 
-impl Service for Linger {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Linger {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(event_loop);
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
         drop(request);
         let mut state = self.state.lock();
         state.request = None;
@@ -284,7 +284,7 @@ impl Service for Linger {
         self.drive(event_loop);
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.state.lock().timer.fired();
         self.drive(event_loop);
     }

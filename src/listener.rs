@@ -7,7 +7,7 @@ use crate::address;
 use crate::completion::{Operation, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::request::Request;
@@ -350,12 +350,12 @@ impl Target for Listener {
     }
 }
 
-impl Service for Listener {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Listener {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(self.state.lock(), event_loop);
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, _request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
@@ -368,7 +368,7 @@ impl Service for Listener {
         self.drive(state, event_loop);
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.state.lock();
         state.timer.fired();
         self.drive(state, event_loop);

@@ -1,7 +1,7 @@
 //! What a loop is told by others, and when it must be woken for it.
 //!
-//! A mailbox lists those who want service, each at most once, so that mail cannot fail and needs no bound of its own; what
-//! comes by itself is bounded by its senders. All of it is taken in the order of its posting.
+//! A mailbox lists those who want the loop's attention, each at most once, so that mail cannot fail and needs no bound of
+//! its own; what comes by itself is bounded by its senders. All of it is taken in the order of its posting.
 //! Invariant: mail that was posted is either taken before the loop sleeps, or its poster is told to wake the loop.
 //! Both rest on one lock around the list and the "asleep" flag; there are no fences to get wrong.
 
@@ -14,14 +14,14 @@ pub trait Listed {
     fn listed(&self) -> &AtomicBool;
 }
 
-/// The mail of one loop; `P` is what needs no one to serve it.
+/// The mail of one loop; `P` is what comes by itself.
 pub struct Mailbox<T: ?Sized, P = ()> {
     inner: Mutex<Inner<T, P>>,
 }
 
 /// One piece of mail.
 pub enum Letter<T: ?Sized, P> {
-    /// Somebody who wants service.
+    /// Somebody who wants the loop's attention.
     Listed(Arc<T>),
     /// Something that comes by itself.
     Plain(P),
@@ -43,7 +43,7 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     /// Lists `item`, unless it stands there already. True: the loop is asleep and the caller must wake it.
     #[must_use]
     pub fn post(&self, item: Arc<T>) -> bool {
-        // Set already: the loop has not yet cleared it, and serves what was changed before this call. The two
+        // Set already: the loop has not yet cleared it, and will see what was changed before this call. The two
         // read-modify-writes are ordered, and Release here pairs with Acquire in `unlist`.
         if item.listed().swap(true, Ordering::AcqRel) {
             return false;
@@ -114,7 +114,7 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     }
 }
 
-/// Clears the mark of an item that is about to be served: from now on it may be listed anew.
+/// Clears the mark of an item that is about to get its mail: from now on it may be listed anew.
 pub fn unlist<T: ?Sized + Listed>(item: &T) {
     item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
 }
@@ -142,8 +142,8 @@ mod loom_tests {
         changed: Condvar,
     }
 
-    /// Two posters ask for service twice in all; the loop serves both requests although it may be asleep, and no
-    /// request is lost between "is there mail" and "asleep".
+    /// Two posters post twice in all; the loop sees both although it may be asleep, and no
+    /// mail is lost between "is there mail" and "asleep".
     #[test]
     fn no_wake_up_is_lost() {
         loom::model(|| {
@@ -162,9 +162,9 @@ mod loom_tests {
                     })
                 })
                 .collect();
-            let mut served = 0;
+            let mut seen = 0;
             let mut mail = Vec::new();
-            while served < 2 {
+            while seen < 2 {
                 mailbox.awake();
                 mailbox.take(&mut mail);
                 for letter in mail.drain(..) {
@@ -173,9 +173,9 @@ mod loom_tests {
                     // A look and a step of its own: a swap always finds the newest value, whatever `unlist` orders.
                     let wanted = item.wanted.load(Ordering::Relaxed);
                     item.wanted.fetch_sub(wanted, Ordering::Relaxed);
-                    served += wanted;
+                    seen += wanted;
                 }
-                if served < 2 && mailbox.sleep() {
+                if seen < 2 && mailbox.sleep() {
                     let mut rung = bell.rung.lock();
                     while !*rung {
                         rung = bell.changed.wait(rung);

@@ -220,7 +220,7 @@ impl Place {
         Place(AtomicUsize::new(Place::NONE))
     }
 
-    /// Whether it has joined; a service may have mail before, from one whose `*op` another thread has seen already.
+    /// Whether it has joined; a handler may have mail before, from one whose `*op` another thread has seen already.
     pub fn is_given(&self) -> bool {
         self.get().is_some()
     }

@@ -19,7 +19,7 @@ use crate::address;
 use crate::completion::Target;
 use crate::deadlines;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
@@ -622,12 +622,12 @@ impl Target for Sink {
     }
 }
 
-impl Service for Sink {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Sink {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(self.lock(), event_loop);
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
         let mut state = self.lock();
         if let Request::Room { .. } = request {
             state.poll = None; // armed anew if it is still needed
@@ -651,7 +651,7 @@ impl Service for Sink {
         self.drive(state, event_loop);
     }
 
-    fn woken(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_ready(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.lock();
         state.full = false;
         if let (Some(poll), true) = (state.poll, state.turn != Turn::Loop) {
@@ -661,7 +661,7 @@ impl Service for Sink {
         }
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.lock();
         state.timer.fired();
         self.drive(state, event_loop);

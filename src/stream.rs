@@ -19,7 +19,7 @@ use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Target};
 use crate::deadlines::{self, Limit};
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
@@ -69,8 +69,8 @@ struct State {
     spin_level: u8,
     /// The thread that has the turn and waits for the socket by itself.
     waiter: Option<Arc<Parker>>,
-    /// Is served once nothing is received any more: from then on a break of the connection is its own to meet.
-    successor: Option<Weak<dyn Service>>,
+    /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
+    successor: Option<Weak<dyn Handler>>,
 }
 
 /// One receive that waits for its turn or for bytes.
@@ -142,8 +142,8 @@ impl Stream {
         }
     }
 
-    /// Whether nothing is received. If something is, `successor` is served once nothing is any more.
-    pub fn is_quiet_or_tells<S: Service + 'static>(&self, successor: &Arc<S>) -> bool {
+    /// Whether nothing is received. If something is, `successor` is posted once nothing is any more.
+    pub fn is_quiet_or_tells<S: Handler + 'static>(&self, successor: &Arc<S>) -> bool {
         let mut state = self.state.lock();
         let quiet = state.turn == Turn::Idle || state.watch.as_ref().is_some_and(Watch::is_paused);
         if !quiet {
@@ -428,13 +428,13 @@ impl Target for Stream {
     }
 }
 
-impl Service for Stream {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Stream {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(self.state.lock(), event_loop);
     }
 
     #[allow(unsafe_code)]
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, mut request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, mut request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
@@ -506,14 +506,14 @@ impl Service for Stream {
         self.drive(state, event_loop);
     }
 
-    fn continued(&self, request: &mut Request, bytes: &[u8]) -> bool {
+    fn on_data(&self, request: &mut Request, bytes: &[u8]) -> bool {
         let Request::RecvMultishot { callback, .. } = request else {
             unreachable!("no other request goes on");
         };
         self.show_next(callback, bytes)
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.state.lock();
         state.timer.fired();
         self.drive(state, event_loop);

@@ -6,7 +6,7 @@
 use crate::completion::{Operation, Target, Tell};
 use crate::deadlines;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Service};
+use crate::event_loop::{EventLoop, Handler};
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::sync::Mutex;
@@ -96,12 +96,12 @@ impl Target for Timer {
     }
 }
 
-impl Service for Timer {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Timer {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(event_loop);
     }
 
-    fn expire(self: Arc<Self>, event_loop: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.state.lock().timer.fired();
         self.drive(event_loop);
     }

@@ -3,7 +3,7 @@
 //! Anybody calls it, from any thread; of the thread-locals only the loop's own thread has values. Invariant: a loop that
 //! sleeps when it is posted to is woken, by its ring while that is there and by the eventfd otherwise.
 
-use super::{RUNG, Service};
+use super::{Handler, RUNG};
 use crate::completion::{Finished, Operation, Outbox};
 use crate::error::Result;
 use crate::eventfd::EventFd;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// What others know of a loop.
 pub struct LoopHandle {
-    pub(super) mailbox: Mailbox<dyn Service, Finished>,
+    pub(super) mailbox: Mailbox<dyn Handler, Finished>,
     pub(super) eventfd: EventFd,
     /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
     pub(super) bell: Mutex<Option<RawFd>>,
@@ -48,7 +48,7 @@ thread_local! {
     pub(super) static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
     pub(super) static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
     // Without a destructor, for the reason in threads.rs; the loop frees it at its end.
-    pub(super) static ROUND: ManuallyDrop<RefCell<Vec<Arc<dyn Service>>>> =
+    pub(super) static ROUND: ManuallyDrop<RefCell<Vec<Arc<dyn Handler>>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
@@ -65,9 +65,9 @@ impl LoopHandle {
         }))
     }
 
-    /// Has `service` served on the loop's thread, soon and at least once after this call. Cannot fail.
-    pub fn post(&self, service: Arc<dyn Service>) {
-        if self.mailbox.post(service) {
+    /// Has [`Handler::on_mail`] called on the loop's thread, soon and at least once after this call. Cannot fail.
+    pub fn post(&self, handler: Arc<dyn Handler>) {
+        if self.mailbox.post(handler) {
             self.wake();
         }
     }
@@ -98,10 +98,10 @@ impl LoopHandle {
         (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
     }
 
-    /// On the loop's own thread: has [`Service::end_round`] called when the callbacks of this round have run.
-    pub fn at_round_end(&self, service: Arc<dyn Service>) {
+    /// On the loop's own thread: has [`Handler::end_round`] called when the callbacks of this round have run.
+    pub fn at_round_end(&self, handler: Arc<dyn Handler>) {
         debug_assert!(self.current_round().is_some(), "only callbacks have a round");
-        ROUND.with(|round| round.borrow_mut().push(service));
+        ROUND.with(|round| round.borrow_mut().push(handler));
     }
 
     /// On the loop's own thread: a callback is about to run.

@@ -3,7 +3,7 @@
 //! Slots with generations, so that an identifier is never that of another request. Invariant: a request stays at its
 //! identifier from [`Requests::insert`] to [`Requests::remove`], and what it owns stays with it.
 
-use super::Service;
+use super::Handler;
 use crate::request::Request;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -53,12 +53,12 @@ struct Slot {
 }
 
 struct Content {
-    owner: Arc<dyn Service>,
+    owner: Arc<dyn Handler>,
     request: Request,
 }
 
 impl Requests {
-    pub fn insert(&mut self, owner: Arc<dyn Service>, request: Request) -> (RequestId, &mut Request) {
+    pub fn insert(&mut self, owner: Arc<dyn Handler>, request: Request) -> (RequestId, &mut Request) {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 1, content: None });
             (self.slots.len() - 1) as u32
@@ -69,7 +69,7 @@ impl Requests {
         (id, &mut content.request)
     }
 
-    pub fn get(&mut self, id: RequestId) -> Option<(&Arc<dyn Service>, &mut Request)> {
+    pub fn get(&mut self, id: RequestId) -> Option<(&Arc<dyn Handler>, &mut Request)> {
         self.content(id).map(|content| (&content.owner, &mut content.request))
     }
 
@@ -78,7 +78,7 @@ impl Requests {
         slot.content.as_mut().filter(|_| slot.generation == id.generation())
     }
 
-    pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Service>, Request)> {
+    pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Handler>, Request)> {
         let slot = self.slots.get_mut(id.index())?;
         if slot.generation != id.generation() {
             return None;

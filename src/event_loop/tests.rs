@@ -14,8 +14,8 @@ struct Probe {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
-    Serve,
-    Finished(i32),
+    Mail,
+    Complete(i32),
     Fail,
 }
 
@@ -34,17 +34,17 @@ impl Listed for Probe {
     }
 }
 
-impl Service for Probe {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.calls.send(Call::Serve).unwrap();
+impl Handler for Probe {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.calls.send(Call::Mail).unwrap();
         (self.act)(&self, event_loop);
     }
 
-    fn finished(self: Arc<Self>, _: &mut EventLoop, _: Request, reaped: Reaped) {
-        self.calls.send(Call::Finished(reaped.result)).unwrap();
+    fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, reaped: Reaped) {
+        self.calls.send(Call::Complete(reaped.result)).unwrap();
     }
 
-    fn expire(self: Arc<Self>, _: &mut EventLoop) {
+    fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("no timers");
     }
 
@@ -90,11 +90,11 @@ fn a_panic_ends_the_handle_that_it_came_from_and_not_the_loop() {
     let (bad, of_bad) = Probe::new(|_, _| panic!("as it was told"));
     let (good, of_good) = Probe::new(|_, _| {});
     under_test.0.post(bad);
-    assert_eq!(of_bad.recv_timeout(LONG), Ok(Call::Serve));
+    assert_eq!(of_bad.recv_timeout(LONG), Ok(Call::Mail));
     assert_eq!(of_bad.recv_timeout(LONG), Ok(Call::Fail));
     for _ in 0..3 {
         under_test.0.post(Arc::clone(&good) as _);
-        assert_eq!(of_good.recv_timeout(LONG), Ok(Call::Serve));
+        assert_eq!(of_good.recv_timeout(LONG), Ok(Call::Mail));
     }
     stop(under_test);
 }
@@ -109,8 +109,8 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
         event_loop.cancelled(id.bits(), -libc::ENOENT);
     });
     under_test.0.post(probe);
-    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Serve));
-    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Finished(-libc::ECANCELED)));
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Complete(-libc::ECANCELED)));
     stop(under_test);
 }
 
@@ -124,12 +124,12 @@ fn a_loop_without_a_bell_is_woken_also_after_its_poll_has_ended() {
     });
     let (probe, calls) = Probe::new(|_, _| {});
     under_test.0.post(ends_poll);
-    assert_eq!(of_end.recv_timeout(LONG), Ok(Call::Serve));
+    assert_eq!(of_end.recv_timeout(LONG), Ok(Call::Mail));
     for _ in 0..3 {
         // For the loop to sleep: one that is awake finds its mail without being woken.
         std::thread::sleep(Duration::from_millis(20));
         under_test.0.post(Arc::clone(&probe) as _);
-        assert_eq!(calls.recv_timeout(LONG), Ok(Call::Serve));
+        assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
     }
     stop(under_test);
 }

@@ -6,7 +6,7 @@
 
 use super::Sink;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Reaped, RequestId, Service};
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::net::Net;
 use crate::request::Request;
@@ -132,22 +132,22 @@ impl Watch {
     }
 }
 
-impl Service for Watch {
-    fn serve(self: Arc<Self>, event_loop: &mut EventLoop) {
+impl Handler for Watch {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.tell(event_loop);
         self.poll(event_loop);
     }
 
-    fn woken(self: Arc<Self>, _: &mut EventLoop) {
+    fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
         if let Some(sink) = self.sink.upgrade() {
             sink.look_whether_broken();
         }
     }
 
-    fn finished(self: Arc<Self>, event_loop: &mut EventLoop, _: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, _: Request, reaped: Reaped) {
         self.events.lock().poll = None;
         if reaped.result >= 0 {
-            Arc::clone(&self).woken(event_loop);
+            Arc::clone(&self).on_ready(event_loop);
             self.poll(event_loop);
         }
     }
