@@ -147,14 +147,16 @@ pub struct EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        *self.handle.bell.lock() = None; // before the ring goes
+        *self.handle.waker.lock() = None; // before the ring goes
     }
 }
 
 /// Set in the user data of entries that are the loop's own, and in that of no request.
 const OWN: u64 = 1 << 63;
-const WAKE: u64 = u64::MAX;
-const RUNG: u64 = u64::MAX - 1;
+/// The poll of the eventfd.
+const EVENTFD: u64 = u64::MAX;
+/// A completion that another thread sent, to wake this one.
+const WOKEN: u64 = u64::MAX - 1;
 
 /// So many sockets are worked off in one enter, at least.
 const SOCKETS_OF_ENTER: usize = 16;
@@ -212,7 +214,7 @@ impl EventLoop {
         let mut ring = Ring::new(setup.size, setup.features)?;
         ring.try_out()?;
         let pool = if setup.receives { EventLoop::set_up_receives(&mut ring) } else { None };
-        *handle.bell.lock() = ring.probe_send_msg_ring(RUNG);
+        *handle.waker.lock() = ring.probe_send_msg_ring(WOKEN);
         CURRENT.set(Arc::as_ptr(&handle));
         let features = ring.features();
         let mut event_loop = EventLoop {
@@ -260,7 +262,7 @@ impl EventLoop {
     pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
         ring.try_out()?;
         let pool = EventLoop::set_up_receives(&mut ring);
-        ring.probe_send_msg_ring(RUNG);
+        ring.probe_send_msg_ring(WOKEN);
         let features = ring.features();
         drop(ring); // before the pool that it may have borrowed
         drop(pool);
@@ -270,7 +272,7 @@ impl EventLoop {
     fn watch_eventfd(&mut self) {
         let fd = types::Fd(self.handle.eventfd.fd());
         // Edge triggered: each write to the eventfd is one completion, and nobody needs to read it.
-        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(WAKE);
+        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(EVENTFD);
         if let Some(ring) = &mut self.ring {
             // SAFETY: the entry points to nothing.
             unsafe { ring.push(entry) };
@@ -419,8 +421,8 @@ impl EventLoop {
         for completion in &completions {
             match completion.user_data {
                 data if data & OWN == 0 => self.finish(completion),
-                WAKE if !completion.more() => self.watch_eventfd(),
-                WAKE | RUNG => {}
+                EVENTFD if !completion.more() => self.watch_eventfd(),
+                EVENTFD | WOKEN => {}
                 cancel => self.cancelled(cancel & !OWN, completion.result),
             }
         }
@@ -577,7 +579,7 @@ impl EventLoop {
     fn leave_ring(&mut self) -> Vec<Completion> {
         self.handle.dead.store(true, Ordering::Release);
         self.longest_spin = Duration::ZERO;
-        *self.handle.bell.lock() = None;
+        *self.handle.waker.lock() = None;
         let mut given_back = Vec::new();
         if let Some(mut ring) = self.ring.take() {
             ring.cancel_all(Duration::from_secs(1));

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // eventfd, read and write are C calls
-//! A descriptor that one thread rings and another one waits for.
+//! A descriptor by which one thread wakes another one that waits for it.
 //!
-//! A loop has one, and so has each thread that waits by itself (parker.rs). Invariant: from a ring to the next clear it is
-//! readable, however often it is rung; neither call ever blocks.
+//! A loop has one, and so has each thread that waits by itself (parker.rs). Invariant: from a wake to the next clear it is
+//! readable, however many wakes come; neither call ever blocks.
 //!
 //! Both are made by syscall(2): libc's own read and write are cancellation points, and a thread that sends or receives has
 //! cancellation turned on, while it may have a half's turn or a lock.
@@ -23,7 +23,7 @@ impl Drop for EventFd {
 }
 
 impl EventFd {
-    /// One that nobody has rung.
+    /// One that no wake has come to.
     pub fn new() -> Result<EventFd> {
         // SAFETY: no memory is involved.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -40,13 +40,13 @@ impl EventFd {
     }
 
     /// Makes it readable. It can fail only where the counter is about to overflow, and then it is readable anyway.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         let one = 1u64;
         // SAFETY: eight bytes of a local.
         unsafe { libc::syscall(libc::SYS_write, self.fd(), &raw const one, size_of_val(&one)) };
     }
 
-    /// Forgets every ring so far.
+    /// Forgets every wake so far.
     pub fn clear(&self) {
         let mut count = 0u64;
         // SAFETY: eight bytes of a local.

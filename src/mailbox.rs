@@ -137,8 +137,8 @@ mod loom_tests {
         }
     }
 
-    struct Bell {
-        rung: Mutex<bool>,
+    struct Waker {
+        woken: Mutex<bool>,
         changed: Condvar,
     }
 
@@ -148,16 +148,17 @@ mod loom_tests {
     fn no_wake_up_is_lost() {
         loom::model(|| {
             let mailbox = Arc::new(Mailbox::<Item>::new());
-            let bell = Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() });
+            let waker = Arc::new(Waker { woken: Mutex::new(false), changed: Condvar::new() });
             let item = Arc::new(Item { listed: AtomicBool::new(false), wanted: AtomicU32::new(0) });
             let posters: Vec<_> = (0..2)
                 .map(|_| {
-                    let (mailbox, bell, item) = (Arc::clone(&mailbox), Arc::clone(&bell), Arc::clone(&item));
+                    let (mailbox, waker, item) =
+                        (Arc::clone(&mailbox), Arc::clone(&waker), Arc::clone(&item));
                     thread::spawn(move || {
                         item.wanted.fetch_add(1, Ordering::Relaxed);
                         if mailbox.post(item) {
-                            *bell.rung.lock() = true;
-                            bell.changed.notify_one();
+                            *waker.woken.lock() = true;
+                            waker.changed.notify_one();
                         }
                     })
                 })
@@ -176,11 +177,11 @@ mod loom_tests {
                     seen += wanted;
                 }
                 if seen < 2 && mailbox.sleep() {
-                    let mut rung = bell.rung.lock();
-                    while !*rung {
-                        rung = bell.changed.wait(rung);
+                    let mut woken = waker.woken.lock();
+                    while !*woken {
+                        woken = waker.changed.wait(woken);
                     }
-                    *rung = false;
+                    *woken = false;
                 }
             }
             posters.into_iter().for_each(|poster| poster.join().unwrap());

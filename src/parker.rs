@@ -42,7 +42,7 @@ thread_local! {
 impl Parker {
     /// This thread's; `None` where descriptors are short, or the thread is ending.
     pub fn own() -> Option<Arc<Parker>> {
-        let new = || EventFd::new().ok().map(|bell| Arc::new(Parker(bell)));
+        let new = || EventFd::new().ok().map(|eventfd| Arc::new(Parker(eventfd)));
         OWN.try_with(|own| own.get_or_init(new).clone()).ok().flatten()
     }
 
@@ -83,7 +83,7 @@ impl Parker {
 
     /// Ends the wait, now or as soon as it begins.
     pub fn call_off(&self) {
-        self.0.ring();
+        self.0.wake();
     }
 
     /// Forgets the call, so that the next wait is not ended by it.

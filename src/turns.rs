@@ -175,8 +175,8 @@ mod loom_tests {
         state: Mutex<State>,
         kernel: Mutex<Kernel>,
         mailbox: Mailbox<Half>,
-        bell: Mutex<bool>,
-        rung: Condvar,
+        waker: Mutex<bool>,
+        woken: Condvar,
     }
 
     #[derive(Default)]
@@ -208,15 +208,15 @@ mod loom_tests {
                 state: Mutex::new(State::default()),
                 kernel: Mutex::new(Kernel { budget, ..Kernel::default() }),
                 mailbox: Mailbox::new(),
-                bell: Mutex::new(false),
-                rung: Condvar::new(),
+                waker: Mutex::new(false),
+                woken: Condvar::new(),
             })
         }
 
         fn post(self: &Arc<Self>) {
             if self.mailbox.post(Arc::clone(self)) {
-                *self.bell.lock() = true;
-                self.rung.notify_one();
+                *self.waker.lock() = true;
+                self.woken.notify_one();
             }
         }
 
@@ -330,11 +330,11 @@ mod loom_tests {
                     }
                 }
                 if self.lock().closed == 0 && self.mailbox.sleep() {
-                    let mut rung = self.bell.lock();
-                    while !*rung {
-                        rung = self.rung.wait(rung);
+                    let mut woken = self.waker.lock();
+                    while !*woken {
+                        woken = self.woken.wait(woken);
                     }
-                    *rung = false;
+                    *woken = false;
                 }
             }
         }
@@ -342,8 +342,8 @@ mod loom_tests {
         fn wake_for_the_end(&self) {
             // The model's loop ends by looking; a half that was finished by a caller has no mail for it.
             if self.mailbox.nudge() {
-                *self.bell.lock() = true;
-                self.rung.notify_one();
+                *self.waker.lock() = true;
+                self.woken.notify_one();
             }
         }
     }

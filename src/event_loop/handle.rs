@@ -3,7 +3,7 @@
 //! Anybody calls it, from any thread; of the thread-locals only the loop's own thread has values. Invariant: a loop that
 //! sleeps when it is posted to is woken, by its ring while that is there and by the eventfd otherwise.
 
-use super::{Handler, RUNG};
+use super::{Handler, WOKEN};
 use crate::completion::{Finished, Operation, Outbox};
 use crate::error::Result;
 use crate::eventfd::EventFd;
@@ -21,7 +21,7 @@ pub struct LoopHandle {
     pub(super) mailbox: Mailbox<dyn Handler, Finished>,
     pub(super) eventfd: EventFd,
     /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
-    pub(super) bell: Mutex<Option<RawFd>>,
+    pub(super) waker: Mutex<Option<RawFd>>,
     pub(super) quit: AtomicBool,
     pub(super) dead: AtomicBool,
     /// What the loop has done so far, for statistics.
@@ -58,7 +58,7 @@ impl LoopHandle {
         Ok(Arc::new(LoopHandle {
             mailbox: Mailbox::new(),
             eventfd: EventFd::new()?,
-            bell: Mutex::new(None),
+            waker: Mutex::new(None),
             quit: AtomicBool::new(false),
             dead: AtomicBool::new(false),
             counters: Counters::default(),
@@ -113,9 +113,9 @@ impl LoopHandle {
     fn wake(&self) {
         self.counters.wakes.fetch_add(1, Ordering::Relaxed);
         // Under the lock the ring stays, so that its descriptor is no other's.
-        let rung = self.bell.lock().is_some_and(|ring| ring::send_completion(ring, RUNG).is_ok());
-        if !rung {
-            self.eventfd.ring();
+        let woken = self.waker.lock().is_some_and(|ring| ring::send_completion(ring, WOKEN).is_ok());
+        if !woken {
+            self.eventfd.wake();
         }
     }
 }

@@ -115,10 +115,10 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
 }
 
 #[test]
-fn a_loop_without_a_bell_is_woken_also_after_its_poll_has_ended() {
+fn a_loop_without_a_waker_is_woken_also_after_its_poll_has_ended() {
     let Some(under_test) = start(Features::BUFFER_RING) else { return };
     let (ends_poll, of_end) = Probe::new(|_, event_loop| {
-        let entry = opcode::AsyncCancel::new(WAKE).build().user_data(OWN | 1);
+        let entry = opcode::AsyncCancel::new(EVENTFD).build().user_data(OWN | 1);
         // SAFETY: the entry points to nothing.
         unsafe { event_loop.ring.as_mut().unwrap().push(entry) };
     });
