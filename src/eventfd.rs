@@ -1,7 +1,7 @@
 #![allow(unsafe_code)] // eventfd, read and write are C calls
 //! A descriptor by which one thread wakes another one that waits for it.
 //!
-//! A loop has one, and so has each thread that waits by itself (parker.rs). Invariant: from a wake to the next clear it is
+//! A loop has one, and so has each thread that waits by itself (socket_waiter.rs). Invariant: from a wake to the next clear it is
 //! readable, however many wakes come; neither call ever blocks.
 //!
 //! Both are made by syscall(2): libc's own read and write are cancellation points, and a thread that sends or receives has

@@ -23,10 +23,10 @@ use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
-use crate::parker::Parker;
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Socket, Tried};
+use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -100,12 +100,12 @@ struct State {
     /// The socket took less than it was offered, and the poll has told of no room since.
     full: bool,
     timer: deadlines::Timer,
-    waiter: Option<Waiter>,
+    waiting: Option<WaitingSend>,
 }
 
 /// The thread that has the turn and waits for the socket by itself.
-struct Waiter {
-    parker: Arc<Parker>,
+struct WaitingSend {
+    waiter: Arc<SocketWaiter>,
     /// The bytes that it has left to send.
     unsent: usize,
 }
@@ -140,7 +140,7 @@ impl Sink {
                 poll: None,
                 full: false,
                 timer: deadlines::Timer::default(),
-                waiter: None,
+                waiting: None,
             }),
         })
     }
@@ -181,7 +181,7 @@ impl Sink {
     /// Something was queued: sees to it that somebody sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
         match state.turn.queued(round != Round::None && self.net.config.first_try) {
-            Queued::Fine => state.call_off(),
+            Queued::Fine => state.interrupt_waiter(),
             Queued::TellLoop => {
                 let has_timeout = state.timeout.is_some();
                 drop(state);
@@ -332,7 +332,7 @@ impl Sink {
             state = self.lock();
         }
         state.begin_closing();
-        state.call_off();
+        state.interrupt_waiter();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -371,7 +371,7 @@ impl Sink {
             Linger::half_closed(&self.net, &self.socket);
         }
         state = self.lock();
-        state.call_off();
+        state.interrupt_waiter();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -440,7 +440,7 @@ impl Sink {
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
         let state = self.lock();
-        let unsent = state.queue.unsent() + state.waiter.as_ref().map_or(0, |waiter| waiter.unsent);
+        let unsent = state.queue.unsent() + state.waiting.as_ref().map_or(0, |send| send.unsent);
         drop(state);
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
@@ -529,9 +529,9 @@ impl State {
     }
 
     /// Has the one who waits alone hand its rest to the loop.
-    fn call_off(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            waiter.parker.call_off();
+    fn interrupt_waiter(&mut self) {
+        if let Some(send) = self.waiting.take() {
+            send.waiter.interrupt();
         }
     }
 

@@ -23,9 +23,9 @@ use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
-use crate::parker::Parker;
 use crate::request::{Meaning, Request, Start};
 use crate::socket::{Socket, Tried};
+use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
 use crate::turns::{Queued, Released, Turn};
@@ -68,7 +68,7 @@ struct State {
     /// How much shorter a spin is than it may be: two levels halve the time. From NO_SPIN in recv.rs on there is none.
     spin_level: u8,
     /// The thread that has the turn and waits for the socket by itself.
-    waiter: Option<Arc<Parker>>,
+    waiter: Option<Arc<SocketWaiter>>,
     /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
     successor: Option<Weak<dyn Handler>>,
 }
@@ -226,7 +226,7 @@ impl Stream {
     }
 
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.call_off();
+        state.interrupt_waiter();
         match state.turn.noticed() {
             Queued::Try => self.release(state),
             Queued::TellLoop => {
@@ -381,9 +381,9 @@ impl State {
     }
 
     /// Has the one who waits alone look what has changed.
-    fn call_off(&mut self) {
+    fn interrupt_waiter(&mut self) {
         if let Some(waiter) = self.waiter.take() {
-            waiter.call_off();
+            waiter.interrupt();
         }
     }
 

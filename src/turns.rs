@@ -13,7 +13,7 @@ pub enum Turn {
     #[default]
     Idle,
     /// A thread that asks the kernel now, without the lock, and looks at the queue when it locks again. If it waits for the
-    /// socket, it is called off once there is something to look at.
+    /// socket, it is interrupted once there is something to look at.
     Trying,
     /// The receive loop's round: it collects what its callbacks send, and tries it together at the round's end.
     Batched,

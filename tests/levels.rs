@@ -17,7 +17,7 @@ const LEVELS: &[&[&str]] = &[
         "resolver",
         "availability",
         "eventfd",
-        "parker",
+        "socket_waiter",
         "buffer",
         "completion",
         "request",

@@ -1,17 +1,18 @@
 //! What callers hand to a sink: sends, posts and flushes.
 //!
 //! Each is tried on its caller's thread where the turn is free; a blocking send that is alone waits there for room
-//! (parker.rs); what is left is queued. Invariant: a call that has taken the turn gives it back on every path, after its
-//! own end has been told or its rest stands at the queue's front, so that completions keep the order of the calls.
+//! (socket_waiter.rs); what is left is queued. Invariant: a call that has taken the turn gives it back on every path,
+//! after its own end has been told or its rest stands at the queue's front, so that completions keep the order of the
+//! calls.
 
 use super::queue::{Content, Item};
-use super::{Round, Sink, State, Waiter};
+use super::{Round, Sink, State, WaitingSend};
 use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
-use crate::parker::{Parker, Ready, Woken};
 use crate::parts::Parts;
 use crate::socket::{Half, Tried};
+use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
 use crate::turns::Turn;
 use std::sync::Arc;
@@ -238,31 +239,31 @@ impl Sink {
             && state.cause.is_none()
             && !state.closing
             && state.queue.is_empty()
-            && let Some(parker) = Parker::own()
+            && let Some(waiter) = SocketWaiter::own()
         {
-            state.waiter = Some(Waiter { parker: Arc::clone(&parker), unsent: data.size - data.sent });
+            state.waiting = Some(WaitingSend { waiter: Arc::clone(&waiter), unsent: data.size - data.sent });
             drop(state);
-            let woken = parker.park(self.socket.fd(), Ready::Send, deadline);
+            let woken = waiter.wait(self.socket.fd(), Ready::Send, deadline);
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
                 Woken::Ready => unsafe { self.try_rest(data, Round::None) },
                 // A process that was stopped may find room that came in time only when its deadline has passed.
                 // SAFETY: as above.
                 Woken::Late => unsafe { self.try_once(data) },
-                Woken::CalledOff => Tried::WouldBlock,
+                Woken::Interrupted => Tried::WouldBlock,
             };
             state = self.lock();
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
-            if state.waiter.take().is_none() {
-                parker.clear();
+            if state.waiting.take().is_none() {
+                waiter.clear();
                 break;
             }
             match woken {
                 Woken::Ready => {}
                 Woken::Late => return (state, true),
-                Woken::CalledOff => break,
+                Woken::Interrupted => break,
             }
         }
         (state, false)

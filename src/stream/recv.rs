@@ -1,8 +1,8 @@
 //! What callers ask of a stream: receives and fills.
 //!
 //! Each is served on its caller's thread where the turn is free, from the buffer and by receives that do not wait; a
-//! blocking one asks again for a short while, and then, if it is alone, waits there (parker.rs); any other is queued.
-//! Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
+//! blocking one asks again for a short while, and then, if it is alone, waits there (socket_waiter.rs). Any other is
+//! queued. Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
 //! end has been told or its operation stands at the queue's front, so that completions keep the order of the calls.
 
 use super::want::{TURN_MAX, Taken, Want};
@@ -10,9 +10,9 @@ use super::{Item, State, Stream};
 use crate::completion::{Accepted, Begun, Operation, Outcome, Tell, in_callback};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
-use crate::parker::{Parker, Ready, Woken};
 use crate::request::Lent;
 use crate::socket::{Half, Socket, Tried};
+use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
 use crate::turns::Queued;
 use std::sync::Arc;
@@ -251,7 +251,7 @@ impl Stream {
         let operation = self.net.queued(accepted, &self.socket, Half::Recv, self.target(), false)?;
         state.note(&operation, limit);
         state.queue.push_back(Item { want, got: 0, operation: Arc::clone(&operation), limit });
-        state.call_off();
+        state.interrupt_waiter();
         let noticed = state.turn.queued(false);
         drop(state);
         if noticed == Queued::TellLoop && limit.deadline.is_some() {
@@ -299,18 +299,18 @@ impl Stream {
         while let Step::Blocked = step
             && state.cause.is_none()
             && state.queue.is_empty()
-            && let Some(parker) = Parker::own()
+            && let Some(waiter) = SocketWaiter::own()
         {
-            state.waiter = Some(Arc::clone(&parker));
+            state.waiter = Some(Arc::clone(&waiter));
             drop(state);
-            let woken = parker.park(self.socket.fd(), Ready::Receive, deadline);
+            let woken = waiter.wait(self.socket.fd(), Ready::Receive, deadline);
             state = self.state.lock();
             if state.waiter.take().is_none() {
-                parker.clear();
+                waiter.clear();
                 break;
             }
             match woken {
-                Woken::CalledOff => break,
+                Woken::Interrupted => break,
                 Woken::Late | Woken::Ready => {
                     let late = woken == Woken::Late;
                     let mut taken = state.take_work();
@@ -461,14 +461,14 @@ mod tests {
             stream.release(state);
             match step {
                 Step::Done(outcome) => (outcome.result, outcome.bytes),
-                Step::Blocked => panic!("nobody called it off"),
+                Step::Blocked => panic!("nobody interrupted it"),
             }
         };
         assert_eq!(wait(), (Err(Error::TIMEOUT), 0));
         peer.write_all(b"in time").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
-        let parker = Parker::own().unwrap();
-        assert_eq!(parker.park(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+        let waiter = SocketWaiter::own().unwrap();
+        assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
         assert_eq!(wait(), (Ok(()), 7));
         assert_eq!(&memory, b"in time");
         assert_eq!(wait(), (Err(Error::EOF), 0));

@@ -1,10 +1,10 @@
 #![allow(unsafe_code)] // ppoll is a C call
-//! A caller's thread that waits for a socket by itself, until the socket is ready or somebody calls it off.
+//! A caller's thread that waits for a socket by itself, until the socket is ready or somebody interrupts it.
 //!
 //! A blocking call that has its half's turn, and nobody behind it, needs no loop to wait for it. Whoever comes to need
-//! the turn (a second call, a close) calls the waiter off, which then hands its rest to the loop. Invariant: a parker is
-//! called off at most once for each wait, under the lock of the half that it is entered in, and clears the call before it
-//! waits again.
+//! the turn (a second call, a close) interrupts the waiter, which then hands its rest to the loop. Invariant: a waiter is
+//! interrupted at most once for each wait, under the lock of the half that it is entered in, and clears the interrupt
+//! before it waits again.
 
 use crate::eventfd::EventFd;
 use std::cell::OnceCell;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// One for each thread that ever waited, with a descriptor that closes with the thread.
-pub struct Parker(EventFd);
+pub struct SocketWaiter(EventFd);
 
 /// What a socket is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,22 +32,22 @@ pub enum Woken {
     /// The deadline has passed.
     Late,
     /// Somebody needs the turn, or this process may not wait in this way: a filter of system calls can forbid it.
-    CalledOff,
+    Interrupted,
 }
 
 thread_local! {
-    static OWN: OnceCell<Option<Arc<Parker>>> = const { OnceCell::new() };
+    static OWN: OnceCell<Option<Arc<SocketWaiter>>> = const { OnceCell::new() };
 }
 
-impl Parker {
+impl SocketWaiter {
     /// This thread's; `None` where descriptors are short, or the thread is ending.
-    pub fn own() -> Option<Arc<Parker>> {
-        let new = || EventFd::new().ok().map(|eventfd| Arc::new(Parker(eventfd)));
+    pub fn own() -> Option<Arc<SocketWaiter>> {
+        let new = || EventFd::new().ok().map(|eventfd| Arc::new(SocketWaiter(eventfd)));
         OWN.try_with(|own| own.get_or_init(new).clone()).ok().flatten()
     }
 
-    /// Waits until `socket` is ready, until `deadline`, or until it is called off.
-    pub fn park(&self, socket: RawFd, ready: Ready, deadline: Option<Instant>) -> Woken {
+    /// Waits until `socket` is ready, until `deadline`, or until it is interrupted.
+    pub fn wait(&self, socket: RawFd, ready: Ready, deadline: Option<Instant>) -> Woken {
         let events = match ready {
             Ready::Receive => libc::POLLIN,
             Ready::Send => libc::POLLOUT,
@@ -72,21 +72,21 @@ impl Parker {
             let found =
                 unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, mask, 0usize) };
             match found {
-                _ if found > 0 && polled[1].revents != 0 => return Woken::CalledOff,
+                _ if found > 0 && polled[1].revents != 0 => return Woken::Interrupted,
                 1.. => return Woken::Ready,
                 0 => {} // the deadline, as the next look at it tells
                 _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-                _ => return Woken::CalledOff,
+                _ => return Woken::Interrupted,
             }
         }
     }
 
     /// Ends the wait, now or as soon as it begins.
-    pub fn call_off(&self) {
+    pub fn interrupt(&self) {
         self.0.wake();
     }
 
-    /// Forgets the call, so that the next wait is not ended by it.
+    /// Forgets the interrupt, so that the next wait is not ended by it.
     pub fn clear(&self) {
         self.0.clear();
     }
@@ -101,28 +101,28 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_wait_ends_by_the_socket_the_deadline_or_a_call() {
-        let parker = Parker::own().unwrap();
+    fn a_wait_ends_by_the_socket_the_deadline_or_an_interrupt() {
+        let waiter = SocketWaiter::own().unwrap();
         let (mut one, two) = UnixStream::pair().unwrap();
         let soon = Some(Instant::now() + Duration::from_millis(5));
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, soon), Woken::Late);
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Send, None), Woken::Ready);
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, soon), Woken::Late);
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Send, None), Woken::Ready);
         one.write_all(b"x").unwrap();
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, soon), Woken::Late, "though ready");
-        parker.call_off();
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::CalledOff);
-        parker.clear();
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, soon), Woken::Late, "though ready");
+        waiter.interrupt();
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, None), Woken::Interrupted);
+        waiter.clear();
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, None), Woken::Ready);
     }
 
     #[test]
-    fn a_call_from_another_thread_wakes() {
-        let parker = Parker::own().unwrap();
+    fn an_interrupt_from_another_thread_wakes() {
+        let waiter = SocketWaiter::own().unwrap();
         let (_one, two) = UnixStream::pair().unwrap();
-        let called = Arc::clone(&parker);
-        let caller = std::thread::spawn(move || called.call_off());
-        assert_eq!(parker.park(two.as_raw_fd(), Ready::Receive, None), Woken::CalledOff);
+        let waiting = Arc::clone(&waiter);
+        let caller = std::thread::spawn(move || waiting.interrupt());
+        assert_eq!(waiter.wait(two.as_raw_fd(), Ready::Receive, None), Woken::Interrupted);
         caller.join().unwrap();
     }
 }
