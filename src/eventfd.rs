@@ -5,7 +5,7 @@
 //! readable, however many wakes come; neither call ever blocks.
 //!
 //! Both are made by syscall(2): libc's own read and write are cancellation points, and a thread that sends or receives has
-//! cancellation turned on, while it may have a half's turn or a lock.
+//! cancellation turned on, while it may own a half or hold a lock.
 
 use crate::error::{Error, Result};
 use crate::threads;

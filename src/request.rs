@@ -129,7 +129,7 @@ pub struct Lent {
 // SAFETY: a name for memory; the caller of the receive vouches (Stream::recv_raw_async's contract) that any thread may
 // write it until the operation completes.
 unsafe impl Send for Lent {}
-// SAFETY: as above; only the one owner of a stream's receive turn uses it.
+// SAFETY: as above; only a stream's one owner uses it.
 unsafe impl Sync for Lent {}
 
 impl Lent {

@@ -1,11 +1,11 @@
 //! The sending half of a connection.
 //!
 //! What callers hand to it is tried on their threads first (sink/send.rs). What is left is queued here, and goes to the
-//! send loop, which owns it until it is out. Whose turn it is to take bytes from the queue's front is told by turns.rs.
+//! send loop, which owns it until it is out. Who owns the queue's front at a moment is told by ownership.rs.
 //!
-//! Invariant: only the one who has the turn removes sends from the front, so what the kernel reads stays queued until
-//! its answer is in. Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the one
-//! who has the turn sees it when it locks again, as it must to give the turn back once the gate was shut.
+//! Invariant: only the owner removes sends from the front, so what the kernel reads stays queued until its answer is in.
+//! Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the owner sees it when it locks
+//! again, as it must to release the sink once the gate was shut.
 
 mod queue;
 mod send;
@@ -23,6 +23,7 @@ use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
+use crate::ownership::{AfterRelease, Gate, Next, Owner};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Socket, Tried};
@@ -30,7 +31,6 @@ use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::turns::{Gate, Queued, Released, Turn};
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -75,7 +75,7 @@ enum Round {
 }
 
 struct State {
-    turn: Turn,
+    owner: Owner,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
     closing: bool,
@@ -103,7 +103,7 @@ struct State {
     waiting: Option<WaitingSend>,
 }
 
-/// The thread that has the turn and waits for the socket by itself.
+/// Of the thread that owns the sink and waits for the socket by itself.
 struct WaitingSend {
     waiter: Arc<SocketWaiter>,
     /// The bytes that it has left to send.
@@ -123,7 +123,7 @@ impl Sink {
             had_several: AtomicBool::new(false),
             gate: Gate::new(net.config.first_try),
             state: Mutex::new(State {
-                turn: Turn::Idle,
+                owner: Owner::Nobody,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -150,10 +150,10 @@ impl Sink {
         &self.net
     }
 
-    /// The state. From here on nobody takes the turn past the lock.
+    /// The state. From here on nobody claims the sink past the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
-        self.gate.shut(&mut state.turn);
+        self.gate.shut(&mut state.owner);
         state
     }
 
@@ -180,32 +180,32 @@ impl Sink {
 
     /// Something was queued: sees to it that somebody sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
-        match state.turn.queued(round != Round::None && self.net.config.first_try) {
-            Queued::Fine => state.interrupt_waiter(),
-            Queued::TellLoop => {
+        match state.owner.queued(round != Round::None && self.net.config.first_try) {
+            Next::Nothing => state.interrupt_waiter(),
+            Next::TellLoop => {
                 let has_timeout = state.timeout.is_some();
                 drop(state);
                 if has_timeout {
                     self.post_to_loop();
                 }
             }
-            Queued::PostToLoop => {
+            Next::PostToLoop => {
                 state.progress = Instant::now();
                 drop(state);
                 self.post_to_loop();
             }
-            Queued::AtRoundEnd => {
+            Next::AtRoundEnd => {
                 drop(state);
                 self.net.recv_loop.at_round_end(Arc::clone(self) as _);
             }
-            Queued::Try => {
+            Next::Try => {
                 drop(state);
                 self.try_queue();
             }
         }
     }
 
-    /// With the turn (`Trying`), offers what is queued to the kernel; the rest is the send loop's.
+    /// As the owner (`Caller`), offers what is queued to the kernel; the rest is the send loop's.
     #[allow(unsafe_code)]
     fn try_queue(self: &Arc<Self>) {
         let mut vectors = [EMPTY_PART; PARTS_MAX];
@@ -218,7 +218,7 @@ impl Sink {
             let tried = if gather.bytes() == 0 {
                 Tried::Bytes(0) // flushes alone
             } else {
-                // SAFETY: the items stay queued until this thread, which has the turn, has the answer; posts own their
+                // SAFETY: the items stay queued until this thread, which owns the sink, has the answer; posts own their
                 // memory, lenders vouch for theirs until their operations complete.
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
@@ -234,26 +234,26 @@ impl Sink {
         self.release(state);
     }
 
-    /// Gives the turn back for one to whom nothing has happened under the lock.
+    /// Releases the sink, for an owner to whom nothing has happened under the lock.
     #[inline]
-    fn leave(self: &Arc<Self>) {
+    fn release_by_gate(self: &Arc<Self>) {
         if !self.gate.leave() {
-            self.leave_by_lock();
+            self.release_by_lock();
         }
     }
 
     #[inline(never)]
-    fn leave_by_lock(self: &Arc<Self>) {
+    fn release_by_lock(self: &Arc<Self>) {
         self.release(self.lock());
     }
 
-    /// Gives the turn back: what is left in the queue goes to the send loop, and a close that waited is finished.
+    /// Releases the sink: what is left in the queue goes to the send loop, and a close that waited is finished.
     #[inline]
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         // As a rule all is out, and nothing happened meanwhile.
         let plain = state.queue.is_empty() && state.cause.is_none() && !state.closing && !state.told_full;
         if plain {
-            state.turn.release(false, false);
+            state.owner.release(false, false);
             // For callbacks alone: what several threads post is better left to pile up behind the lock.
             if self.net.config.first_try && self.net.recv_loop.current_round().is_some() && !state.asks_net {
                 self.gate.open();
@@ -273,14 +273,14 @@ impl Sink {
         }
         state.tell_room(&self.net);
         let (has_work, ends) = (!state.queue.is_empty(), state.closing && !state.closed);
-        match state.turn.release(has_work, ends) {
-            Released::Idle => {}
-            Released::PostToLoop => {
+        match state.owner.release(has_work, ends) {
+            AfterRelease::Nothing => {}
+            AfterRelease::PostToLoop => {
                 state.progress = Instant::now();
                 drop(state);
                 self.post_to_loop();
             }
-            Released::Finish => self.finish_close(state),
+            AfterRelease::Finish => self.finish_close(state),
         }
     }
 
@@ -322,7 +322,7 @@ impl Sink {
         if state.closing || state.counted {
             return; // closed, or another thread is at it
         }
-        if state.turn != Turn::Idle {
+        if state.owner != Owner::Nobody {
             // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
             // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
             // net without members may end.
@@ -333,13 +333,13 @@ impl Sink {
         }
         state.begin_closing();
         state.interrupt_waiter();
-        match state.turn.noticed() {
-            Queued::Try => self.release(state),
-            Queued::TellLoop => {
+        match state.owner.notify_closed() {
+            Next::Try => self.release(state),
+            Next::TellLoop => {
                 drop(state);
                 self.post_to_loop(); // from now on the close timeout counts
             }
-            _ => {} // seen by the one who has the turn
+            _ => {} // the owner sees it
         }
     }
 
@@ -372,13 +372,13 @@ impl Sink {
         }
         state = self.lock();
         state.interrupt_waiter();
-        match state.turn.noticed() {
-            Queued::Try => self.release(state),
-            Queued::TellLoop => {
+        match state.owner.notify_closed() {
+            Next::Try => self.release(state),
+            Next::TellLoop => {
                 drop(state);
                 self.post_to_loop();
             }
-            _ => {} // seen by the one who has the turn
+            _ => {} // the owner sees it
         }
     }
 
@@ -406,10 +406,10 @@ impl Sink {
     }
 
     /// Something has happened to the connection while nothing was sent: an empty send tells whether that has broken it.
-    /// Whoever owns the turn meets it by a send of its own.
+    /// An owner meets that by a send of its own.
     #[allow(unsafe_code)]
     fn look_whether_broken(self: &Arc<Self>) {
-        if !self.lock().turn.take() {
+        if !self.lock().owner.claim() {
             return;
         }
         // SAFETY: no memory is named.
@@ -428,9 +428,9 @@ impl Sink {
         if !state.closing {
             state.progress = Instant::now();
         }
-        let turn = state.turn;
+        let owner = state.owner;
         drop(state);
-        if turn == Turn::Loop {
+        if owner == Owner::Loop {
             self.post_to_loop(); // posts read it anew
         }
         Ok(())
@@ -447,7 +447,7 @@ impl Sink {
 
     /// As the send loop: looks what is to be done, unless a send is in flight.
     fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
-        if state.turn != Turn::Loop {
+        if state.owner != Owner::Loop {
             if let Some(poll) = state.poll.filter(|_| state.closed) {
                 event_loop.cancel(poll);
             }
@@ -538,7 +538,7 @@ impl State {
     fn begin_closing(&mut self) {
         if !self.closing {
             self.closing = true;
-            if self.turn != Turn::Idle {
+            if self.owner != Owner::Nobody {
                 self.progress = Instant::now(); // of the drain
             }
         }
@@ -654,7 +654,7 @@ impl Handler for Sink {
     fn on_ready(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.lock();
         state.full = false;
-        if let (Some(poll), true) = (state.poll, state.turn != Turn::Loop) {
+        if let (Some(poll), true) = (state.poll, state.owner != Owner::Loop) {
             event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
         } else {
             self.drive(state, event_loop);
@@ -668,8 +668,8 @@ impl Handler for Sink {
     }
 
     fn end_round(self: Arc<Self>) {
-        let has_turn = self.lock().turn.round_ended();
-        if has_turn {
+        let ours = self.lock().owner.take_from_round();
+        if ours {
             self.try_queue();
         }
     }

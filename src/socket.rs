@@ -69,8 +69,8 @@ pub struct Socket {
     /// When the own direction ended, the peer had acknowledged everything before it.
     fin_was_last: AtomicBool,
     input_ended: AtomicBool,
-    /// Whether a send may have taken an error from the kernel that is not stored yet. Written by the one who has the
-    /// turn to send.
+    /// Whether a send may have taken an error from the kernel that is not stored yet. Written by the sink's
+    /// owner.
     sending: AtomicBool,
     reset: AtomicBool,
     open_halves: AtomicU8,

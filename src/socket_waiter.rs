@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // ppoll is a C call
 //! A caller's thread that waits for a socket by itself, until the socket is ready or somebody interrupts it.
 //!
-//! A blocking call that has its half's turn, and nobody behind it, needs no loop to wait for it. Whoever comes to need
-//! the turn (a second call, a close) interrupts the waiter, which then hands its rest to the loop. Invariant: a waiter is
+//! A blocking call that owns its half, and has nobody behind it, needs no loop to wait for it. Whoever comes to need
+//! the half (a second call, a close) interrupts the waiter, which then hands its rest to the loop. Invariant: a waiter is
 //! interrupted at most once for each wait, under the lock of the half that it is entered in, and clears the interrupt
 //! before it waits again.
 
@@ -31,7 +31,7 @@ pub enum Woken {
     Ready,
     /// The deadline has passed.
     Late,
-    /// Somebody needs the turn, or this process may not wait in this way: a filter of system calls can forbid it.
+    /// Somebody needs the half, or this process may not wait in this way: a filter of system calls can forbid it.
     Interrupted,
 }
 

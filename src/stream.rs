@@ -1,9 +1,9 @@
 //! The receiving half of a connection.
 //!
 //! A receive is served on its caller's thread first (stream/recv.rs). One that has to wait is queued here, and is the
-//! receive loop's. Whose turn it is to take bytes from the socket and the buffer is told by turns.rs.
+//! receive loop's. Who may take bytes from the socket and the buffer at a moment is told by ownership.rs.
 //!
-//! Invariant: only the one who has the turn touches the buffer's and the socket's bytes, so receives complete in order
+//! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order
 //! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
 
 mod recv;
@@ -13,7 +13,7 @@ mod watch;
 pub use crate::request::DataCallback;
 
 use self::recv::{Ask, Step};
-use self::want::{TURN_MAX, Taken, Want};
+use self::want::{SERVE_MAX, Taken, Want};
 use self::watch::Watch;
 use crate::buffer::ReadBuffer;
 use crate::completion::{Operation, Target};
@@ -23,12 +23,12 @@ use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
+use crate::ownership::{AfterRelease, Next, Owner};
 use crate::request::{Meaning, Request, Start};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
-use crate::turns::{Queued, Released, Turn};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -46,7 +46,7 @@ pub struct Stream {
 }
 
 struct State {
-    turn: Turn,
+    owner: Owner,
     /// Why pending and later work ends: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
     /// The handle is closed; with nobody at work, so is the half.
@@ -67,7 +67,7 @@ struct State {
     timer: deadlines::Timer,
     /// How much shorter a spin is than it may be: two levels halve the time. From NO_SPIN in recv.rs on there is none.
     spin_level: u8,
-    /// The thread that has the turn and waits for the socket by itself.
+    /// The thread that owns the stream and waits for the socket by itself.
     waiter: Option<Arc<SocketWaiter>>,
     /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
     successor: Option<Weak<dyn Handler>>,
@@ -91,7 +91,7 @@ impl Stream {
             socket,
             steady: AtomicBool::new(false),
             state: Mutex::new(State {
-                turn: Turn::Idle,
+                owner: Owner::Nobody,
                 cause: None,
                 closing: false,
                 closed: false,
@@ -117,20 +117,20 @@ impl Stream {
         &self.net
     }
 
-    /// Gives the turn back: receives that wait go to the receive loop, and a close that waited is finished.
+    /// Releases the stream: receives that wait go to the receive loop, and a close that waited is finished.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
             state.fail_all(cause);
         }
         let has_work = !state.queue.is_empty() || state.watch.is_some();
         let ends = state.closing && !state.closed;
-        match state.turn.release(has_work, ends) {
-            Released::Idle => self.tell_successor(&mut state),
-            Released::PostToLoop => {
+        match state.owner.release(has_work, ends) {
+            AfterRelease::Nothing => self.tell_successor(&mut state),
+            AfterRelease::PostToLoop => {
                 drop(state);
                 self.post_to_loop();
             }
-            Released::Finish => {
+            AfterRelease::Finish => {
                 self.tell_successor(&mut state);
                 state.closed = true;
                 let buffer = mem::take(&mut state.buffer);
@@ -145,7 +145,7 @@ impl Stream {
     /// Whether nothing is received. If something is, `successor` is posted once nothing is any more.
     pub fn is_quiet_or_tells<S: Handler + 'static>(&self, successor: &Arc<S>) -> bool {
         let mut state = self.state.lock();
-        let quiet = state.turn == Turn::Idle || state.watch.as_ref().is_some_and(Watch::is_paused);
+        let quiet = state.owner == Owner::Nobody || state.watch.as_ref().is_some_and(Watch::is_paused);
         if !quiet {
             let successor: Weak<S> = Arc::downgrade(successor);
             state.successor = Some(successor);
@@ -227,19 +227,19 @@ impl Stream {
 
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.interrupt_waiter();
-        match state.turn.noticed() {
-            Queued::Try => self.release(state),
-            Queued::TellLoop => {
+        match state.owner.notify_closed() {
+            Next::Try => self.release(state),
+            Next::TellLoop => {
                 drop(state);
                 self.post_to_loop();
             }
-            _ => {} // seen by the one who has the turn
+            _ => {} // the owner sees it
         }
     }
 
     /// As the receive loop: looks what is to be done, unless a request is in flight.
     fn drive<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
-        if state.turn != Turn::Loop {
+        if state.owner != Owner::Loop {
             return; // mail that somebody else has answered meanwhile
         }
         if state.watch.is_some() {
@@ -265,7 +265,7 @@ impl Stream {
                 event_loop.disarm(&mut state.timer);
                 return self.release(state);
             }
-            // The front's turn: from the buffer if that is enough, else by a request.
+            // The one at the front: from the buffer if that is enough, else by a request.
             let Some(mut item) = state.queue.pop_front() else {
                 continue;
             };
@@ -274,7 +274,7 @@ impl Stream {
             // One that is late may not have come to the kernel yet.
             let is_late = item.cut(now) == Some(Error::TIMEOUT);
             let ask = if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
-            let step = self.serve_turn(item.want, &mut item.got, &mut taken, ask);
+            let step = self.serve_as_owner(item.want, &mut item.got, &mut taken, ask);
             state = self.state.lock();
             state.give_back(taken);
             match (step, item.cut(now)) {
@@ -310,7 +310,7 @@ impl Stream {
         let socket = Arc::clone(&self.socket);
         let capacity = self.net.config.read_buffer;
         if let Some(into) = want.direct(got, capacity) {
-            let most = if one_try { usize::MAX } else { TURN_MAX }; // one try has to find all that is there
+            let most = if one_try { usize::MAX } else { SERVE_MAX }; // one try has to find all that is there
             let into = into.at_most(most);
             return Request::Recv { socket, into, one_try };
         }
@@ -368,7 +368,7 @@ impl State {
     }
 
     fn check_idle(&self) -> Result {
-        if self.turn == Turn::Idle { Ok(()) } else { Err(Error::BUSY) }
+        if self.owner == Owner::Nobody { Ok(()) } else { Err(Error::BUSY) }
     }
 
     fn take_work(&mut self) -> Taken {
@@ -421,9 +421,9 @@ impl Target for Stream {
     fn cancel_requested(self: Arc<Self>) {
         let mut state = self.state.lock();
         state.cancelled = true;
-        if state.turn == Turn::Loop {
+        if state.owner == Owner::Loop {
             drop(state);
-            self.post_to_loop(); // another one who has the turn looks when it gives it back
+            self.post_to_loop(); // another owner looks when it releases the stream
         }
     }
 }

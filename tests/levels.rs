@@ -22,7 +22,7 @@ const LEVELS: &[&[&str]] = &[
         "completion",
         "request",
     ],
-    &["ring_size", "ring", "mailbox", "turns"],
+    &["ring_size", "ring", "mailbox", "ownership"],
     &["event_loop"],
     &["net", "listener", "dial", "sink", "stream", "linger", "timer", "probe"],
     &["ffi"],

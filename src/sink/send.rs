@@ -1,7 +1,7 @@
 //! What callers hand to a sink: sends, posts and flushes.
 //!
-//! Each is tried on its caller's thread where the turn is free; a blocking send that is alone waits there for room
-//! (socket_waiter.rs); what is left is queued. Invariant: a call that has taken the turn gives it back on every path,
+//! Each is tried on its caller's thread where nobody owns the sink; a blocking send that is alone waits there for room
+//! (socket_waiter.rs); what is left is queued. Invariant: a call that has claimed the sink releases it on every path,
 //! after its own end has been told or its rest stands at the queue's front, so that completions keep the order of the
 //! calls.
 
@@ -10,11 +10,11 @@ use super::{Round, Sink, State, WaitingSend};
 use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
+use crate::ownership::Owner;
 use crate::parts::Parts;
 use crate::socket::{Half, Tried};
 use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
-use crate::turns::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,7 +75,7 @@ impl Sink {
             return unsafe { self.send_by_lock(parts, size, tell, round) };
         }
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target());
-        let accepted = accepted.inspect_err(|_| self.leave())?;
+        let accepted = accepted.inspect_err(|_| self.release_by_gate())?;
         // SAFETY: the caller vouches until the end.
         unsafe { self.try_send(parts, size, accepted, round) }
     }
@@ -93,7 +93,7 @@ impl Sink {
     ) -> Result<Begun> {
         let mut state = self.lock();
         // One that may not wait has what a round has collected leave before it.
-        if state.timeout == Some(Duration::ZERO) && state.turn.round_ended() {
+        if state.timeout == Some(Duration::ZERO) && state.owner.take_from_round() {
             drop(state);
             self.try_queue();
             state = self.lock();
@@ -108,7 +108,7 @@ impl Sink {
         }
         let limit = Limit::from_now(state.timeout);
         let collects = round == Round::Again && !limit.one_try;
-        if collects || !self.net.config.first_try || !state.turn.take() {
+        if collects || !self.net.config.first_try || !state.owner.claim() {
             return self.queue_untried(state, Outgoing { parts, size, sent: 0 }, accepted, limit, round);
         }
         drop(state);
@@ -116,7 +116,7 @@ impl Sink {
         unsafe { self.try_send(parts, size, accepted, round) }
     }
 
-    /// A send that has the turn: its end is told before the sink is free for others, so that completions keep the order of
+    /// A send that owns the sink: its end is told before the sink is free for others, so that completions keep the order of
     /// the sends.
     ///
     /// # Safety
@@ -133,14 +133,14 @@ impl Sink {
         let tried = unsafe { self.socket.try_send(&parts, 0) };
         if matches!(tried, Tried::Bytes(count) if count == size) {
             let begun = self.net.over_at_once(accepted, Ok(()), size);
-            self.leave();
+            self.release_by_gate();
             return Ok(begun);
         }
         // SAFETY: the caller vouches until the end.
         unsafe { self.go_on(Outgoing { parts, size, sent: 0 }, accepted, round, tried) }
     }
 
-    /// A send that has the turn and was not out at its first try: waits here if its caller may. Queues what is still open.
+    /// A send that owns the sink and was not out at its first try: waits here if its caller may. Queues what is still open.
     ///
     /// # Safety
     /// As `begin_send`.
@@ -205,7 +205,7 @@ impl Sink {
         }
     }
 
-    /// A send that is not tried by its caller: it finds the turn taken, or is collected, or the first try is off.
+    /// A send that is not tried by its caller: it finds the sink owned, or is collected, or the first try is off.
     fn queue_untried(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -214,7 +214,7 @@ impl Sink {
         limit: Limit,
         round: Round,
     ) -> Result<Begun> {
-        if limit.one_try && state.turn != Turn::Idle {
+        if limit.one_try && state.owner != Owner::Nobody {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
         }
         let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
@@ -223,7 +223,7 @@ impl Sink {
         Ok(Begun::Queued(op))
     }
 
-    /// Waits on the caller's thread for room for the rest, as long as nobody else needs the turn. True: the deadline has
+    /// Waits on the caller's thread for room for the rest, as long as nobody else needs the sink. True: the deadline has
     /// passed.
     ///
     /// # Safety
@@ -310,7 +310,7 @@ impl Sink {
         // SAFETY: `data` is borrowed for the whole of this call.
         let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
         if matches!(tried, Tried::Bytes(count) if count == data.len()) {
-            self.leave();
+            self.release_by_gate();
             return Ok(());
         }
         self.end_tried_post(data, round, tried)
@@ -328,7 +328,7 @@ impl Sink {
         if data.is_empty() {
             return Ok(());
         }
-        if self.net.config.first_try && round != Round::Again && state.turn.take() {
+        if self.net.config.first_try && round != Round::Again && state.owner.claim() {
             drop(state);
             // SAFETY: `data` is borrowed for the whole of this call.
             let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
@@ -340,7 +340,7 @@ impl Sink {
         Ok(())
     }
 
-    /// A post that has the turn has had its first try: what is not out is tried further, or copied.
+    /// A post that owns the sink has had its first try: what is not out is tried further, or copied.
     #[allow(unsafe_code)]
     #[inline(never)] // keeps the way past the lock short
     fn end_tried_post(self: &Arc<Self>, data: &[u8], round: Round, mut tried: Tried) -> Result {
@@ -387,7 +387,7 @@ impl Sink {
         let timeout = state.timeout;
         if let Some(cause) = state.cause {
             self.net.over_at_once(accepted, Err(cause), 0);
-        } else if state.turn == Turn::Idle {
+        } else if state.owner == Owner::Nobody {
             self.net.over_at_once(accepted, Ok(()), 0);
         } else if timeout == Some(Duration::ZERO) {
             self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
@@ -424,7 +424,7 @@ mod tests {
         let (sink, stream) = listener.accept().unwrap();
         let mut data = Outgoing { parts: Parts::of(b"in time"), size: 7, sent: 0 };
         let mut state = sink.lock();
-        assert!(state.turn.take());
+        assert!(state.owner.claim());
         // SAFETY: the bytes are static.
         let (state, late) = unsafe { sink.wait_alone(state, &mut data, Some(net.started())) };
         sink.release(state);

@@ -1,20 +1,21 @@
 //! What callers ask of a stream: receives and fills.
 //!
-//! Each is served on its caller's thread where the turn is free, from the buffer and by receives that do not wait; a
+//! Each is served on its caller's thread where nobody owns the stream, from the buffer and by receives that do not wait; a
 //! blocking one asks again for a short while, and then, if it is alone, waits there (socket_waiter.rs). Any other is
-//! queued. Invariant: a call that has taken the turn gives it back on every path, with the buffer in its place, after its own
-//! end has been told or its operation stands at the queue's front, so that completions keep the order of the calls.
+//! queued. Invariant: a call that has claimed the stream releases it on every path, with the buffer in its place, after
+//! its own end has been told or its operation stands at the queue's front, so that completions keep the order of the
+//! calls.
 
-use super::want::{TURN_MAX, Taken, Want};
+use super::want::{SERVE_MAX, Taken, Want};
 use super::{Item, State, Stream};
 use crate::completion::{Accepted, Begun, Operation, Outcome, Tell, in_callback};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
+use crate::ownership::Next;
 use crate::request::Lent;
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
-use crate::turns::Queued;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(super) enum Ask {
     /// Not at all.
     Never,
-    /// Once, for no more than [`TURN_MAX`]: a callback must not be long, however fast the peer sends.
+    /// Once, for no more than [`SERVE_MAX`]: a callback must not be long, however fast the peer sends.
     Once,
     /// For what came before a deadline that has passed, so many bytes and the end behind them: see [`Ask::held_by`].
     Held(usize),
@@ -38,7 +39,7 @@ impl Ask {
     }
 }
 
-/// What became of a turn.
+/// How far a receive has come.
 pub(super) enum Step {
     /// The receive has ended.
     Done(Outcome),
@@ -156,13 +157,13 @@ impl Stream {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let limit = Limit::from_now(state.timeout);
-        if !state.turn.take() {
+        if !state.owner.claim() {
             return self.queue_behind(state, want, accepted, limit);
         }
         let mut taken = state.take_work();
         drop(state);
         let mut got = 0;
-        let step = self.serve_turn(want, &mut got, &mut taken, self.first_ask(&accepted, &limit));
+        let step = self.serve_as_owner(want, &mut got, &mut taken, self.first_ask(&accepted, &limit));
         state = self.state.lock();
         state.give_back(taken);
         match step {
@@ -179,7 +180,7 @@ impl Stream {
         }
     }
 
-    /// The end of a receive that has the turn: told before the stream is free for others, so that completions keep
+    /// The end of a receive that owns the stream: told before the stream is free for others, so that completions keep
     /// the order of the receives.
     fn over(
         self: &Arc<Self>,
@@ -193,7 +194,7 @@ impl Stream {
         Ok(begun)
     }
 
-    /// A receive that has the turn and has found too little: waits here if its caller may. Queues what is still open.
+    /// A receive that owns the stream and has found too little: waits here if its caller may. Queues what is still open.
     #[inline(never)] // keeps the first try short
     fn go_on<'a>(
         self: &'a Arc<Self>,
@@ -237,7 +238,7 @@ impl Stream {
         }
     }
 
-    /// A receive that finds the turn taken.
+    /// A receive that finds the stream owned.
     fn queue_behind(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -252,9 +253,9 @@ impl Stream {
         state.note(&operation, limit);
         state.queue.push_back(Item { want, got: 0, operation: Arc::clone(&operation), limit });
         state.interrupt_waiter();
-        let noticed = state.turn.queued(false);
+        let next = state.owner.queued(false);
         drop(state);
-        if noticed == Queued::TellLoop && limit.deadline.is_some() {
+        if next == Next::TellLoop && limit.deadline.is_some() {
             self.post_to_loop(); // it has one more deadline to mind
         }
         Ok(Begun::Queued(operation))
@@ -287,7 +288,7 @@ impl Stream {
         self.wait_alone(state, want, got, deadline)
     }
 
-    /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the turn.
+    /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the stream.
     fn wait_alone<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -317,7 +318,7 @@ impl Stream {
                     drop(state);
                     // A process that was stopped may find bytes that came in time only when its deadline has passed.
                     let ask = if late { Ask::held_by(&self.socket) } else { Ask::Always };
-                    step = self.serve_turn(want, got, &mut taken, ask);
+                    step = self.serve_as_owner(want, got, &mut taken, ask);
                     state = self.state.lock();
                     state.give_back(taken);
                     if late && matches!(step, Step::Blocked) {
@@ -329,9 +330,15 @@ impl Stream {
         (state, step)
     }
 
-    /// Serves `want` from the buffer and, as `ask` says, by receives that do not wait. With the turn, without the lock.
+    /// Serves `want` from the buffer and, as `ask` says, by receives that do not wait. As the owner, without the lock.
     #[allow(unsafe_code)]
-    pub(super) fn serve_turn(&self, want: Want, got: &mut usize, taken: &mut Taken, mut ask: Ask) -> Step {
+    pub(super) fn serve_as_owner(
+        &self,
+        want: Want,
+        got: &mut usize,
+        taken: &mut Taken,
+        mut ask: Ask,
+    ) -> Step {
         let capacity = self.net.config.read_buffer;
         loop {
             if let Some(outcome) = want.satisfy(got, taken, capacity) {
@@ -341,7 +348,7 @@ impl Stream {
                 Ask::Never => return Step::Blocked,
                 Ask::Once => {
                     ask = Ask::Never;
-                    TURN_MAX
+                    SERVE_MAX
                 }
                 Ask::Held(0) => return Step::Blocked,
                 Ask::Held(left) => left,
@@ -349,7 +356,7 @@ impl Stream {
             };
             let tried = match want.direct(*got, capacity).map(|lent| lent.at_most(most)) {
                 Some(lent) => {
-                    // SAFETY: the memory is lent until the receive ends, and this thread has the stream's turn.
+                    // SAFETY: the memory is lent until the receive ends, and this thread owns the stream.
                     let tried = unsafe { self.socket.try_recv(lent.start, lent.size) };
                     if let Tried::Bytes(count) = tried {
                         *got += count;
@@ -403,7 +410,7 @@ impl Stream {
         loop {
             std::thread::yield_now();
             looks += 1;
-            match self.serve_turn(want, got, taken, Ask::Always) {
+            match self.serve_as_owner(want, got, taken, Ask::Always) {
                 Step::Blocked if Instant::now() < end => {}
                 step => return (step, looks),
             }
@@ -456,7 +463,7 @@ mod tests {
         let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
         let wait = || {
             let (mut state, mut got) = (stream.state.lock(), 0);
-            assert!(state.turn.take());
+            assert!(state.owner.claim());
             let (state, step) = stream.wait_alone(state, want, &mut got, Some(net.started()));
             stream.release(state);
             match step {

@@ -19,7 +19,7 @@ pub enum Want {
     Buffered(usize),
 }
 
-/// What the one who has the turn works on without the lock.
+/// What the owner works on without the lock.
 pub struct Taken {
     /// The buffered bytes.
     pub buffer: ReadBuffer,
@@ -32,7 +32,7 @@ pub struct Taken {
 const BULK: usize = 16 << 10;
 
 /// So much at most comes to a loop's own thread in one go: a peer that sends as fast as it is received must not hold it.
-pub const TURN_MAX: usize = 1 << 20;
+pub const SERVE_MAX: usize = 1 << 20;
 
 /// The most room that is offered at once, where the read buffer is no larger.
 const ROOM_MAX: usize = 1 << 20;

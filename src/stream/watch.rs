@@ -76,7 +76,7 @@ impl Stream {
             bulk: false,
             progress: if state.timeout.is_some() { Instant::now() } else { self.net.started() },
         });
-        state.turn.queued(false);
+        state.owner.queued(false);
         drop(state);
         self.post_to_loop();
         Ok(())
@@ -315,16 +315,16 @@ impl Stream {
     ) {
         let watch = state.watch.take();
         event_loop.disarm(&mut state.timer);
-        state.turn.release(false, false);
+        state.owner.release(false, false);
         drop(state);
-        // Nothing of the watch is left in the state, and the turn is free: inside its last call the stream may be
+        // Nothing of the watch is left in the state, and nobody owns the stream: inside its last call the stream may be
         // watched again, or read.
         if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
             event_loop.count_callback();
             callback(Err(last), &[]);
         }
         let mut state = self.state.lock();
-        if state.turn.take() {
+        if state.owner.claim() {
             self.release(state);
         }
     }

@@ -1,121 +1,121 @@
-//! Whose turn it is to take work from the front of one half of a connection.
+//! Who owns one half of a connection, and so may take work from the front of its queue.
 //!
-//! A half's lock guards fields only and is never held across a system call; what the lock cannot cover, the turn does.
+//! A half's lock guards fields only and is never held across a system call; what the lock cannot cover, the owner does.
 //! The rules of passing it on stand here alone, and loom tries them with every interleaving of callers, the loop and
-//! a close. Invariant: while work is queued, somebody has the turn and will come back to look at the queue.
+//! a close. Invariant: while work is queued, somebody owns the half and will come back to look at the queue.
 
 use crate::sync::atomic::{AtomicU8, Ordering};
 
-/// Who has the turn.
+/// Who owns a half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Turn {
+pub enum Owner {
     /// Nobody; the queue is empty.
     #[default]
-    Idle,
+    Nobody,
     /// A thread that asks the kernel now, without the lock, and looks at the queue when it locks again. If it waits for the
     /// socket, it is interrupted once there is something to look at.
-    Trying,
+    Caller,
     /// The receive loop's round: it collects what its callbacks send, and tries it together at the round's end.
-    Batched,
+    Round,
     /// The loop: it has a request in flight, or mail that tells it to begin.
     Loop,
 }
 
-/// What the one who has just queued work must do.
+/// What whoever has just queued work, or closed the half, must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queued {
-    /// Nothing: the one who has the turn comes back.
-    Fine,
-    /// The same, but the loop may have a new deadline to mind.
+pub enum Next {
+    /// Nothing: the owner comes back.
+    Nothing,
+    /// The same, but the owner is the loop, which may have a new deadline to mind.
     TellLoop,
-    /// Post the half to its loop, which has the turn now.
+    /// Post the half to its loop, which owns it now.
     PostToLoop,
-    /// Ask for the round's end, which has the turn now.
+    /// Ask for the round's end: the round owns the half now.
     AtRoundEnd,
-    /// The turn is the caller's: try the queue, then release.
+    /// The half is the caller's: try the queue, then release.
     Try,
 }
 
-/// What the one who has given its turn back must do.
+/// What whoever has released a half must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
+pub enum AfterRelease {
     /// Nothing is left to do.
-    Idle,
-    /// Post the half to its loop, which has the turn now.
+    Nothing,
+    /// Post the half to its loop, which owns it now.
     PostToLoop,
     /// Everything accepted has ended, and the half was closed meanwhile: end it.
     Finish,
 }
 
-impl Turn {
-    /// Takes a free turn, to try before anything is queued.
-    pub fn take(&mut self) -> bool {
-        let free = *self == Turn::Idle;
+impl Owner {
+    /// Makes the caller the owner of what nobody owns, to try before anything is queued.
+    pub fn claim(&mut self) -> bool {
+        let free = *self == Owner::Nobody;
         if free {
-            *self = Turn::Trying;
+            *self = Owner::Caller;
         }
         free
     }
 
-    /// Work was queued, `in_round` by a callback whose sends are collected. A turn that was free is somebody's now.
-    pub fn queued(&mut self, in_round: bool) -> Queued {
+    /// Work was queued, `in_round` by a callback whose sends are collected. A half that nobody owned has an owner now.
+    pub fn queued(&mut self, in_round: bool) -> Next {
         match (*self, in_round) {
-            (Turn::Idle, true) => {
-                *self = Turn::Batched;
-                Queued::AtRoundEnd
+            (Owner::Nobody, true) => {
+                *self = Owner::Round;
+                Next::AtRoundEnd
             }
-            (Turn::Idle, false) => {
-                *self = Turn::Loop;
-                Queued::PostToLoop
+            (Owner::Nobody, false) => {
+                *self = Owner::Loop;
+                Next::PostToLoop
             }
             // A callback may take long; another thread does not wait for the end of its round.
-            (Turn::Batched, false) => {
-                *self = Turn::Trying;
-                Queued::Try
+            (Owner::Round, false) => {
+                *self = Owner::Caller;
+                Next::Try
             }
-            (Turn::Trying, _) | (Turn::Batched, true) => Queued::Fine,
-            (Turn::Loop, _) => Queued::TellLoop,
+            (Owner::Caller, _) | (Owner::Round, true) => Next::Nothing,
+            (Owner::Loop, _) => Next::TellLoop,
         }
     }
 
-    /// The round is over, or somebody cannot wait for its end. True: its turn was not taken over meanwhile, and the caller
-    /// has it: try the queue.
-    pub fn round_ended(&mut self) -> bool {
-        let ours = *self == Turn::Batched;
+    /// The round is over, or somebody cannot wait for its end. True: nobody took the half from the round before, and the
+    /// caller owns it now: try the queue.
+    pub fn take_from_round(&mut self) -> bool {
+        let ours = *self == Owner::Round;
         if ours {
-            *self = Turn::Trying;
+            *self = Owner::Caller;
         }
         ours
     }
 
-    /// The one who has the turn gives it back; the loop keeps it while there is work.
-    pub fn release(&mut self, has_work: bool, closing: bool) -> Released {
-        debug_assert!(*self != Turn::Idle, "only the one who has the turn can give it back");
+    /// The owner gives the half back; it goes to the loop while there is work.
+    pub fn release(&mut self, has_work: bool, closing: bool) -> AfterRelease {
+        debug_assert!(*self != Owner::Nobody, "only an owner can release");
         if has_work {
-            *self = Turn::Loop;
-            return Released::PostToLoop;
+            *self = Owner::Loop;
+            return AfterRelease::PostToLoop;
         }
-        *self = Turn::Idle;
-        if closing { Released::Finish } else { Released::Idle }
+        *self = Owner::Nobody;
+        if closing { AfterRelease::Finish } else { AfterRelease::Nothing }
     }
 
-    /// The half was closed or broken. What the caller must do so that it is noticed.
-    pub fn noticed(&mut self) -> Queued {
+    /// The half was closed or broken. What the caller must do so that the owner notices.
+    pub fn notify_closed(&mut self) -> Next {
         match self {
-            Turn::Idle => {
-                *self = Turn::Trying;
-                Queued::Try
+            Owner::Nobody => {
+                *self = Owner::Caller;
+                Next::Try
             }
-            Turn::Trying | Turn::Batched => Queued::Fine,
-            Turn::Loop => Queued::TellLoop,
+            Owner::Caller | Owner::Round => Next::Nothing,
+            Owner::Loop => Next::TellLoop,
         }
     }
 }
 
 /// The way past a half's lock, for a try that needs nothing of what the lock guards.
 ///
-/// Open: the turn is free, and nothing stands in the way of one who takes it. Whoever locks shuts it first and has all to
-/// itself then, but that one who is past it has the turn, as if it had taken it under the lock.
+/// Open: nobody owns the half, and nothing stands in the way of one who claims it. Whoever locks shuts the gate first and
+/// has all to itself then, except that one who is past the gate owns the half, as if it had claimed it under the lock.
 #[derive(Debug)]
 pub struct Gate(AtomicU8);
 
@@ -129,14 +129,14 @@ impl Gate {
         Gate(AtomicU8::new(if open { OPEN } else { SHUT }))
     }
 
-    /// Takes a free turn without the lock; [`Gate::leave`] gives it back.
+    /// Claims a half that nobody owns, without the lock; [`Gate::leave`] releases it.
     #[inline]
     pub fn pass(&self) -> bool {
         // Acquire pairs with the Release of `open` and `leave`: what others sent is in the kernel before.
         self.0.compare_exchange(OPEN, PASSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The one who has passed gives the turn back. False: it was shut meanwhile, and the turn is given back under the lock.
+    /// The one who has passed releases the half. False: the gate was shut meanwhile, and it has to release under the lock.
     #[inline]
     pub fn leave(&self) -> bool {
         // Release pairs with the Acquire of `pass` and `shut`.
@@ -144,14 +144,14 @@ impl Gate {
     }
 
     /// Under the lock, before anything else is done there.
-    pub fn shut(&self, turn: &mut Turn) {
+    pub fn shut(&self, owner: &mut Owner) {
         // It is opened under the lock alone, so that a gate seen shut stays so.
         if self.0.load(Ordering::Relaxed) != SHUT && self.0.swap(SHUT, Ordering::Acquire) == PASSED {
-            *turn = Turn::Trying;
+            *owner = Owner::Caller;
         }
     }
 
-    /// Under the lock: the turn is free, and nothing stands in the way of one who takes it.
+    /// Under the lock: nobody owns the half, and nothing stands in the way of one who claims it.
     pub fn open(&self) {
         self.0.store(OPEN, Ordering::Release);
     }
@@ -181,7 +181,7 @@ mod loom_tests {
 
     #[derive(Default)]
     struct State {
-        turn: Turn,
+        owner: Owner,
         closing: bool,
         closed: u32,
         queue: VecDeque<u32>,
@@ -222,13 +222,13 @@ mod loom_tests {
 
         fn lock(&self) -> MutexGuard<'_, State> {
             let mut state = self.state.lock();
-            self.gate.shut(&mut state.turn);
+            self.gate.shut(&mut state.owner);
             state
         }
 
         fn kernel_takes(&self, number: u32) -> bool {
             let asked = mem::replace(&mut self.kernel.lock().asked, true);
-            assert!(!asked, "the turn is one thread's");
+            assert!(!asked, "the half has one owner");
             let mut kernel = self.kernel.lock();
             kernel.asked = false;
             let takes = kernel.budget > 0;
@@ -240,10 +240,10 @@ mod loom_tests {
         }
 
         fn release(self: &Arc<Self>, state: &mut State) {
-            match state.turn.release(!state.queue.is_empty(), state.closing) {
-                Released::Idle => self.gate.open(),
-                Released::PostToLoop => self.post(),
-                Released::Finish => state.closed += 1,
+            match state.owner.release(!state.queue.is_empty(), state.closing) {
+                AfterRelease::Nothing => self.gate.open(),
+                AfterRelease::PostToLoop => self.post(),
+                AfterRelease::Finish => state.closed += 1,
             }
         }
 
@@ -257,7 +257,7 @@ mod loom_tests {
             self.release(&mut state);
         }
 
-        /// With the turn: what a first try does, and what follows it.
+        /// As the owner: what a first try does, and what follows it.
         fn try_first(self: &Arc<Self>, number: u32) {
             if self.kernel_takes(number) {
                 if !self.gate.leave() {
@@ -280,16 +280,16 @@ mod loom_tests {
             if state.closing {
                 return false;
             }
-            if !in_round && state.turn.take() {
+            if !in_round && state.owner.claim() {
                 drop(state);
                 self.try_first(number);
                 return true;
             }
             state.queue.push_back(number);
-            match state.turn.queued(in_round) {
-                Queued::Fine | Queued::TellLoop | Queued::AtRoundEnd => {}
-                Queued::PostToLoop => self.post(),
-                Queued::Try => {
+            match state.owner.queued(in_round) {
+                Next::Nothing | Next::TellLoop | Next::AtRoundEnd => {}
+                Next::PostToLoop => self.post(),
+                Next::Try => {
                     drop(state);
                     self.try_queue();
                 }
@@ -298,7 +298,7 @@ mod loom_tests {
         }
 
         fn end_round(self: &Arc<Self>) {
-            let ours = self.lock().turn.round_ended();
+            let ours = self.lock().owner.take_from_round();
             if ours {
                 self.try_queue();
             }
@@ -307,9 +307,9 @@ mod loom_tests {
         fn close(self: &Arc<Self>) {
             let mut state = self.lock();
             state.closing = true;
-            match state.turn.noticed() {
-                Queued::Try => self.release(&mut state),
-                Queued::TellLoop => self.post(),
+            match state.owner.notify_closed() {
+                Next::Try => self.release(&mut state),
+                Next::TellLoop => self.post(),
                 _ => {}
             }
         }
@@ -323,7 +323,7 @@ mod loom_tests {
                     let Letter::Listed(half) = letter else { unreachable!("nothing else was posted") };
                     mailbox::unlist(&*half);
                     let mut state = half.lock();
-                    if state.turn == Turn::Loop {
+                    if state.owner == Owner::Loop {
                         // As the ring would: everything that is queued goes out in its order.
                         half.kernel.lock().out.extend(state.queue.drain(..));
                         half.release(&mut state);
@@ -395,7 +395,7 @@ mod loom_tests {
             assert_eq!(state.closed, 1);
             assert!(state.queue.is_empty());
             drop(state);
-            assert_eq!(half.lock().turn, Turn::Idle);
+            assert_eq!(half.lock().owner, Owner::Nobody);
             let _ = half.listed.load(Ordering::Relaxed);
         });
     }
