@@ -90,8 +90,8 @@ pub struct Setup {
     pub features: Features,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
-    /// Whether its thread, when it is woken, lets the one that runs on its CPU go on.
-    pub patient: bool,
+    /// Whether its thread has the policy SCHED_BATCH: when it is woken, it lets the one that runs on its CPU go on.
+    pub sched_batch: bool,
     /// The CPU to stay on.
     pub cpu: Option<usize>,
     /// Where what its thread logs goes.
@@ -179,8 +179,8 @@ impl EventLoop {
                 let _ = report.send(Err(error));
                 return;
             }
-            if setup.patient {
-                threads::interrupt_nobody();
+            if setup.sched_batch {
+                threads::sched_batch();
             }
             let mut event_loop = match EventLoop::new(handle, &setup) {
                 Ok(event_loop) => event_loop,

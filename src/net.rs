@@ -292,7 +292,7 @@ impl Net {
             // With the first try on, what is handed to the send loop has met a full socket, with much to be sent before it. If it
             // interrupted the receive loop for each socket that has room again, the two would take turns on one CPU, instead
             // of each finishing what there is.
-            patient: !receives && self.config.first_try,
+            sched_batch: !receives && self.config.first_try,
             cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
             log: self.config.log.clone(),
             // Loops that hand each message on need both processors.

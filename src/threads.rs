@@ -214,7 +214,7 @@ pub fn pin(cpu: usize) -> io::Result<()> {
 /// Has this thread, when it is woken, wait for the one that runs on its CPU to sleep or to have had its time, instead of
 /// interrupting it (SCHED_BATCH). A policy other than the usual one, which the host has chosen, stays; and where the system
 /// refuses, nothing changes.
-pub fn interrupt_nobody() {
+pub fn sched_batch() {
     // Not by its fields, of which musl has more.
     // SAFETY: plain numbers, for which all zeroes is a value; 0 is the priority that the usual policies have.
     let usual: libc::sched_param = unsafe { mem::zeroed() };

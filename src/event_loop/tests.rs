@@ -65,7 +65,7 @@ fn start(features: Features) -> Option<(Arc<LoopHandle>, Thread)> {
         size: RingSize::new(8),
         features,
         receives: true,
-        patient: false,
+        sched_batch: false,
         cpu: None,
         log: None,
         spin: Duration::from_micros(50),
