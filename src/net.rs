@@ -1,12 +1,13 @@
 //! A net: two loops on two threads, and everything that is open on them.
 //!
 //! Owns the loops' outsides, the configuration, the count of operations in flight, and the list of members: sinks,
-//! streams, listeners, dials, timers and connections that linger. Invariant: whatever can still have a completion to
+//! streams, listeners, dials, delayed calls and connections that linger. Invariant: whatever can still have a completion to
 //! deliver or memory in the kernel is a member, so that a net with no members can end its loops.
 
 use crate::address;
 use crate::availability::locked_memory_limit;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Permit, Target, Tell};
+use crate::delayed_call::DelayedCall;
 use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
@@ -24,7 +25,6 @@ use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::threads::Thread;
-use crate::timer::Timer;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -436,7 +436,7 @@ impl Net {
     /// Tells success after `delay`.
     pub fn call(self: &Arc<Self>, delay: Duration, tell: Tell<'_>) -> Result {
         self.check()?;
-        Timer::start(self, delay, tell)
+        DelayedCall::start(self, delay, tell)
     }
 
     /// Connects to `address`; each address of a name is tried within the one `timeout` (`None`: the net's).

@@ -24,7 +24,7 @@ const LEVELS: &[&[&str]] = &[
     ],
     &["ring_size", "ring", "mailbox", "ownership"],
     &["event_loop"],
-    &["net", "listener", "dial", "sink", "stream", "linger", "timer", "probe"],
+    &["net", "listener", "dial", "sink", "stream", "linger", "delayed_call", "probe"],
     &["ffi"],
 ];
 

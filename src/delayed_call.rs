@@ -1,7 +1,7 @@
 //! An operation that completes after a while: `net_call`.
 //!
 //! Lives on the receive loop. Invariant: its operation completes once, by the moment, a cancellation or the net's end,
-//! and then the timer leaves the net.
+//! and then the call leaves the net.
 
 use crate::completion::{Operation, Target, Tell};
 use crate::deadlines;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// One delayed call.
-pub struct Timer {
+pub struct DelayedCall {
     listed: AtomicBool,
     place: Place,
     net: Arc<Net>,
@@ -29,11 +29,11 @@ struct State {
     timer: deadlines::Timer,
 }
 
-impl Timer {
+impl DelayedCall {
     /// Tells success after `delay`.
     pub fn start(net: &Arc<Net>, delay: Duration, tell: Tell<'_>) -> Result {
         let op = net.operation_for(tell);
-        let timer = Arc::new(Timer {
+        let call = Arc::new(DelayedCall {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
@@ -45,10 +45,10 @@ impl Timer {
             }),
         });
         let permit = net.permit()?;
-        let target: Weak<Timer> = Arc::downgrade(&timer);
+        let target: Weak<DelayedCall> = Arc::downgrade(&call);
         op.accept(permit, target); // before anybody can complete it
-        net.join([Arc::clone(&timer) as _])?;
-        net.recv_loop.post(timer);
+        net.join([Arc::clone(&call) as _])?;
+        net.recv_loop.post(call);
         Ok(())
     }
 
@@ -83,20 +83,20 @@ impl Timer {
     }
 }
 
-impl Listed for Timer {
+impl Listed for DelayedCall {
     fn listed(&self) -> &AtomicBool {
         &self.listed
     }
 }
 
-impl Target for Timer {
+impl Target for DelayedCall {
     fn cancel_requested(self: Arc<Self>) {
         let net = Arc::clone(&self.net);
         net.recv_loop.post(self);
     }
 }
 
-impl Handler for Timer {
+impl Handler for DelayedCall {
     fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         self.drive(event_loop);
     }
@@ -111,7 +111,7 @@ impl Handler for Timer {
     }
 }
 
-impl Member for Timer {
+impl Member for DelayedCall {
     fn place(&self) -> &Place {
         &self.place
     }
