@@ -706,7 +706,7 @@ size_t jam_sink(iouringnet_sink *sink)
 
     iouringnet_sink_info_init(&info);
     /* the pipe is full once a refused post is followed by 100 ms in which nothing moves */
-    while (now_ms() < moved + 100) {
+    while (now_ms() < moved + 100 * patience()) {
         iouringnet_status status = sink_post(sink, waste, sizeof waste);
 
         CHECK(now_ms() < end);

@@ -2,6 +2,7 @@
    lock. IOURINGNET_TEST_CONSTRUCTOR says in which way and to which echo server: w waits, c gets callbacks, n begins a
    dial and leaves the rest. What came of it is read by fault_loader.c. */
 
+#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
