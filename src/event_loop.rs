@@ -577,7 +577,6 @@ impl EventLoop {
 
     /// The ring cannot be used any more: takes back from the kernel what it will give.
     fn leave_ring(&mut self) -> Vec<Completion> {
-        self.handle.dead.store(true, Ordering::Release);
         self.longest_spin = Duration::ZERO;
         *self.handle.waker.lock() = None;
         let mut given_back = Vec::new();

@@ -186,7 +186,6 @@ pub struct Net {
     pub drains_timed_out: AtomicU64,
     /// Closed connections that have ended early for want of descriptors or memory.
     pub drains_shed: AtomicU64,
-    id: u64,
     started: Instant,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
@@ -240,7 +239,6 @@ impl Place {
 impl Net {
     /// Starts the two loops. When this returns, their rings exist.
     pub fn start(config: Config) -> Result<Arc<Net>> {
-        static NEXT_ID: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         fork::arm();
         let send_loop = LoopHandle::new()?;
         let recv_loop = LoopHandle::new()?;
@@ -252,7 +250,6 @@ impl Net {
             accept_errors: AtomicU64::new(0),
             drains_timed_out: AtomicU64::new(0),
             drains_shed: AtomicU64::new(0),
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             started: Instant::now(),
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
@@ -307,11 +304,6 @@ impl Net {
         let (thread, _features) = EventLoop::start(handle, setup)?;
         self.threads.lock().push(thread);
         Ok(())
-    }
-
-    /// A number that no other net of this process has or had.
-    pub fn id(&self) -> u64 {
-        self.id
     }
 
     /// When it was started: a moment in the past that is to be had without asking for the time.

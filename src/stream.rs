@@ -10,8 +10,6 @@ mod recv;
 mod want;
 mod watch;
 
-pub use crate::request::DataCallback;
-
 use self::recv::{Ask, Step};
 use self::want::{SERVE_MAX, Taken, Want};
 use self::watch::Watch;

@@ -23,7 +23,6 @@ pub struct LoopHandle {
     /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
     pub(super) waker: Mutex<Option<RawFd>>,
     pub(super) quit: AtomicBool,
-    pub(super) dead: AtomicBool,
     /// What the loop has done so far, for statistics.
     pub counters: Counters,
 }
@@ -60,7 +59,6 @@ impl LoopHandle {
             eventfd: EventFd::new()?,
             waker: Mutex::new(None),
             quit: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
             counters: Counters::default(),
         }))
     }
@@ -85,11 +83,6 @@ impl LoopHandle {
         if self.mailbox.nudge() {
             self.wake();
         }
-    }
-
-    /// Whether the loop has died: what it is asked for fails.
-    pub fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
     }
 
     /// On the loop's own thread, the number of the round, which comes again after four thousand million; `None` on any

@@ -57,8 +57,13 @@ impl Handler for Probe {
     }
 }
 
-/// A loop under test; `None` where there is no io_uring.
-fn start(features: Features) -> Option<(Arc<LoopHandle>, Thread)> {
+/// A loop under test, its thread, and whether it has died.
+type UnderTest = (Arc<LoopHandle>, Thread, Arc<AtomicBool>);
+
+/// `None` where there is no io_uring.
+fn start(features: Features) -> Option<UnderTest> {
+    let dead = Arc::new(AtomicBool::new(false));
+    let died = Arc::clone(&dead);
     let handle = LoopHandle::new().unwrap();
     let setup = Setup {
         name: c"loop-under-test",
@@ -69,19 +74,19 @@ fn start(features: Features) -> Option<(Arc<LoopHandle>, Thread)> {
         cpu: None,
         log: None,
         spin: Duration::from_micros(50),
-        died: Box::new(|| unreachable!("the loop lives")),
+        died: Box::new(move || died.store(true, Ordering::Relaxed)),
     };
     let Ok((thread, _)) = EventLoop::start(&handle, setup) else {
         eprintln!("skipped: no io_uring here");
         return None;
     };
-    Some((handle, thread))
+    Some((handle, thread, dead))
 }
 
-fn stop((handle, thread): (Arc<LoopHandle>, Thread)) {
-    assert!(!handle.is_dead());
+fn stop((handle, thread, dead): UnderTest) {
     handle.quit();
     thread.join();
+    assert!(!dead.load(Ordering::Relaxed));
 }
 
 #[test]
