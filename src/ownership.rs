@@ -382,7 +382,7 @@ mod loom_tests {
                 })
             };
             let accepted = sender.join().unwrap();
-            let batched = looper.join().unwrap();
+            let in_round = looper.join().unwrap();
             let state = half.state.lock();
             let mut out = half.kernel.lock().out.clone();
             assert!(in_order(&out, 1, 2), "order of one thread: {out:?}");
@@ -390,7 +390,7 @@ mod loom_tests {
             let mut wanted = Vec::new();
             wanted.extend(accepted[0].then_some(1));
             wanted.extend(accepted[1].then_some(2));
-            wanted.extend(batched.then_some(3));
+            wanted.extend(in_round.then_some(3));
             assert_eq!(out, wanted);
             assert_eq!(state.closed, 1);
             assert!(state.queue.is_empty());

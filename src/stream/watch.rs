@@ -41,7 +41,7 @@ const CALL_MAX: usize = 256 << 10;
 
 impl Watch {
     /// Whether the loop has more to do for it than to wait for the next bytes.
-    pub(super) fn needs_service(&self, state: &State) -> bool {
+    pub(super) fn needs_drive(&self, state: &State) -> bool {
         self.paused || self.owed || self.ending.is_some() || state.timeout.is_some()
     }
 
@@ -287,7 +287,7 @@ impl Stream {
 
     /// Lends the callback to the receive if the next bytes may be shown as they come. True: there is more to do.
     fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut Option<DataCallback>) -> bool {
-        if state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_service(&state)) {
+        if state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_drive(&state)) {
             return true;
         }
         if state.buffer.is_empty()
