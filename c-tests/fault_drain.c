@@ -183,6 +183,85 @@ TEST(a_drain_cut_by_the_close_timeout_is_counted)
     free(data);
 }
 
+/* What goes out of the queue late leaves what is in the kernel no time of its own. */
+TEST(a_drain_of_the_queue_and_of_the_kernel_has_one_time)
+{
+    enum { SIZE = 16 << 20, DRAIN_MS = 4000 };
+    iouringnet_net *net = draining_net(DRAIN_MS);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct ending watch = ENDING;
+    char *data = take(SIZE);
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    int64_t began, queued;
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    CHECK_OK(sink_post(sink, data, SIZE));
+    CHECK(unsent_of(sink) > 0);
+    began = now_ms();
+    sink_close(sink);
+    stream_close(stream);
+    while (now_ms() < began + DRAIN_MS / 2)
+        nap();
+    while (!latch_wait_ms(&watch.latch, 0))
+        take_a_little(peer, 4096);
+    queued = now_ms() - began;
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_BETWEEN(now_ms() - began, DRAIN_MS - 1, queued + DRAIN_MS - 1);
+    CHECK_EQ(stats_of(net).drains_timed_out, 1);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+struct cut {
+    iouringnet_net *net;
+    iouringnet_status status;
+    uint64_t drains_timed_out;
+};
+
+static void cut_store(void *user, const iouringnet_completion *done)
+{
+    struct cut *cut = user;
+
+    cut->status = done->status;
+    cut->drains_timed_out = stats_of(cut->net).drains_timed_out;
+}
+
+/* the last callback of a net that stops tells what was counted until then */
+TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_config config;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct cut cut = {NULL, 0, 77};
+    char *data = take(SIZE);
+    int lingering, sending;
+
+    config_of_mode(&config);
+    config.send_buffer = 4 << 20;
+    config.shutdown_timeout_ms = 200;
+    cut.net = net_with(&config);
+    lingering = peer_of_a_full_kernel(cut.net, data, &sink, &stream);
+    sink_close(sink);
+    stream_close(stream);
+    sending = raw_peer_sized(cut.net, 16384, 0, &sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, cut_store, &cut, NULL));
+    CHECK_STATUS(net_stop(cut.net), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(cut.status, IOURINGNET_STOPPED);
+    CHECK_EQ(cut.drains_timed_out, 0);
+    raw_expect_reset(lingering);
+    raw_expect_reset(sending);
+    raw_close(lingering);
+    raw_close(sending);
+    free(data);
+}
+
 /* ---- a shortage of descriptors ---- */
 
 enum { DESCRIPTORS = 256, HOLDERS = 240 };

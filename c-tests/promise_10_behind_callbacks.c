@@ -57,3 +57,38 @@ TEST(a_stop_behind_a_long_callback_loses_no_other)
     }
     raw_close(peer);
 }
+
+/* The shutdown timeout passes while the callback thread is busy: the stream, whose receive that thread has to end, is
+   closed when there is no time left to linger for a peer that keeps its side open. */
+TEST(a_stop_behind_a_long_callback_keeps_its_time)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct busy busy = {LATCH(1), LATCH(1)};
+    struct latch never_opens = LATCH(1);
+    struct result received = RESULT;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    pthread_t stopper;
+    int64_t began;
+    int peer;
+    char byte;
+
+    config_of_mode(&config);
+    config.shutdown_timeout_ms = 200;
+    config.linger_ms = WAIT_MS;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &stream);
+    CHECK_OK(stream_recv_async(stream, &byte, 1, result_store, &received, NULL));
+    CHECK_OK(net_call(net, 0, holds, &busy, NULL));
+    latch_wait(&busy.running);
+    stopper = spawn(stops, net);
+    raw_expect_eof(peer);
+    CHECK(!latch_wait_ms(&never_opens, 500)); /* in which the timeout passes */
+    began = now_ms();
+    latch_open(&busy.go);
+    join(stopper);
+    CHECK_BETWEEN(now_ms() - began, 0, WAIT_MS / 3);
+    CHECK_STATUS(received.done.status, IOURINGNET_STOPPED);
+    raw_close(peer);
+}

@@ -437,6 +437,20 @@ mod tests {
     }
 
     #[test]
+    fn a_closed_connection_has_the_times_that_it_says_no_limit_or_none() {
+        let drain = |ms| with(|config| config.drain_timeout_ms = ms).map(|core| core.drain_timeout);
+        assert_eq!(drain(0).unwrap(), DrainTimeout::ByBytes);
+        assert_eq!(drain(1234).unwrap(), DrainTimeout::After(Duration::from_millis(1234)));
+        assert_eq!(drain(IOURINGNET_NO_TIMEOUT).unwrap(), DrainTimeout::Never);
+        assert_eq!(drain(-2).err(), Some(Error::INVALID));
+        let linger = |ms| with(|config| config.linger_ms = ms).map(|core| core.linger);
+        assert_eq!(linger(0).unwrap(), Duration::from_secs(2));
+        assert_eq!(linger(1234).unwrap(), Duration::from_millis(1234));
+        assert_eq!(linger(IOURINGNET_NO_LINGER).unwrap(), Duration::ZERO);
+        assert_eq!(linger(-2).err(), Some(Error::INVALID));
+    }
+
+    #[test]
     fn a_spin_is_as_long_as_it_says_or_none() {
         let spin = |us| with(|config| config.spin_us = us).map(|core| core.spin);
         assert_eq!(spin(0).unwrap(), Config::default().spin);
