@@ -93,6 +93,17 @@ TEST(each_net_has_the_level_of_its_own)
     CHECK(all.lines[IOURINGNET_LOG_INFO] >= 4);
 }
 
+TEST(a_net_tells_more_than_those_before_it)
+{
+    for (uint32_t level = IOURINGNET_LOG_ERROR; level <= IOURINGNET_LOG_TRACE; level++) {
+        struct log log = {0};
+
+        echo_with_log(level, &log);
+        for (uint32_t i = IOURINGNET_LOG_INFO; i <= IOURINGNET_LOG_TRACE; i++)
+            CHECK((log.lines[i] > 0) == (i <= level));
+    }
+}
+
 TEST(a_log_callback_cannot_call_the_library)
 {
     struct log log = {0};

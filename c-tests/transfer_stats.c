@@ -39,6 +39,31 @@ TEST(callbacks_and_wake_ups_are_counted)
     CHECK_OK(net_stop(net));
 }
 
+TEST(the_calls_of_watches_are_counted_with_their_last_ones)
+{
+    struct pair p = tcp_pair();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(p.b.net, &address);
+    struct ending connections = ENDING, bytes = ENDING, room = ENDING;
+    uint64_t before = stats_of(p.b.net).callbacks;
+
+    CHECK_OK(listener_watch(listener, ending_store, &connections));
+    CHECK_OK(listener_watch(listener, NULL, NULL));
+    CHECK_STATUS(ending_wait(&connections), IOURINGNET_CANCELLED);
+    CHECK_EQ(stats_of(p.b.net).callbacks - before, 1);
+    CHECK_OK(stream_watch(p.b.stream, ending_store_data, &bytes));
+    CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+    EVENTUALLY(bytes.events > 0);
+    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_STATUS(ending_wait(&bytes), IOURINGNET_CANCELLED);
+    CHECK_EQ(stats_of(p.b.net).callbacks - before, 2 + (uint64_t)bytes.events);
+    CHECK_OK(sink_watch(p.b.sink, ending_store, &room));
+    CHECK_OK(sink_watch(p.b.sink, NULL, NULL));
+    CHECK_STATUS(ending_wait(&room), IOURINGNET_CANCELLED);
+    CHECK_EQ(stats_of(p.b.net).callbacks - before, 3 + (uint64_t)bytes.events + (uint64_t)room.events);
+    pair_close(&p);
+}
+
 TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
 {
     enum { RECEIVES = 10 };

@@ -208,6 +208,31 @@ TEST(a_cancelled_timer_is_told_at_once)
     CHECK_EQ(timer.calls, 1);
 }
 
+TEST(cancelled_timers_leave_nothing_until_their_time)
+{
+    enum { BATCHES = 20, WARM = 4, BATCH = 500 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_op *ops[BATCH];
+    size_t heap = 0, grown;
+
+    for (int batch = 0; batch < BATCHES; batch++) {
+        if (batch == WARM)
+            heap = heap_in_use();
+        for (int i = 0; i < BATCH; i++)
+            CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &ops[i]));
+        settle(net); /* the loop minds their times */
+        for (int i = 0; i < BATCH; i++)
+            CHECK_OK(op_cancel(ops[i]));
+        for (int i = 0; i < BATCH; i++)
+            CHECK_STATUS(op_finish(ops[i], NULL), IOURINGNET_CANCELLED);
+        settle(net);
+        CHECK_EQ(stats_of(net).operations, 0);
+    }
+    grown = heap_in_use() > heap ? heap_in_use() - heap : 0;
+    CHECK_BETWEEN(grown, 0, (BATCHES - WARM) * BATCH * 16);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(a_cancel_that_comes_too_late_changes_nothing)
 {
     iouringnet_net *net = net_of_mode();

@@ -648,6 +648,28 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_connected_to_itself_by_port_and_address() {
+        let bound = |address: &str| {
+            let address: SocketAddr = address.parse().unwrap();
+            let socket = Socket::to_connect(&address, &Options::default()).unwrap();
+            socket.socket.bind(&address.into()).map(|()| socket)
+        };
+        let itself = bound("127.0.0.1:0").unwrap();
+        let own = itself.local().unwrap();
+        assert_eq!(itself.connect(&own), Ok(true));
+        assert!(itself.is_connected_to_itself(&own));
+        let same_port = || {
+            let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let socket = bound(&format!("127.0.0.1:{}", address.port())).ok()?; // or somebody else has that port
+            Some((listener, address, socket))
+        };
+        let (_listener, other, socket) = (0..100).find_map(|_| same_port()).unwrap();
+        assert_eq!(socket.connect(&other), Ok(true));
+        assert!(!socket.is_connected_to_itself(&other), "another one at the same port");
+    }
+
+    #[test]
     fn a_reset_is_the_end_of_input_and_kept_for_the_other_half() {
         let (socket, peer) = pair();
         reset(peer);
