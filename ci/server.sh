@@ -5,6 +5,7 @@ SERVER=
 server_start() {
     local log=$1
     shift
+    : >"$log" # here, since the server's process may come to it after the look below
     "$@" >"$log" 2>&1 </dev/null &
     SERVER=$!
     local address=
@@ -34,7 +35,10 @@ server_stop() {
         if ! kill -0 "$pid" 2>/dev/null; then break; fi
         sleep 0.05
     done
-    if kill -KILL "$server" 2>/dev/null; then echo "the server did not end in 10 s"; fi
+    if kill -KILL "$pid" 2>/dev/null; then
+        kill -KILL "$server" 2>/dev/null || true
+        echo "the server did not end in 10 s"
+    fi
     wait "$pid" || status=$?
     if [ "$status" -ne 0 ]; then echo "the server ended with $status"; return 1; fi
 }

@@ -19,6 +19,7 @@ for mode in "" --no-first-try; do
     # -C: the table of -c, after the calls one by one; -yy: what each descriptor is. The shell leaves its process to the
     # server, so that it is the server that gets the signal at the end; strace blocks it.
     # shellcheck disable=SC2016,SC2086
+    rm -f "$work/pid"
     server_start "$work/server.log" strace -f -C -yy -o "$work/trace" \
         sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" build/examples-c/echo_server 127.0.0.1:0 $mode
     clients=()

@@ -24,7 +24,7 @@ use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::ownership::{AfterRelease, Gate, Next, Owner};
-use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
 use crate::request::{Meaning, Message, Request};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
@@ -405,17 +405,15 @@ impl Sink {
         Ok(())
     }
 
-    /// Something has happened to the connection while nothing was sent: an empty send tells whether that has broken it.
-    /// An owner meets that by a send of its own.
-    #[allow(unsafe_code)]
+    /// Something has happened to the connection while nothing was sent, which may have broken it. Any other owner meets that
+    /// by a send of its own.
     fn look_whether_broken(self: &Arc<Self>) {
         if !self.lock().owner.claim() {
             return;
         }
-        // SAFETY: no memory is named.
-        let tried = unsafe { self.socket.try_send(&Parts::of(&[]), 0) };
+        let error = self.socket.look_for_error();
         let mut state = self.lock();
-        if let Tried::Failed(error) = tried {
+        if let Some(error) = error {
             state.break_with(error);
         }
         self.release(state);

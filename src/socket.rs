@@ -395,6 +395,22 @@ impl Socket {
         false
     }
 
+    /// What has broken the connection, if anything has; for the one who owns the half that sends. The kernel tells an error
+    /// once, which may be now.
+    pub fn look_for_error(&self) -> Option<Error> {
+        self.send_begins(); // a receive that finds the error taken must not mistake that for the end
+        let taken = self.socket.take_error().ok().flatten();
+        let error = match taken.and_then(|error| error.raw_os_error()) {
+            Some(errno) => Some(self.fail(errno)),
+            None => self.error().or_else(|| {
+                let reset = self.is_dead() && !self.has_sent_fin();
+                reset.then(|| self.fail(libc::ECONNRESET))
+            }),
+        };
+        self.send_ends();
+        error
+    }
+
     fn is_dead(&self) -> bool {
         const TCP_CLOSE: u8 = 7;
         self.info().is_some_and(|info| info.tcpi_state == TCP_CLOSE)
