@@ -694,3 +694,6 @@ impl Member for Sink {
         self.lock().asks_net = true; // which shuts the gate as well
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

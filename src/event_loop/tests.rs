@@ -138,3 +138,18 @@ fn a_loop_without_a_waker_is_woken_also_after_its_poll_has_ended() {
     }
     stop(under_test);
 }
+
+#[test]
+fn a_loop_that_has_lost_its_ring_refuses_at_once_what_it_is_asked() {
+    let Some((handle, thread, _)) = start(Features::wanted()) else { return };
+    let (probe, calls) = Probe::new(|probe, event_loop| {
+        event_loop.leave_ring();
+        let request = Request::Readable { socket: Arc::clone(&probe.socket) };
+        event_loop.submit(Arc::clone(probe) as _, request);
+    });
+    handle.post(probe);
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Complete(-libc::EIO)), "though nobody wakes it");
+    handle.quit();
+    thread.join();
+}

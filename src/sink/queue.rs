@@ -352,4 +352,32 @@ mod tests {
         assert_eq!(result_of(&operation), Some((Err(Error::TIMEOUT), 4)));
         assert!(queue.is_empty());
     }
+
+    #[test]
+    fn what_is_cancelled_while_the_kernel_reads_it_ends_once_it_has_answered() {
+        let now = Instant::now();
+        let mut queue = SendQueue::default();
+        let (item, operation) = lent(10, None);
+        queue.push(item, false);
+        gathered(&mut queue);
+        operation.cancel();
+        queue.note_cancelled();
+        assert!(!queue.sweep(now, false));
+        assert_eq!(result_of(&operation), None, "the kernel reads it");
+        queue.answered();
+        assert!(!queue.sweep(now, false), "nothing of it is out");
+        assert_eq!(result_of(&operation), Some((Err(Error::CANCELLED), 0)));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_was_cancelled_before_it_is_queued_ends() {
+        let mut queue = SendQueue::default();
+        let (item, operation) = lent(10, None);
+        operation.cancel(); // by whoever has the op, while its call still tries
+        queue.push(item, false);
+        assert!(!queue.sweep(Instant::now(), false));
+        assert_eq!(result_of(&operation), Some((Err(Error::CANCELLED), 0)));
+        assert!(queue.is_empty());
+    }
 }

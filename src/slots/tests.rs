@@ -195,6 +195,17 @@ fn each_live_value_is_visited_once() {
 }
 
 #[test]
+fn a_table_without_a_free_slot_is_walked_to_its_end() {
+    let slots = Slots::new();
+    for value in 0..CHUNK {
+        slots.insert(1, value).unwrap();
+    }
+    let mut seen = HashSet::new();
+    slots.for_each(|_, value| assert!(seen.insert(*value)));
+    assert_eq!(seen.len(), CHUNK as usize);
+}
+
+#[test]
 fn indexes_and_places_agree_over_all_chunks() {
     let mut begin = 0;
     for chunk in 0..CHUNKS {

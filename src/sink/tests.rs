@@ -1,0 +1,72 @@
+//! What a sink does at moments that no program can bring about.
+
+use super::*;
+use crate::net::{BindOptions, Config};
+use crate::probe::probe;
+use std::io::Read;
+use std::net::TcpStream;
+
+struct Connection {
+    net: Arc<Net>,
+    sink: Arc<Sink>,
+    stream: Arc<Stream>,
+    peer: TcpStream,
+}
+
+/// A connection in a net of its own; `None` where there is no io_uring.
+fn connection() -> Option<Connection> {
+    if let Err(error) = probe().status {
+        eprintln!("skipped: {error}");
+        return None;
+    }
+    let net = Net::start(Config::default()).unwrap();
+    let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+    let peer = TcpStream::connect(listener.address()).unwrap();
+    let (sink, stream) = listener.accept().unwrap();
+    Some(Connection { net, sink, stream, peer })
+}
+
+#[test]
+fn a_stop_that_comes_to_a_sink_whose_fin_is_out_does_not_reset() {
+    const SIZE: usize = 300_000; // more than the peer's kernel takes, and less than ours
+    let Some(Connection { net, sink, stream, mut peer }) = connection() else { return };
+    sink.post(&[1; SIZE]).unwrap();
+    assert_eq!(sink.flush(), Ok(()));
+    sink.close();
+    Arc::clone(&sink).stop(Stop::Now(Error::STOPPED));
+    let mut got = Vec::new();
+    assert_eq!(peer.read_to_end(&mut got).unwrap(), SIZE);
+    stream.close();
+    drop(peer);
+    assert_eq!(net.stop(), Ok(()));
+}
+
+#[test]
+fn a_stop_that_comes_beside_a_send_that_goes_out_cuts_nothing() {
+    let Some(Connection { net, sink, stream, peer }) = connection() else { return };
+    assert!(sink.lock().owner.claim()); // as a thread that sends now
+    Arc::clone(&sink).stop(Stop::Now(Error::STOPPED));
+    sink.release_by_gate();
+    stream.close();
+    drop(peer);
+    assert_eq!(net.stop(), Ok(()));
+}
+
+#[test]
+fn a_drain_has_time_for_what_is_queued_too() {
+    const QUEUED: usize = 1 << 20;
+    let Some(Connection { net, sink, stream, peer }) = connection() else { return };
+    let mut state = sink.lock();
+    assert!(state.owner.claim());
+    state.queue.post_back(&[0; QUEUED]).unwrap();
+    state.closing = true;
+    let begins = Instant::now();
+    sink.begin_drain(&mut state);
+    assert_eq!(state.drain_until.map(|until| until >= begins + Duration::from_secs(60 + 1024)), Some(true));
+    state.closing = false;
+    sink.release(state);
+    sink.abort();
+    stream.close();
+    drop(peer);
+    net.stop().unwrap();
+}
