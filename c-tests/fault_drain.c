@@ -262,6 +262,27 @@ TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
     free(data);
 }
 
+TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct ending watch = ENDING;
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    CHECK_OK(sink_watch(sink, ending_store, &watch));
+    jam_sink(sink);
+    CHECK_OK(sink_set_timeout(sink, 50));
+    CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
+    sink_close(sink);
+    stream_close(stream);
+    raw_expect_reset(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
 /* ---- a shortage of descriptors ---- */
 
 enum { DESCRIPTORS = 256, HOLDERS = 240 };

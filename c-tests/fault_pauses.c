@@ -307,6 +307,12 @@ TEST(receives_behind_others_are_in_time)
     receives_by_callback(EXACT, 1, 5, 100);
 }
 
+/* more than the loop receives at once for one connection */
+TEST(many_receives_behind_others_are_in_time)
+{
+    receives_by_callback(EXACT, 1, 100, 2000);
+}
+
 TEST(receives_of_many_connections_are_in_time)
 {
     receives_by_callback(EXACT, CONNECTIONS, 1, 100);

@@ -177,3 +177,26 @@ TEST(the_probe_says_that_threads_are_short)
         CHECK_STATUS(start_and_probe(), cases[i].status);
     }
 }
+
+/* ---- too few descriptors ---- */
+
+TEST(the_probe_names_the_limit_that_is_in_force)
+{
+    iouringnet_probe_result probe;
+    struct rlimit limit;
+
+    need_io_uring();
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max <= 61)
+        SKIP("the hard limit of descriptors is too low");
+    limit.rlim_cur = 61; /* the hard one is higher, and is none that a start meets */
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    while (fcntl(0, F_DUPFD_CLOEXEC, 0) >= 0)
+        ;
+    CHECK_EQ(errno, EMFILE);
+    iouringnet_probe_result_init(&probe);
+    CHECK_OK(iouringnet_probe(&probe));
+    fprintf(stderr, "the probe says: %s\n", probe.text);
+    CHECK_STATUS(probe.status, -EMFILE);
+    CHECK(strstr(probe.text, " is 61;") != NULL);
+}

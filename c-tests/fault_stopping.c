@@ -93,6 +93,115 @@ TEST(no_callback_sends_once_a_call_has_said_stopped)
     stop_beside(true);
 }
 
+/* ---- a send of a callback that is under way as the stop begins ---- */
+
+struct sending {
+    struct end end;
+    struct latch ready;
+    char data[65536];
+};
+
+static void sends_again(void *user, const iouringnet_completion *done)
+{
+    struct sending *s = user;
+
+    if (done->status != 0 || sink_post(s->end.sink, s->data, sizeof s->data) != 0)
+        return;
+    latch_open(&s->ready);
+    (void)net_call(s->end.net, 0, sends_again, s, NULL); /* refused once the net stops */
+}
+
+/* a timer that the stop ends, before it comes to the sink */
+static void sends_late(void *user, const iouringnet_completion *done)
+{
+    struct sending *s = user;
+
+    CHECK_STATUS(done->status, IOURINGNET_STOPPED);
+    is_refused(sink_post(s->end.sink, "late", 4), "sink_post");
+}
+
+static void *reads_all(void *user)
+{
+    static char got[1 << 20];
+
+    while (recv(*(int *)user, got, sizeof got, 0) > 0)
+        ;
+    raw_close(*(int *)user); /* or the stop would wait for it */
+    return NULL;
+}
+
+TEST(no_callback_sends_once_one_was_stopped_as_it_sent)
+{
+    enum { ROUNDS = 250, LATE = 2000 };
+
+    for (int round = 0; round < ROUNDS; round++) {
+        iouringnet_config config;
+        struct sending *s = take(sizeof *s);
+        pthread_t reader;
+        int peer;
+
+        config_of_mode(&config);
+        config.send_buffer = 4 << 20;
+        memset(s, 0, sizeof *s);
+        latch_init(&s->ready, 3);
+        s->end.net = net_with(&config);
+        for (int i = 0; i < LATE; i++)
+            CHECK_OK(net_call(s->end.net, 3600 * 1000, sends_late, s, NULL));
+        peer = raw_peer(s->end.net, &s->end.sink, &s->end.stream);
+        reader = spawn(reads_all, &peer);
+        CHECK_OK(net_call(s->end.net, 0, sends_again, s, NULL));
+        latch_wait(&s->ready);
+        CHECK_OK(net_stop(s->end.net));
+        join(reader);
+        free(s);
+    }
+}
+
+/* ---- a connection that is collected too late ---- */
+
+static void *stops_net(void *user)
+{
+    CHECK_OK(net_stop(user));
+    return NULL;
+}
+
+TEST(a_connection_collected_while_its_net_stops_is_none_each_time)
+{
+    enum { SIZE = 8 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_op *dial;
+    char *data = take(SIZE);
+    int listening = raw_listen(&address), peer, draining = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    pthread_t stopper;
+
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &dial));
+    peer = raw_accept(listening);
+    CHECK_OK(op_wait(dial, WAIT_MS, NULL)); /* without a completion to fill in nothing is collected */
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_post(sink, data, SIZE)); /* which the stop waits for */
+    stopper = spawn(stops_net, net);
+    EVENTUALLY(net_call(net, 3600 * 1000, ignore_completion, NULL, NULL) == IOURINGNET_STOPPED);
+    for (int i = 0; i < 3; i++) {
+        iouringnet_completion done;
+
+        iouringnet_completion_init(&done);
+        CHECK_OK(op_wait(dial, 0, &done));
+        CHECK_STATUS(done.status, IOURINGNET_STOPPED);
+        CHECK(done.sink == NULL && done.stream == NULL);
+    }
+    raw_recv(draining, data, SIZE);
+    raw_expect_eof(draining);
+    raw_close(draining);
+    join(stopper);
+    CHECK_OK(op_release(dial));
+    raw_close(peer);
+    raw_close(listening);
+    free(data);
+}
+
 /* ---- statistics ---- */
 
 enum { READERS = 2, DIALLERS = 6, BINDERS = 4, ALL = READERS + DIALLERS + BINDERS };

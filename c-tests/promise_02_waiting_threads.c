@@ -93,3 +93,50 @@ static void *sends_twice(void *user)
     free(self.data);
     free(got);
 }
+
+/* ---- signals ---- */
+
+enum { LIMIT_MS = 1500 };
+
+struct limited {
+    iouringnet_stream *stream;
+    _Atomic bool is_over;
+};
+
+static void nothing_to_do(int signal)
+{
+    (void)signal;
+}
+
+static void *receives_in_vain(void *user)
+{
+    struct limited *self = user;
+    int64_t began = now_ms();
+    char byte;
+
+    CHECK_STATUS(stream_recv(self->stream, &byte, 1, NULL), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
+    atomic_store(&self->is_over, true);
+    return NULL;
+}
+
+TEST(signals_do_not_prolong_a_receive)
+{
+    struct pair p = tcp_pair();
+    struct limited self = {p.a.stream, false};
+    struct sigaction handled = {.sa_handler = nothing_to_do};
+    int64_t began = now_ms();
+    pthread_t thread;
+
+    CHECK_EQ(sigaction(SIGUSR1, &handled, NULL), 0);
+    CHECK_OK(stream_set_timeout(p.a.stream, LIMIT_MS));
+    thread = spawn(receives_in_vain, &self);
+    /* for as long as it waits, more often than its limit comes round */
+    while (!atomic_load(&self.is_over)) {
+        CHECK_EQ(pthread_kill(thread, SIGUSR1), 0);
+        CHECK_BETWEEN(now_ms() - began, 0, WAIT_MS);
+        nap();
+    }
+    join(thread);
+    pair_close(&p);
+}

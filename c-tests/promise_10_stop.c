@@ -698,6 +698,44 @@ TEST(start_and_stop_leave_nothing)
     CHECK_BETWEEN(grown, 0, 100 * 1024);
 }
 
+/* keeps what comes until it is much, which takes memory on the callback thread */
+static size_t keeps_much(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    (void)data;
+    if (status != 0)
+        return 0;
+    if (size < 100000)
+        return 0;
+    latch_open(user);
+    return size;
+}
+
+static void one_cycle_with_much(void)
+{
+    static char data[100000];
+    struct pair p = tcp_pair();
+    struct latch had = LATCH(1);
+
+    CHECK_OK(stream_watch(p.b.stream, keeps_much, &had));
+    CHECK_OK(sink_send(p.a.sink, data, sizeof data, NULL));
+    latch_wait(&had);
+    pair_close(&p);
+}
+
+TEST(nets_that_received_much_leave_nothing)
+{
+    enum { CYCLES = 50 };
+    size_t heap, grown;
+
+    for (int i = 0; i < 10; i++)
+        one_cycle_with_much();
+    heap = heap_in_use();
+    for (int i = 0; i < CYCLES; i++)
+        one_cycle_with_much();
+    grown = heap_in_use() > heap ? heap_in_use() - heap : 0;
+    CHECK_BETWEEN(grown, 0, CYCLES * 10000);
+}
+
 TEST(connections_leave_nothing)
 {
     iouringnet_net *net = net_of_mode();

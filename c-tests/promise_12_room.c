@@ -67,6 +67,71 @@ TEST(room_is_told_when_half_of_the_mark_is_free)
     free(data);
 }
 
+/* half of it is no byte */
+TEST(room_is_told_with_the_smallest_mark)
+{
+    enum { SIZE = 8 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    struct room room = {NULL, LATCH(1), LATCH(1), 0};
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    int peer;
+
+    config_of_mode(&config);
+    config.post_mark = 1;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16384, 0, &room.sink, &stream);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
+    CHECK_OK(sink_post(room.sink, data, SIZE));
+    CHECK_STATUS(sink_post(room.sink, data, 1), IOURINGNET_FULL);
+    raw_recv(peer, data, SIZE);
+    latch_wait(&room.told);
+    CHECK_EQ(room.most, 0);
+    CHECK_OK(sink_post(room.sink, data, 1));
+    sink_abort(room.sink);
+    stream_close(stream);
+    latch_wait(&room.over);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_post_at_the_mark_is_refused)
+{
+    enum { MARK = 16 << 20, PIECE = 8 << 20 };
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(MARK);
+    size_t unsent;
+    int peer;
+
+    config_of_mode(&config);
+    config.post_mark = MARK;
+    config.send_buffer = 65536;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    memset(data, 1, MARK);
+    CHECK_OK(sink_post(sink, data, PIECE));
+    /* while the kernel takes more, there is room again */
+    for (int i = 0; (unsent = unsent_of(sink)) < MARK; i++) {
+        CHECK(i < 10000);
+        CHECK_OK(sink_post(sink, data, MARK - unsent));
+        nap();
+    }
+    CHECK_EQ(unsent, MARK);
+    CHECK_STATUS(sink_post(sink, data, 1), IOURINGNET_FULL);
+    CHECK_EQ(unsent_of(sink), MARK);
+    sink_abort(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
 static void fills_in_a_round(void *user, const iouringnet_completion *done)
 {
     static const char data[1024];

@@ -64,6 +64,34 @@ TEST(the_calls_of_watches_are_counted_with_their_last_ones)
     pair_close(&p);
 }
 
+/* what was over at once has a callback too, with an op and without */
+TEST(callbacks_of_what_is_over_at_once_are_counted)
+{
+    enum { SENDS = 10 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    uint64_t before = stats_of(net).callbacks;
+    char got[2 * SENDS];
+
+    for (int i = 0; i < SENDS; i++) {
+        struct result alone = RESULT, with_op = RESULT;
+        iouringnet_op *op;
+
+        CHECK_OK(sink_send_async(sink, "x", 1, result_store, &alone, NULL));
+        CHECK_OK(sink_send_async(sink, "x", 1, result_store, &with_op, &op));
+        CHECK_OK(result_wait(&alone));
+        CHECK_OK(op_finish(op, NULL));
+    }
+    raw_recv(peer, got, sizeof got);
+    CHECK_EQ(stats_of(net).callbacks - before, 2 * SENDS);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
 {
     enum { RECEIVES = 10 };
