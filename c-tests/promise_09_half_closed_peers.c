@@ -42,6 +42,7 @@ static void talk_begin(struct talk *talk)
 
     config_of_mode(&config);
     config.close_timeout_ms = LIMIT_MS;
+    config.shutdown_timeout_ms = WAIT_MS; /* a busy machine may be slow */
     config.send_buffer = 16 << 10;
     config.post_mark = 2 * SIZE;
     talk->net = net_with(&config);
