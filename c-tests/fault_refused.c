@@ -66,6 +66,48 @@ TEST(a_seccomp_filter_is_named)
     CHECK(strcasestr(probe.text, "seccomp") != NULL);
 }
 
+#ifdef __GLIBC__
+typedef __rlimit_resource_t resource_type;
+#else
+typedef int resource_type;
+#endif
+
+static bool locked_memory_is_unlimited;
+
+/* The library's calls come here: not everybody may lift the limit. */
+int getrlimit(resource_type resource, struct rlimit *limit)
+{
+    if (resource == RLIMIT_MEMLOCK && locked_memory_is_unlimited) {
+        limit->rlim_cur = limit->rlim_max = RLIM_INFINITY;
+        return 0;
+    }
+    return (int)syscall(SYS_prlimit64, 0, resource, NULL, limit);
+}
+
+/* Only a limit on locked memory makes a shortage of memory one of locked memory. */
+TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
+{
+    struct rlimit limit;
+    iouringnet_config config;
+    iouringnet_net *net;
+
+    if (!part_is("short")) {
+        if (part_run(__func__, "short") == 77)
+            SKIP("the part was skipped");
+        return;
+    }
+    need_io_uring();
+    CHECK_EQ(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    if (limit.rlim_max > 1 << 20)
+        limit.rlim_cur = 1 << 20;
+    CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    refuse(SYS_io_uring_setup, ENOMEM);
+    config_of_mode(&config);
+    CHECK_STATUS(net_start(&config, &net), IOURINGNET_LOCKED_MEMORY);
+    locked_memory_is_unlimited = true;
+    CHECK_STATUS(net_start(&config, &net), -ENOMEM);
+}
+
 TEST(a_kernel_without_io_uring_is_named)
 {
     iouringnet_probe_result probe;

@@ -56,6 +56,45 @@ TEST(a_close_resets_the_connections_that_wait)
     CHECK_OK(net_stop(net));
 }
 
+/* A connection that comes while nobody wants it any more is left to the kernel, of which the reset at the close tells. */
+TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing)
+{
+    for (int watched = 0; watched < 2; watched++) {
+        struct doors doors = {ENDING, 0};
+        iouringnet_net *net = net_of_mode();
+        iouringnet_address address;
+        iouringnet_listener *listener = bind_loopback(net, &address);
+        iouringnet_op *op = NULL;
+        int fd;
+
+        atomic_store(&naps_now, false);
+        atomic_store(&awake, false);
+        if (watched)
+            CHECK_OK(listener_watch(listener, counts_doors, &doors));
+        else
+            CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
+        settle(net);
+        CHECK_OK(net_call(net, 0, naps, NULL, NULL));
+        EVENTUALLY(atomic_load(&naps_now));
+        fd = raw_dial(address.text);    /* it waits until the loop comes back */
+        if (watched)
+            CHECK_OK(listener_watch(listener, NULL, NULL));
+        else
+            CHECK_OK(op_cancel(op));
+        atomic_store(&awake, true);
+        if (watched)
+            CHECK_STATUS(ending_wait(&doors.ending), IOURINGNET_CANCELLED);
+        else
+            CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
+        settle(net);
+        CHECK_EQ(doors.got, 0);
+        listener_close(listener);
+        raw_expect_reset(fd);
+        raw_close(fd);
+        CHECK_OK(net_stop(net));
+    }
+}
+
 TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts)
 {
     iouringnet_net *net = net_of_mode();

@@ -484,4 +484,39 @@ mod tests {
         drop(peer);
         net.stop().unwrap();
     }
+
+    #[test]
+    fn a_call_that_is_late_takes_no_more_than_was_held() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        for read_buffer in [0, 64] {
+            let net = Net::start(Config { read_buffer, ..Config::default() }).unwrap();
+            let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+            let mut peer = TcpStream::connect(listener.address()).unwrap();
+            let (sink, stream) = listener.accept().unwrap();
+            peer.write_all(&[1; 10]).unwrap();
+            let waiter = SocketWaiter::own().unwrap();
+            while stream.socket.unread() < 10 {
+                assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+            }
+            let mut memory = [0; 20];
+            let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
+            let mut state = stream.state.lock();
+            assert!(state.owner.claim());
+            let (mut taken, mut got) = (state.take_work(), 0);
+            drop(state);
+            let step = stream.serve_as_owner(want, &mut got, &mut taken, Ask::Held(7));
+            assert!(matches!(step, Step::Blocked));
+            assert_eq!((got + taken.buffer.len(), stream.socket.unread()), (7, 3));
+            let mut state = stream.state.lock();
+            state.give_back(taken);
+            stream.release(state);
+            sink.close();
+            stream.close();
+            drop(peer);
+            net.stop().unwrap();
+        }
+    }
 }
