@@ -390,3 +390,26 @@ impl Member for Listener {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::net::{BindOptions, Config};
+    use crate::probe::probe;
+
+    #[test]
+    fn a_connection_that_another_process_has_taken_is_no_error() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let mut state = listener.state.lock();
+        listener.take(&mut state);
+        assert!(state.ready.is_empty() && state.retry.is_none());
+        drop(state);
+        assert_eq!(net.stats().accept_errors, 0);
+        net.stop().unwrap();
+    }
+}
