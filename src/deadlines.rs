@@ -4,7 +4,9 @@
 //! thread alone. Invariant: an owner is listed there at most once for each of its [`Timer`]s, and a disarmed timer
 //! keeps nothing alive.
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// How long one operation may take.
@@ -57,6 +59,37 @@ impl DrainTimeout {
             }
             DrainTimeout::After(time) => now.checked_add(time),
             DrainTimeout::Never => None,
+        }
+    }
+}
+
+/// When a drain must be over, told by the half that sends to the linger. In eight bytes, since each connection has one.
+pub struct DrainEnd(AtomicU64);
+
+/// What a [`DrainEnd`] counts nanoseconds from; a drain ends after it.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+const NOT_BEGUN: u64 = 0;
+const NEVER: u64 = u64::MAX;
+
+impl DrainEnd {
+    /// Of a drain that has not begun.
+    pub fn new() -> DrainEnd {
+        DrainEnd(AtomicU64::new(NOT_BEGUN))
+    }
+
+    /// It has begun, and must be over at `until`, if ever.
+    pub fn begin(&self, until: Option<Instant>) {
+        let since = |until: Instant| until.saturating_duration_since(*EPOCH).as_nanos();
+        let end = until.map_or(NEVER, |until| u64::try_from(since(until)).unwrap_or(NEVER).max(1));
+        self.0.store(end, Ordering::Release); // pairs with `get`
+    }
+
+    /// When it must be over, if it has begun.
+    pub fn get(&self) -> Option<Option<Instant>> {
+        match self.0.load(Ordering::Acquire) {
+            NOT_BEGUN => None,
+            NEVER => Some(None),
+            end => Some(EPOCH.checked_add(Duration::from_nanos(end))),
         }
     }
 }

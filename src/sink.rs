@@ -82,9 +82,6 @@ struct State {
     closed: bool,
     /// The net takes no more work, or is about to say so: what is new is for it to allow.
     asks_net: bool,
-    /// The drain after the close has reached the send loop, and must be over by then, if ever.
-    drains: bool,
-    drain_until: Option<Instant>,
     /// Counted as one of the two halves that have closed; see linger.rs.
     counted: bool,
     queue: SendQueue,
@@ -128,8 +125,6 @@ impl Sink {
                 closing: false,
                 closed: false,
                 asks_net: false,
-                drains: false,
-                drain_until: None,
                 counted: false,
                 queue: SendQueue::default(),
                 told_full: false,
@@ -468,7 +463,7 @@ impl Sink {
             let request = Request::Room { socket: Arc::clone(&self.socket) };
             state.poll = Some(event_loop.submit(Arc::clone(self) as _, request));
         }
-        if let Some(when) = state.next_deadline(self.net.config.close_timeout) {
+        if let Some(when) = self.next_deadline(&state) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
         }
     }
@@ -476,7 +471,7 @@ impl Sink {
     /// No progress for too long ends a drain, and posts that nobody waits for. A drain ends after its whole time too.
     fn cut_off(&self, state: &mut State, now: Instant) {
         self.begin_drain(state);
-        let Some(limit) = state.progress_limit(self.net.config.close_timeout) else {
+        let Some(limit) = self.progress_limit(state) else {
             return;
         };
         if state.cause.is_none() && limit <= now {
@@ -493,12 +488,28 @@ impl Sink {
 
     /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
     fn begin_drain(&self, state: &mut State) {
-        if state.closing && !state.drains {
-            state.drains = true;
+        if state.closing && self.socket.drain_until().is_none() {
             let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
-            state.drain_until = self.net.config.drain_timeout.deadline(Instant::now(), left);
-            self.socket.begin_drain(state.drain_until);
+            self.socket.begin_drain(self.net.config.drain_timeout.deadline(Instant::now(), left));
         }
+    }
+
+    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
+    fn progress_limit(&self, state: &State) -> Option<Instant> {
+        let limit = if state.closing {
+            Some(self.net.config.close_timeout)
+        } else if state.queue.posted() > 0 {
+            state.timeout.filter(|timeout| !timeout.is_zero())
+        } else {
+            None
+        };
+        let progress = limit.and_then(|limit| state.progress.checked_add(limit));
+        progress.into_iter().chain(self.socket.drain_until().flatten()).min()
+    }
+
+    fn next_deadline(&self, state: &State) -> Option<Instant> {
+        let operations = state.queue.earliest().filter(|_| !state.closing);
+        operations.into_iter().chain(self.progress_limit(state)).min()
     }
 
     fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
@@ -575,24 +586,6 @@ impl State {
         if self.queue.sweep(now, self.closing) {
             self.break_with(Error::TORN);
         }
-    }
-
-    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
-    fn progress_limit(&self, close_timeout: Duration) -> Option<Instant> {
-        let limit = if self.closing {
-            Some(close_timeout)
-        } else if self.queue.posted() > 0 {
-            self.timeout.filter(|timeout| !timeout.is_zero())
-        } else {
-            None
-        };
-        let progress = limit.and_then(|limit| self.progress.checked_add(limit));
-        progress.into_iter().chain(self.drain_until).min()
-    }
-
-    fn next_deadline(&self, close_timeout: Duration) -> Option<Instant> {
-        let operations = self.queue.earliest().filter(|_| !self.closing);
-        operations.into_iter().chain(self.progress_limit(close_timeout)).min()
     }
 
     /// Says that there is room, if a FULL was told and half the mark is free.

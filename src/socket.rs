@@ -5,6 +5,7 @@
 //! last of them. Invariant: no error that the kernel reported once is forgotten; the half that did not see it learns
 //! it here.
 
+use crate::deadlines::DrainEnd;
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, ENTRY_MAX, Gather, PARTS_MAX, Parts, message_of};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
@@ -61,6 +62,9 @@ pub struct Quiet {
     pub round_trip: Duration,
 }
 
+/// Called when the own direction of a connection has ended.
+type EndedHook = Box<dyn Fn() + Send + Sync>;
+
 /// A TCP socket, closed when the last owner lets go.
 pub struct Socket {
     socket: ManuallyDrop<socket2::Socket>,
@@ -75,9 +79,9 @@ pub struct Socket {
     reset: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
-    ended: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    ended: OnceLock<Box<EndedHook>>,
     /// When the drain of what was queued at the close must be over; set by the sink.
-    drain_until: OnceLock<Option<Instant>>,
+    drain_until: DrainEnd,
     _freed: Freed,
 }
 
@@ -227,7 +231,7 @@ impl Socket {
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
             ended: OnceLock::new(),
-            drain_until: OnceLock::new(),
+            drain_until: DrainEnd::new(),
             _freed: Freed,
         }
     }
@@ -489,8 +493,8 @@ impl Socket {
 
     /// Calls `hook` whenever the own direction ends, by a FIN or a reset. For the one who takes over from the two halves;
     /// what had ended before is not told.
-    pub fn when_ended(&self, hook: Box<dyn Fn() + Send + Sync>) {
-        let first = self.ended.set(hook);
+    pub fn when_ended(&self, hook: EndedHook) {
+        let first = self.ended.set(Box::new(hook));
         debug_assert!(first.is_ok(), "one takes over");
     }
 
@@ -542,12 +546,12 @@ impl Socket {
 
     /// A drain has begun that must be over at `until`, if ever.
     pub fn begin_drain(&self, until: Option<Instant>) {
-        let _ = self.drain_until.set(until); // once
+        self.drain_until.begin(until);
     }
 
     /// When the drain must be over that has begun, if one has.
     pub fn drain_until(&self) -> Option<Option<Instant>> {
-        self.drain_until.get().copied()
+        self.drain_until.get()
     }
 
     /// One half is done with the socket; true for the last one.
