@@ -489,3 +489,23 @@ TEST(a_cpu_that_is_not_there_is_invalid)
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
     CHECK(net == NULL);
 }
+
+TEST(a_refused_call_counts_nothing)
+{
+    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    size_t count = 77;
+    char into[4];
+
+#define COUNTS_NOTHING(call) \
+    do { \
+        count = 77; \
+        CHECK_STATUS((call), IOURINGNET_BAD_HANDLE); \
+        CHECK_EQ(count, 0); \
+    } while (0)
+
+    COUNTS_NOTHING(sink_send(NULL, "data", 4, &count));
+    COUNTS_NOTHING(sink_sendv(NULL, &part, 1, &count));
+    COUNTS_NOTHING(stream_recv(NULL, into, 4, &count));
+    COUNTS_NOTHING(stream_recv_some(NULL, into, 4, &count));
+#undef COUNTS_NOTHING
+}

@@ -193,12 +193,11 @@ static uint64_t completions_of_a_drain(bool half_closed)
     return completions;
 }
 
-/* How often the loop is woken depends on how the peer's reads fall, so twice as often is no fault; a loop that is woken in
-   vain is woken for each of the peer's reads, or without end. */
+/* The socket tells of room when a third of its buffer is free, and each time the loop sends twice at most: some 1,000
+   completions for 8 MiB. A loop that is woken in vain has three for each of the peer's 1,024 reads, or no end of them; a
+   send that waits in a thread of the kernel has one. */
 TEST(a_half_closed_peer_makes_no_more_work_than_an_open_one)
 {
-    uint64_t open = completions_of_a_drain(false), half_closed = completions_of_a_drain(true);
-
-    CHECK_BETWEEN(half_closed, 1, 2 * open + 20);
-    CHECK_BETWEEN(open, 1, 2 * half_closed + 20);
+    CHECK_BETWEEN(completions_of_a_drain(false), 20, 2000);
+    CHECK_BETWEEN(completions_of_a_drain(true), 20, 2000);
 }
