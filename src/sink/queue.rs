@@ -380,4 +380,20 @@ mod tests {
         assert_eq!(result_of(&operation), Some((Err(Error::CANCELLED), 0)));
         assert!(queue.is_empty());
     }
+
+    #[test]
+    fn a_part_that_is_out_is_told_though_others_end_behind_it() {
+        let now = Instant::now();
+        let mut queue = SendQueue::default();
+        let (begun, one) = lent(10, Some(now));
+        let (behind, two) = lent(20, Some(now));
+        queue.push(begun, false);
+        queue.push(behind, false);
+        gathered(&mut queue);
+        queue.answered();
+        queue.advance(4);
+        assert!(queue.sweep(now, false), "a part of the first is out");
+        assert_eq!(result_of(&one), Some((Err(Error::TIMEOUT), 4)));
+        assert_eq!(result_of(&two), Some((Err(Error::TIMEOUT), 0)));
+    }
 }
