@@ -330,6 +330,18 @@ static int64_t first_wait_us(int64_t spin_us)
     return took[WAITS / 2];
 }
 
+/* threads of the whole machine that run or want to */
+static int running(void)
+{
+    FILE *file = fopen("/proc/loadavg", "re");
+    int count = 0;
+
+    CHECK(file != NULL);
+    CHECK_EQ(fscanf(file, "%*f %*f %*f %d/", &count), 1);
+    fclose(file);
+    return count;
+}
+
 /* alone */ TEST(a_receive_spins_for_as_long_as_the_config_says)
 {
     cpu_set_t allowed;
@@ -346,6 +358,8 @@ static int64_t first_wait_us(int64_t spin_us)
                 (intmax_t)usual, (intmax_t)longest);
         differs = usual - none >= 25 && longest - usual >= 300;
     }
+    if (!differs && running() > CPU_COUNT(&allowed))
+        SKIP("others take the processors");
     CHECK(differs);
 }
 
