@@ -301,8 +301,8 @@ impl Listener {
     /// An error must not come again at once: try later, or when a descriptor has been freed.
     fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
         state.retry = Some(Instant::now() + RETRY);
-        let shortage = matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS);
-        if shortage && !self.starved.swap(true, Ordering::AcqRel) {
+        let error = Error::from_errno(errno);
+        if shed::is_shortage(error) && !self.starved.swap(true, Ordering::AcqRel) {
             let listener = Arc::downgrade(self);
             when_descriptor_closes(Box::new(move || {
                 if let Some(listener) = listener.upgrade() {
@@ -312,7 +312,7 @@ impl Listener {
                 }
             }));
         }
-        shed::oldest(Error::from_errno(errno)); // behind the hook, which must not miss its descriptor
+        shed::oldest(error); // behind the hook, which must not miss its descriptor
     }
 }
 

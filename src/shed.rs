@@ -9,7 +9,7 @@ use crate::socket::when_descriptor_closes;
 use crate::sync::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Something that can be given up.
@@ -25,15 +25,11 @@ type List = BTreeMap<u64, Weak<dyn Shed>>;
 pub struct Age(u64);
 
 // Outside of every loom model, so not from `sync`.
-static LIST: std::sync::Mutex<List> = std::sync::Mutex::new(BTreeMap::new());
+static LIST: rustix_futex_sync::Mutex<List> = rustix_futex_sync::Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// How long a descriptor may take to come back: each of the two loops has to let go of the connection.
 const WAIT: Duration = Duration::from_millis(100);
-
-fn list() -> MutexGuard<'static, List> {
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// An age for one that is about to be listed.
 pub fn next_age() -> Age {
@@ -42,16 +38,16 @@ pub fn next_age() -> Age {
 
 /// Lists a closed connection.
 pub fn enlist(age: Age, connection: Weak<dyn Shed>) {
-    list().insert(age.0, connection);
+    LIST.lock().insert(age.0, connection);
 }
 
 /// Takes one that is over from the list, if it is still there.
 pub fn strike(age: Age) {
-    list().remove(&age.0);
+    LIST.lock().remove(&age.0);
 }
 
 /// Whether `error` says that descriptors or memory are short.
-fn is_shortage(error: Error) -> bool {
+pub fn is_shortage(error: Error) -> bool {
     [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS]
         .iter()
         .any(|errno| error == Error::from_errno(*errno))
@@ -59,7 +55,7 @@ fn is_shortage(error: Error) -> bool {
 
 /// Whether there is a connection to give up for what `error` says is short.
 pub fn helps(error: Error) -> bool {
-    is_shortage(error) && !list().is_empty()
+    is_shortage(error) && !LIST.lock().is_empty()
 }
 
 /// If `error` is a shortage, has the oldest closed connection end. False: there was none.
@@ -68,7 +64,7 @@ pub fn oldest(error: Error) -> bool {
         return false;
     }
     loop {
-        let Some((_, oldest)) = list().pop_first() else {
+        let Some((_, oldest)) = LIST.lock().pop_first() else {
             return false;
         };
         if let Some(connection) = oldest.upgrade() {

@@ -15,7 +15,7 @@ use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What is set on every socket of a net.
@@ -91,16 +91,12 @@ const DISCARDED_AT_ONCE: usize = 256 << 10;
 /// Called when a descriptor may have become free; see [`when_descriptor_closes`].
 type Hook = Box<dyn FnOnce() + Send>;
 // Outside of every loom model, so not from `sync`.
-static STARVED: std::sync::Mutex<Vec<Hook>> = std::sync::Mutex::new(Vec::new());
+static STARVED: rustix_futex_sync::Mutex<Vec<Hook>> = rustix_futex_sync::Mutex::new(Vec::new());
 static STARVED_COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-
-fn starved() -> MutexGuard<'static, Vec<Hook>> {
-    STARVED.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Runs `hook` once, when the next socket of this process closes.
 pub fn when_descriptor_closes(hook: Hook) {
-    starved().push(hook);
+    STARVED.lock().push(hook);
     STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -589,7 +585,7 @@ struct Freed;
 impl Drop for Freed {
     fn drop(&mut self) {
         if STARVED_COUNT.load(Ordering::Relaxed) > 0 {
-            let hooks = mem::take(&mut *starved());
+            let hooks = mem::take(&mut *STARVED.lock());
             STARVED_COUNT.fetch_sub(hooks.len(), Ordering::Relaxed);
             hooks.into_iter().for_each(|hook| hook());
         }
