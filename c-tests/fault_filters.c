@@ -1,0 +1,172 @@
+/* Filters of system calls that are installed while nets run, as a sandbox does after its start: a call that is refused
+   from then on has a way around it, and nothing hangs or spins.
+   Promise 11. */
+
+#include "inside.h"
+
+/* From now on `call` fails with `error`, where its second argument is `second`, or always if that is -1. In this thread and
+   those that it makes, or in every thread of the process. */
+static void refuse_call(int call, int64_t second, int error, bool in_every_thread)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)second, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    unsigned flags = in_every_thread ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+
+    if (second < 0)
+        code[3].jf = 0;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0)
+        SKIP("no seccomp filter can be installed here");
+}
+
+/* ---- what wakes a loop up ---- */
+
+enum { REGISTER_SEND_MSG_RING = 31 };
+
+/* A loop that sleeps is woken by a completion that the kernel posts to its ring. Where that is refused, its eventfd wakes it. */
+static void both_loops_wake_up(int error)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    pid_t receives = thread_named("iouringnet-recv"), sends = thread_named("iouringnet-send");
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *data = take(SIZE);
+    struct reader reader = {peer, SIZE, 1};
+    pthread_t reading = 0;
+
+    pattern_fill(data, SIZE, 0, 1);
+    refuse_call(SYS_io_uring_register, REGISTER_SEND_MSG_RING, error, true);
+    for (int i = 0; i < 5; i++) {
+        struct result call = RESULT;
+
+        EVENTUALLY(thread_sleeps(receives));
+        CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+        CHECK_OK(result_wait(&call));
+    }
+    for (size_t at = 0; at < SIZE; at += SIZE / 4) {
+        struct result send = RESULT;
+
+        EVENTUALLY(thread_sleeps(sends));
+        CHECK_OK(sink_send_async(sink, data + at, SIZE / 4, result_store, &send, NULL));
+        if (at == 0)
+            reading = spawn(reader_run, &reader);
+        CHECK_OK(result_wait(&send));
+    }
+    sink_close(sink);
+    join(reading);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(loops_wake_up_where_completions_may_not_be_sent)
+{
+    both_loops_wake_up(EPERM);
+}
+
+TEST(loops_wake_up_where_completions_cannot_be_sent)
+{
+    both_loops_wake_up(ENOSYS);
+}
+
+/* ---- a thread that waits by itself ---- */
+
+struct waits {
+    struct waiter waiter;
+    struct end end;
+    char *data;
+    size_t size;
+    int error;
+    int64_t limit_ms;
+};
+
+static void may_not_wait(struct waits *self)
+{
+    refuse_call(SYS_ppoll, -1, self->error, false);
+    waiter_begins(&self->waiter);
+}
+
+static void *receives(void *user)
+{
+    struct waits *self = user;
+
+    may_not_wait(self);
+    CHECK_OK(stream_recv(self->end.stream, self->data, self->size, NULL));
+    return NULL;
+}
+
+static void *sends(void *user)
+{
+    struct waits *self = user;
+
+    may_not_wait(self);
+    CHECK_OK(sink_send(self->end.sink, self->data, self->size, NULL));
+    return NULL;
+}
+
+static void *receives_in_vain(void *user)
+{
+    struct waits *self = user;
+    int64_t began = now_ms();
+
+    may_not_wait(self);
+    CHECK_STATUS(stream_recv(self->end.stream, self->data, self->size, NULL), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, self->limit_ms - 1, WAIT_MS);
+    return NULL;
+}
+
+/* The loop waits in place of a thread that may not: the thread sleeps until its operation is over. */
+static void operations_of_threads_that_may_not_wait(int error)
+{
+    enum { SIZE = 16 << 20 };
+    iouringnet_net *net = net_of_mode();
+    struct waits self = {{0}, {net, NULL, NULL}, take(SIZE), 4, error, 0};
+    int peer = raw_peer(net, &self.end.sink, &self.end.stream);
+    char *got = take(SIZE);
+    pthread_t thread = spawn(receives, &self);
+
+    waiter_sleeps(&self.waiter);
+    raw_send(peer, "ping", 4);
+    join(thread);
+    CHECK_MEM(self.data, "ping", 4);
+
+    self.size = SIZE;
+    pattern_fill(self.data, SIZE, 0, 7);
+    atomic_store(&self.waiter.thread, 0);
+    thread = spawn(sends, &self);
+    waiter_sleeps(&self.waiter);
+    raw_recv(peer, got, SIZE);
+    pattern_check(got, SIZE, 0, 7);
+    join(thread);
+
+    self.limit_ms = 300;
+    CHECK_OK(stream_set_timeout(self.end.stream, self.limit_ms));
+    atomic_store(&self.waiter.thread, 0);
+    join(spawn(receives_in_vain, &self));
+    sink_abort(self.end.sink);
+    stream_close(self.end.stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(self.data);
+    free(got);
+}
+
+/* With the first try off no thread waits by itself. */
+/* one mode */ TEST(a_loop_waits_for_a_thread_that_may_not)
+{
+    operations_of_threads_that_may_not_wait(EPERM);
+}
+
+/* one mode */ TEST(a_loop_waits_for_a_thread_that_cannot)
+{
+    operations_of_threads_that_may_not_wait(ENOSYS);
+}
