@@ -104,6 +104,37 @@ TEST(a_net_tells_more_than_those_before_it)
     }
 }
 
+/* A quiet net begins, then one that tells a little more: neither takes anything away from one that tells everything. */
+TEST(a_net_tells_everything_also_after_quieter_ones_have_begun)
+{
+    struct log all = {0};
+    iouringnet_config config;
+    iouringnet_net *net;
+
+    config_of_mode(&config);
+    config.log = count_lines;
+    config.log_user = &all;
+    config.log_level = IOURINGNET_LOG_TRACE;
+    net = net_with(&config);
+    for (uint32_t quiet = IOURINGNET_LOG_ERROR; quiet < IOURINGNET_LOG_TRACE; quiet++) {
+        for (uint32_t more = quiet; more < IOURINGNET_LOG_TRACE; more++) {
+            struct log others[2] = {{{0}, 0, 0, NULL}, {{0}, 0, 0, NULL}};
+            int debug, trace;
+            struct pair p;
+
+            echo_with_log(quiet, &others[0]);
+            echo_with_log(more, &others[1]);
+            debug = atomic_load(&all.lines[IOURINGNET_LOG_DEBUG]);
+            trace = atomic_load(&all.lines[IOURINGNET_LOG_TRACE]);
+            p = tcp_pair_in(net, net);
+            pair_close(&p);
+            EVENTUALLY(atomic_load(&all.lines[IOURINGNET_LOG_DEBUG]) > debug);
+            EVENTUALLY(atomic_load(&all.lines[IOURINGNET_LOG_TRACE]) > trace);
+        }
+    }
+    CHECK_OK(net_stop(net));
+}
+
 TEST(a_log_callback_cannot_call_the_library)
 {
     struct log log = {0};
