@@ -319,6 +319,7 @@ TEST(an_op_is_done_early_inside_its_own_callback_alone)
 struct op_waiter {
     struct waiter waiter;
     iouringnet_op *op;
+    iouringnet_status told; /* what the wait is to give */
 };
 
 /* without a limit, which would end the wait too */
@@ -327,15 +328,56 @@ static void *waits_on_op(void *user)
     struct op_waiter *self = user;
 
     waiter_begins(&self->waiter);
-    CHECK_STATUS(op_wait(self->op, IOURINGNET_NO_TIMEOUT, NULL), IOURINGNET_BAD_HANDLE);
+    CHECK_STATUS(op_wait(self->op, IOURINGNET_NO_TIMEOUT, NULL), self->told);
     return NULL;
+}
+
+/* several threads that sleep in the wait for one op, until `end` ends it */
+static void several_wait(iouringnet_op *op, iouringnet_status (*end)(iouringnet_op *op), iouringnet_status told)
+{
+    enum { COUNT = 4 };
+    struct op_waiter waiting[COUNT];
+    pthread_t threads[COUNT];
+
+    for (int i = 0; i < COUNT; i++) {
+        waiting[i] = (struct op_waiter){{0}, op, told};
+        threads[i] = spawn(waits_on_op, &waiting[i]);
+    }
+    for (int i = 0; i < COUNT; i++)
+        waiter_sleeps(&waiting[i].waiter);
+    CHECK_OK(end(op));
+    for (int i = 0; i < COUNT; i++)
+        join(threads[i]);
+}
+
+TEST(every_thread_that_waits_for_an_op_learns_its_end)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_op *op;
+
+    CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &op));
+    several_wait(op, op_cancel, 0);
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(net_stop(net));
+}
+
+TEST(every_thread_that_waits_for_an_op_learns_its_release)
+{
+    iouringnet_net *net = net_of_mode();
+    struct result call = RESULT;
+    iouringnet_op *op;
+
+    CHECK_OK(net_call(net, 3600 * 1000, result_store, &call, &op));
+    several_wait(op, op_release, IOURINGNET_BAD_HANDLE);
+    CHECK_OK(net_stop(net));
+    CHECK_STATUS(result_wait(&call), IOURINGNET_STOPPED);
 }
 
 TEST(release_detaches_and_overtakes_a_waiter)
 {
     struct pair p = tcp_pair();
     struct result received = RESULT;
-    struct op_waiter waiting = {{0}, NULL};
+    struct op_waiter waiting = {{0}, NULL, IOURINGNET_BAD_HANDLE};
     pthread_t thread;
     char into[3];
 
