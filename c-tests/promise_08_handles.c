@@ -160,6 +160,24 @@ TEST(handles_stay_dead_when_another_net_has_started)
     }
 }
 
+/* The table of handles grows in steps: some of these nets have exactly as many handles as it has places. */
+TEST(no_handle_of_a_stopped_net_is_left)
+{
+    enum { MOST = 70 };
+
+    for (int count = 1; count < MOST; count++) {
+        iouringnet_net *net = net_of_mode();
+        iouringnet_listener *listeners[MOST];
+        iouringnet_address address;
+
+        for (int i = 0; i < count; i++)
+            listeners[i] = bind_loopback(net, &address);
+        CHECK_OK(net_stop(net));
+        for (int i = 0; i < count; i++)
+            CHECK_STATUS(listener_address(listeners[i], &address), IOURINGNET_BAD_HANDLE);
+    }
+}
+
 TEST(closing_twice_harms_no_successor)
 {
     iouringnet_net *net = net_of_mode();
