@@ -316,6 +316,9 @@ TEST(config_fields_out_of_range_are_invalid)
     REFUSED(nodelay, 4);
     REFUSED(first_try, 3);
     REFUSED(first_try, UINT32_MAX);
+    REFUSED(send_buffer, (size_t)INT32_MAX + 1);
+    REFUSED(recv_buffer, (size_t)INT32_MAX + 1);
+    REFUSED(post_mark, (size_t)PTRDIFF_MAX + 1);
     REFUSED(keepalive_ms, -2);
     REFUSED(timeout_ms, -2);
     REFUSED(dial_timeout_ms, INT64_MIN);
@@ -332,6 +335,24 @@ TEST(config_fields_out_of_range_are_invalid)
 #undef REFUSED
     CHECK_EQ(count_entries("/proc/self/task"), threads);
     CHECK_EQ(count_entries("/proc/self/fd"), descriptors);
+}
+
+TEST(a_struct_without_room_for_its_size_is_left_as_it_is)
+{
+    _Alignas(size_t) unsigned char memory[2 * sizeof(size_t)];
+    size_t size;
+
+    memset(memory, 0x55, sizeof memory);
+    iouringnet_struct_init(NULL, sizeof memory);
+    for (size_t small = 0; small < sizeof size; small++)
+        iouringnet_struct_init(memory, small);
+    for (size_t i = 0; i < sizeof memory; i++)
+        CHECK_EQ(memory[i], 0x55);
+    iouringnet_struct_init(memory, sizeof size);
+    memcpy(&size, memory, sizeof size);
+    CHECK_EQ(size, sizeof size);
+    for (size_t i = sizeof size; i < sizeof memory; i++)
+        CHECK_EQ(memory[i], 0x55);
 }
 
 TEST(options_of_a_wrong_size_are_invalid)
