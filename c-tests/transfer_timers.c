@@ -3,6 +3,56 @@
 
 #include "support.h"
 
+#include <time.h>
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+
+    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* calls that a callback begins a while before it returns, so that the loop first sees them when part of their delay is over */
+struct begun_early {
+    iouringnet_net *net;
+    int64_t began_us, ran_us;
+    struct latch over;
+};
+
+static void ran(void *user, const iouringnet_completion *done)
+{
+    struct begun_early *call = user;
+
+    CHECK_OK(done->status);
+    call->ran_us = now_us();
+    latch_open(&call->over);
+}
+
+static void begins_and_goes_on(void *user)
+{
+    struct begun_early *call = user;
+
+    call->began_us = now_us();
+    CHECK_OK(net_call(call->net, 2, ran, call, NULL));
+    while (now_us() < call->began_us + 1500)
+        ;
+}
+
+TEST(a_timer_fires_no_part_of_a_millisecond_early)
+{
+    iouringnet_net *net = net_of_mode();
+
+    for (int i = 0; i < 50; i++) {
+        struct begun_early call = {net, 0, 0, LATCH(1)};
+
+        on_callback_thread(net, begins_and_goes_on, &call);
+        latch_wait(&call.over);
+        CHECK_BETWEEN(call.ran_us - call.began_us, 2000, WAIT_MS * 1000);
+    }
+    CHECK_OK(net_stop(net));
+}
+
 struct timed {
     struct result result;
     int64_t at;
