@@ -38,6 +38,24 @@ TEST(a_receive_that_waits_alone_stays_before_the_next)
     pair_close(&p);
 }
 
+/* A thread that waits has a descriptor, which ends with it. */
+/* one mode */ TEST(threads_that_have_waited_leave_no_descriptor)
+{
+    struct pair p = tcp_pair();
+    size_t before = count_entries("/proc/self/fd");
+
+    for (int i = 0; i < 20; i++) {
+        struct receiver self = {{0}, p.b.stream, ""};
+        pthread_t thread = spawn(receives_four, &self);
+
+        waiter_sleeps(&self.waiter);
+        CHECK_OK(sink_send(p.a.sink, "four", 4, NULL));
+        join(thread);
+    }
+    EVENTUALLY(count_entries("/proc/self/fd") < before + 10); /* this thread may have one too */
+    pair_close(&p);
+}
+
 enum { SIZE = 16 << 20 };
 
 struct sends_twice {
