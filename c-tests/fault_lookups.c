@@ -33,17 +33,16 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
                 struct addrinfo **restrict result)
 {
     (void)service;
-    (void)hints;
     if (strncmp(node, "again", 5) == 0)
         return EAI_AGAIN;
-    if (strncmp(node, "link", 4) == 0) {
+    if (strncmp(node, "link", 4) == 0 && hints->ai_family != AF_INET) {
         struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_scope_id = if_nametoindex("lo")};
 
         CHECK_EQ(inet_pton(AF_INET6, "fe80::1", &at.sin6_addr), 1);
         *result = answer(AF_INET6, &at, sizeof at);
         return 0;
     }
-    if (strncmp(node, "good", 4) == 0) {
+    if (strncmp(node, "good", 4) == 0 && hints->ai_family != AF_INET6) {
         struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
 
         atomic_fetch_add(&good_lookups, 1);
@@ -93,6 +92,44 @@ TEST(an_address_of_a_name_keeps_its_interface)
         SKIP("there is no IPv6 or no interface lo here");
     CHECK(numeric != -EINVAL);
     CHECK_STATUS(net_dial(net, "link.example:7000", NULL, &sink, &stream), numeric);
+    CHECK_OK(net_stop(net));
+}
+
+/* ---- what lookups leave ---- */
+
+static size_t mapped_bytes(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    size_t pages = 0;
+
+    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Each has a thread of 8 MiB of stack, of which the C library may keep some for the next ones. */
+TEST(lookups_leave_no_stacks_of_their_threads)
+{
+    enum { COUNT = 60, KEPT = 100 << 20 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    size_t threads, before = 0;
+    char text[64];
+
+    unused_address(&address);
+    snprintf(text, sizeof text, "good.example:%s", strrchr(address.text, ':') + 1);
+    threads = count_entries("/proc/self/task");
+    for (int i = 0; i < 2 * COUNT; i++) {
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+
+        if (i == COUNT)
+            before = mapped_bytes();
+        CHECK_STATUS(net_dial(net, text, NULL, &sink, &stream), -ECONNREFUSED);
+        EVENTUALLY(count_entries("/proc/self/task") == threads); /* the next one needs a thread of its own */
+    }
+    CHECK_EQ(good_lookups, 2 * COUNT);
+    CHECK_BETWEEN(mapped_bytes(), 0, before + KEPT);
     CHECK_OK(net_stop(net));
 }
 
