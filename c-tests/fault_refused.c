@@ -66,6 +66,22 @@ TEST(a_seccomp_filter_is_named)
     CHECK(strcasestr(probe.text, "seccomp") != NULL);
 }
 
+/* Some filters answer so. */
+TEST(a_seccomp_filter_that_denies_access_is_named)
+{
+    iouringnet_probe_result probe;
+
+    if (!part_is("denied")) {
+        if (part_run(__func__, "denied") == 77)
+            SKIP("the part was skipped");
+        return;
+    }
+    refuse(SYS_io_uring_setup, EACCES);
+    probe = check_unavailable();
+    CHECK_EQ(probe.error, EACCES);
+    CHECK(strcasestr(probe.text, "seccomp") != NULL);
+}
+
 #ifdef __GLIBC__
 typedef __rlimit_resource_t resource_type;
 #else
