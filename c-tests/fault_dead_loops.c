@@ -1,7 +1,7 @@
 /* A loop that dies fails what is pending, and counts what the kernel has moved for it by then.
    Promise 11. */
 
-#include "support.h"
+#include "inside.h"
 
 #include <sys/ioctl.h>
 
@@ -83,4 +83,125 @@ TEST(a_large_receive_counts_what_came_before_its_loop_died)
 TEST(a_small_receive_takes_nothing_where_its_loop_died_before_it_was_whole)
 {
     CHECK_EQ(dies_behind_bytes(100, 50), 0);
+}
+
+/* ---- one loop dies, and the rest of the process goes on ---- */
+
+/* in the thread of a callback alone, so that only its loop dies */
+static void refuse_enter_here(void *user)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+
+    *(bool *)user = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+struct errors {
+    atomic_int count;
+};
+
+static void count_errors(void *user, int32_t level, const char *text)
+{
+    struct errors *errors = user;
+
+    CHECK(text[0] != 0);
+    atomic_fetch_add(&errors->count, level == IOURINGNET_LOG_ERROR);
+}
+
+static bool is_ring(int fd)
+{
+    char path[64], target[64] = "";
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "anon_inode:[io_uring]") == 0;
+}
+
+static iouringnet_net *net_with_logged_errors(struct errors *errors)
+{
+    iouringnet_config config;
+
+    config_of_mode(&config);
+    config.log = count_errors;
+    config.log_user = errors;
+    return net_with(&config);
+}
+
+/* gives a connection of the net, which stays open */
+static struct pair its_receive_loop_dies(iouringnet_net *net)
+{
+    struct pair p = tcp_pair_in(net, net);
+    struct result recv = RESULT;
+    bool refused = false;
+    char byte;
+
+    CHECK_OK(stream_recv_async(p.b.stream, &byte, 1, result_store, &recv, NULL));
+    on_callback_thread(net, refuse_enter_here, &refused);
+    if (!refused)
+        SKIP("no seccomp filter can be installed here");
+    CHECK_STATUS(result_wait(&recv), IOURINGNET_PANIC);
+    return p;
+}
+
+TEST(the_death_of_a_loop_is_logged_as_an_error)
+{
+    struct errors errors = {0};
+    iouringnet_net *net = net_with_logged_errors(&errors);
+
+    its_receive_loop_dies(net);
+    CHECK(atomic_load(&errors.count) > 0);
+    net_stop(net);
+}
+
+TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do)
+{
+    struct errors errors = {0};
+    iouringnet_net *net = net_with_logged_errors(&errors);
+    struct pair p = its_receive_loop_dies(net);
+    pid_t loop = thread_named("iouringnet-recv");
+
+    EVENTUALLY(thread_sleeps(loop));
+    stream_close(p.a.stream); /* wakes it */
+    sink_close(p.a.sink);
+    EVENTUALLY(thread_sleeps(loop));
+    net_stop(net);
+}
+
+/* The number of the dead loop's ring may be that of a new net's ring: what wakes the dead loop must not go there. */
+TEST(a_net_with_a_dead_loop_stops_beside_a_new_net)
+{
+    enum { MOST = 64 };
+    struct errors errors = {0};
+    struct pair p, other;
+    bool was_ring[MOST];
+    iouringnet_net *net = net_with_logged_errors(&errors);
+    int closed = -1, ring = -1;
+    char got[4];
+
+    for (int fd = 0; fd < MOST; fd++)
+        was_ring[fd] = is_ring(fd);
+    p = its_receive_loop_dies(net);
+    for (int fd = 0; fd < MOST; fd++)
+        if (was_ring[fd] && !is_ring(fd))
+            closed = fd;
+    CHECK(closed >= 0);
+    CHECK_EQ(dup2(STDERR_FILENO, closed), closed); /* nothing else of the new net is to have the number */
+    other = tcp_pair();
+    for (int fd = 0; fd < MOST; fd++)
+        if (!was_ring[fd] && is_ring(fd))
+            ring = fd;
+    CHECK(ring >= 0);
+    CHECK_EQ(dup2(ring, closed), closed);
+    stream_close(p.a.stream);
+    stream_close(p.b.stream);
+    net_stop(net);
+    CHECK_OK(sink_send(other.a.sink, "ping", 4, NULL));
+    CHECK_OK(stream_recv(other.b.stream, got, 4, NULL));
+    pair_close(&other);
+    close(closed);
 }
