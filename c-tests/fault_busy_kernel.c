@@ -1,0 +1,82 @@
+/* A kernel that is busy: it refuses a call into a ring now and then, and takes it the next time. Kernels do so where memory is
+   short for a moment (EAGAIN), where completions wait for room (EBUSY), and at a signal (EINTR).
+
+   This program defines syscall itself, so the library's calls come here.
+   Promise 11. */
+
+#include "support.h"
+
+#include <dlfcn.h>
+#include <stdarg.h>
+
+static atomic_int busy;                     /* the errno, or 0 */
+static atomic_uint calls, refused;
+
+long syscall(long number, ...)
+{
+    static long (*_Atomic next)(long, ...);
+    long (*call)(long, ...) = atomic_load(&next);
+    long a[6];
+    va_list list;
+
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if (call == NULL) {
+        *(void **)&call = dlsym(RTLD_NEXT, "syscall");
+        atomic_store(&next, call);
+    }
+    if (number == SYS_io_uring_enter && atomic_load(&busy) != 0 && atomic_fetch_add(&calls, 1) % 3 != 2) {
+        atomic_fetch_add(&refused, 1);
+        errno = atomic_load(&busy);
+        return -1;
+    }
+    return call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void everything_goes_on(int error)
+{
+    enum { SIZE = 2 << 20, COUNT = 4 };
+    iouringnet_net *net = net_of_mode();
+    struct pair pairs[COUNT];
+    struct result sends[COUNT], receives[COUNT], timer = RESULT;
+    char *data = take(SIZE), *got = take((size_t)COUNT * SIZE);
+
+    pattern_fill(data, SIZE, 0, 5);
+    atomic_store(&busy, error);
+    for (int i = 0; i < COUNT; i++) {
+        pairs[i] = tcp_pair_in(net, net);
+        result_init(&sends[i]);
+        result_init(&receives[i]);
+        CHECK_OK(stream_recv_async(pairs[i].b.stream, got + (size_t)i * SIZE, SIZE, result_store, &receives[i], NULL));
+        CHECK_OK(sink_send_async(pairs[i].a.sink, data, SIZE, result_store, &sends[i], NULL));
+    }
+    CHECK_OK(net_call(net, 20, result_store, &timer, NULL));
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_OK(result_wait(&sends[i]));
+        CHECK_OK(result_wait(&receives[i]));
+        pattern_check(got + (size_t)i * SIZE, SIZE, 0, 5);
+        pair_close(&pairs[i]);
+    }
+    CHECK_OK(result_wait(&timer));
+    CHECK_OK(net_stop(net));
+    CHECK(atomic_load(&refused) > 0);
+    free(data);
+    free(got);
+}
+
+TEST(a_kernel_without_memory_for_a_moment_stops_no_loop)
+{
+    everything_goes_on(EAGAIN);
+}
+
+TEST(a_kernel_without_room_for_completions_for_a_moment_stops_no_loop)
+{
+    everything_goes_on(EBUSY);
+}
+
+TEST(a_call_that_was_interrupted_stops_no_loop)
+{
+    everything_goes_on(EINTR);
+}
