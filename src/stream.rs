@@ -6,16 +6,17 @@
 //! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order
 //! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
 
+mod queue;
 mod recv;
 mod want;
 mod watch;
 
-use self::recv::{Ask, Step};
-use self::want::{SERVE_MAX, Taken, Want};
+use self::queue::RecvQueue;
+use self::want::Taken;
 use self::watch::Watch;
 use crate::buffer::ReadBuffer;
-use crate::completion::{Operation, Target};
-use crate::deadlines::{self, Limit};
+use crate::completion::Target;
+use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
@@ -27,7 +28,6 @@ use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -53,12 +53,8 @@ struct State {
     /// The end of the stream, or the fault that broke it, met once and told ever after.
     end: Option<Error>,
     buffer: ReadBuffer,
-    queue: VecDeque<Item>,
+    queue: RecvQueue,
     watch: Option<Watch>,
-    /// Somebody asked for the end of a queued receive.
-    cancelled: bool,
-    /// No deadline in the queue is earlier.
-    earliest: Option<Instant>,
     timeout: Option<Duration>,
     request: Option<RequestId>,
     interrupting: bool,
@@ -69,14 +65,6 @@ struct State {
     waiter: Option<Arc<SocketWaiter>>,
     /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
     successor: Option<Weak<dyn Handler>>,
-}
-
-/// One receive that waits for its turn or for bytes.
-struct Item {
-    want: Want,
-    got: usize,
-    operation: Arc<Operation>,
-    limit: Limit,
 }
 
 impl Stream {
@@ -95,10 +83,8 @@ impl Stream {
                 closed: false,
                 end: None,
                 buffer: ReadBuffer::default(),
-                queue: VecDeque::new(),
+                queue: RecvQueue::default(),
                 watch: None,
-                cancelled: false,
-                earliest: None,
                 timeout: net.config.timeout,
                 request: None,
                 interrupting: false,
@@ -118,7 +104,7 @@ impl Stream {
     /// Releases the stream: receives that wait go to the receive loop, and a close that waited is finished.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
-            state.fail_all(cause);
+            state.queue.fail_all(cause);
         }
         let has_work = !state.queue.is_empty() || state.watch.is_some();
         let ends = state.closing && !state.closed;
@@ -247,74 +233,6 @@ impl Stream {
         }
     }
 
-    fn drive_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
-        let now = event_loop.settled();
-        loop {
-            if let Some(request) = state.request {
-                state.sweep(now); // only here: there may have been bytes for those that are late as well
-                let front_ends = state.queue.front().is_some_and(|item| item.cut(now).is_some());
-                if (front_ends || state.cause.is_some()) && !state.interrupting {
-                    state.interrupting = true;
-                    event_loop.cancel(request);
-                }
-                break;
-            }
-            if state.cause.is_some() || state.queue.is_empty() {
-                event_loop.disarm(&mut state.timer);
-                return self.release(state);
-            }
-            // The one at the front: from the buffer if that is enough, else by a request.
-            let Some(mut item) = state.queue.pop_front() else {
-                continue;
-            };
-            let mut taken = state.take_work();
-            drop(state);
-            // One that is late may not have come to the kernel yet.
-            let is_late = item.cut(now) == Some(Error::TIMEOUT);
-            let ask = if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
-            let step = self.serve_as_owner(item.want, &mut item.got, &mut taken, ask);
-            state = self.state.lock();
-            state.give_back(taken);
-            match (step, item.cut(now)) {
-                (Step::Done(outcome), _) => {
-                    let outcome = outcome.ended_by(state.cause);
-                    item.operation.complete(outcome.result, outcome.bytes);
-                }
-                (Step::Blocked, Some(cut)) if !item.limit.one_try => {
-                    item.operation.complete(Err(cut), item.got)
-                }
-                (Step::Blocked, _) => {
-                    let request =
-                        self.request(event_loop, &mut state, item.want, item.got, item.limit.one_try);
-                    state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
-                    state.queue.push_front(item);
-                }
-            }
-        }
-        if let Some(when) = state.earliest.filter(|_| !state.interrupting) {
-            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
-        }
-    }
-
-    /// What the ring is asked for on behalf of `want`.
-    fn request(
-        &self,
-        event_loop: &EventLoop,
-        state: &mut State,
-        want: Want,
-        got: usize,
-        one_try: bool,
-    ) -> Request {
-        let socket = Arc::clone(&self.socket);
-        let capacity = self.net.config.read_buffer;
-        if let Some(into) = want.direct(got, capacity) {
-            let most = if one_try { usize::MAX } else { SERVE_MAX }; // one try has to find all that is there
-            let into = into.at_most(most);
-            return Request::Recv { socket, into, one_try };
-        }
-        self.buffered_request(event_loop, state, want.room(state.buffer.len(), capacity), one_try)
-    }
-
     /// Receives towards the buffer: it holds no memory while nothing arrives.
     fn buffered_request(
         &self,
@@ -337,16 +255,6 @@ impl Stream {
         } else {
             Request::Readable { socket }
         }
-    }
-}
-
-impl Item {
-    /// Why it must end now, if it must.
-    fn cut(&self, now: Instant) -> Option<Error> {
-        if self.operation.is_cancelled() {
-            return Some(Error::CANCELLED);
-        }
-        self.limit.is_late(now).then_some(Error::TIMEOUT)
     }
 }
 
@@ -378,33 +286,18 @@ impl State {
         self.end = taken.end;
     }
 
+    /// Cancels the request in flight, once.
+    fn cancel_request(&mut self, event_loop: &mut EventLoop) {
+        if let Some(request) = self.request.filter(|_| !self.interrupting) {
+            self.interrupting = true;
+            event_loop.cancel(request);
+        }
+    }
+
     /// Has the one who waits alone look what has changed.
     fn interrupt_waiter(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.interrupt();
-        }
-    }
-
-    /// Ends waiting receives behind the front that were cancelled or are late.
-    fn sweep(&mut self, now: Instant) {
-        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
-            return;
-        }
-        let mut index = 1;
-        while index < self.queue.len() {
-            let cut = self.queue[index].cut(now);
-            match cut.and_then(|error| Some((self.queue.remove(index)?, error))) {
-                Some((item, error)) => item.operation.complete(Err(error), item.got),
-                None => index += 1,
-            }
-        }
-        self.cancelled = false;
-        self.earliest = self.queue.iter().filter_map(|item| item.limit.deadline).min();
-    }
-
-    fn fail_all(&mut self, cause: Error) {
-        for item in self.queue.drain(..) {
-            item.operation.complete(Err(cause), item.got);
         }
     }
 }
@@ -418,7 +311,7 @@ impl Listed for Stream {
 impl Target for Stream {
     fn cancel_requested(self: Arc<Self>) {
         let mut state = self.state.lock();
-        state.cancelled = true;
+        state.queue.note_cancelled();
         if state.owner == Owner::Loop {
             drop(state);
             self.post_to_loop(); // another owner looks when it releases the stream
@@ -455,9 +348,7 @@ impl Handler for Stream {
         let mut readable = false;
         match (request, &meaning) {
             (Request::Recv { .. }, Meaning::Count(count)) => {
-                if let Some(item) = state.queue.front_mut() {
-                    item.got += count;
-                }
+                state.queue.advance(*count);
             }
             (Request::RecvBuffered { mut buffer, .. }, meaning) => {
                 let kept = buffer.len();
@@ -490,7 +381,7 @@ impl Handler for Stream {
             Meaning::Failed(error) => {
                 state.end.get_or_insert(error);
             }
-            Meaning::WouldBlock => state.end_one_try(),
+            Meaning::WouldBlock => state.queue.end_try(),
             Meaning::Count(_) | Meaning::Again => {}
         }
         if readable {
@@ -524,17 +415,6 @@ impl Handler for Stream {
 
 /// What a watch of an unbuffered net receives at once.
 const WATCH_ROOM: usize = 16 << 10;
-
-impl State {
-    /// A receive that was to be one try has had it.
-    fn end_one_try(&mut self) {
-        if self.queue.front().is_some_and(|item| item.limit.one_try)
-            && let Some(item) = self.queue.pop_front()
-        {
-            item.operation.complete(Err(Error::TIMEOUT), item.got);
-        }
-    }
-}
 
 impl Member for Stream {
     fn place(&self) -> &Place {

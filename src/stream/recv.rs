@@ -6,9 +6,10 @@
 //! its own end has been told or its operation stands at the queue's front, so that completions keep the order of the
 //! calls.
 
+use super::queue::Item;
 use super::want::{SERVE_MAX, Taken, Want};
-use super::{Item, State, Stream};
-use crate::completion::{Accepted, Begun, Operation, Outcome, Tell, in_callback};
+use super::{State, Stream};
+use crate::completion::{Accepted, Begun, Outcome, Tell, in_callback};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::ownership::Next;
@@ -225,9 +226,8 @@ impl Stream {
         let begun = got > 0 || waits;
         match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
             Ok(operation) => {
-                state.note(&operation, limit);
-                // Before those that were queued meanwhile.
-                state.queue.push_front(Item { want, got, operation: Arc::clone(&operation), limit });
+                let item = Item { want, got, operation: Arc::clone(&operation), limit };
+                state.queue.push(item, true); // before those that were queued meanwhile
                 self.release(state);
                 Ok(Begun::Queued(operation))
             }
@@ -250,8 +250,7 @@ impl Stream {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0));
         }
         let operation = self.net.queued(accepted, &self.socket, Half::Recv, self.target(), false)?;
-        state.note(&operation, limit);
-        state.queue.push_back(Item { want, got: 0, operation: Arc::clone(&operation), limit });
+        state.queue.push(Item { want, got: 0, operation: Arc::clone(&operation), limit }, false);
         state.interrupt_waiter();
         let next = state.owner.queued(false);
         drop(state);
@@ -422,12 +421,6 @@ impl Stream {
 }
 
 impl State {
-    /// What the loop has to mind of a receive that is about to be queued.
-    fn note(&mut self, operation: &Operation, limit: Limit) {
-        self.cancelled |= operation.is_cancelled();
-        self.earliest = self.earliest.into_iter().chain(limit.deadline).min();
-    }
-
     /// Spins longer after a spin that found something, half as long after two that did not, and an eighth as long after one
     /// that did harm. What is halved too often is left for a while.
     fn learn(&mut self, found: bool, harmful: bool) {

@@ -124,21 +124,14 @@ impl Stream {
                 watch.ending.get_or_insert(Error::TIMEOUT);
             }
             match (watch.ending, in_flight) {
-                (Some(_), Some(request)) => {
-                    if !state.interrupting {
-                        state.interrupting = true;
-                        event_loop.cancel(request);
-                    }
-                    return;
+                (Some(_), Some(_)) => {
+                    return state.cancel_request(event_loop);
                 }
                 (Some(ending), None) => return self.end_watch(state, event_loop, ending),
                 (None, _) => {}
             }
             if watch.paused {
-                if let Some(request) = in_flight.filter(|_| !state.interrupting) {
-                    state.interrupting = true;
-                    event_loop.cancel(request);
-                }
+                state.cancel_request(event_loop);
                 return self.tell_successor(&mut state);
             }
             let owed = watch.owed && kept;

@@ -1,0 +1,272 @@
+//! The receives that wait on one stream, in order, and how the receive loop serves them.
+//!
+//! The queue is used under the stream's lock. Invariant: an item leaves with its operation completed. Exception: the loop
+//! takes the front out while it serves it, and puts it back if it needs more bytes.
+
+use super::recv::{Ask, Step};
+use super::want::{SERVE_MAX, Want};
+use super::{State, Stream};
+use crate::completion::Operation;
+use crate::deadlines::Limit;
+use crate::error::Error;
+use crate::event_loop::EventLoop;
+use crate::request::Request;
+use crate::sync::MutexGuard;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Receives and fills that wait for their turn or for bytes.
+#[derive(Default)]
+pub(super) struct RecvQueue {
+    items: VecDeque<Item>,
+    /// Somebody asked for the end of an operation here.
+    cancelled: bool,
+    /// No deadline in the queue is earlier.
+    earliest: Option<Instant>,
+}
+
+/// One receive or fill.
+pub(super) struct Item {
+    /// What it asks for.
+    pub want: Want,
+    /// How many bytes it has taken.
+    pub got: usize,
+    /// What ends with it.
+    pub operation: Arc<Operation>,
+    /// How long it may take.
+    pub limit: Limit,
+}
+
+impl Item {
+    /// Why it must end now, if it must.
+    fn cut(&self, now: Instant) -> Option<Error> {
+        if self.operation.is_cancelled() {
+            return Some(Error::CANCELLED);
+        }
+        self.limit.is_late(now).then_some(Error::TIMEOUT)
+    }
+
+    fn fail(self, error: Error) {
+        self.operation.complete(Err(error), self.got);
+    }
+}
+
+impl RecvQueue {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Somebody asked for the end of an operation here: the next sweep looks which.
+    pub fn note_cancelled(&mut self) {
+        self.cancelled = true;
+    }
+
+    /// Queues an item, `first_in_line` before all others.
+    pub fn push(&mut self, item: Item, first_in_line: bool) {
+        self.cancelled |= item.operation.is_cancelled();
+        self.earliest = self.earliest.into_iter().chain(item.limit.deadline).min();
+        if first_in_line {
+            self.items.push_front(item);
+        } else {
+            self.items.push_back(item);
+        }
+    }
+
+    /// The kernel has written `count` bytes to the memory of the front.
+    pub fn advance(&mut self, count: usize) {
+        if let Some(front) = self.items.front_mut() {
+            front.got += count;
+        }
+    }
+
+    /// If the front was to be one try, it has had it.
+    pub fn end_try(&mut self) {
+        if self.items.front().is_some_and(|front| front.limit.one_try)
+            && let Some(item) = self.items.pop_front()
+        {
+            item.fail(Error::TIMEOUT);
+        }
+    }
+
+    /// Whether the front was cancelled or is late.
+    fn front_is_cut(&self, now: Instant) -> bool {
+        self.items.front().is_some_and(|front| front.cut(now).is_some())
+    }
+
+    /// Ends what was cancelled or is late behind the front, which a request in flight serves.
+    fn sweep(&mut self, now: Instant) {
+        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
+            return;
+        }
+        let mut index = 1;
+        while index < self.items.len() {
+            let cut = self.items[index].cut(now);
+            match cut.and_then(|error| Some((self.items.remove(index)?, error))) {
+                Some((item, error)) => item.fail(error),
+                None => index += 1,
+            }
+        }
+        self.cancelled = false;
+        self.earliest = self.items.iter().filter_map(|item| item.limit.deadline).min();
+    }
+
+    /// Ends everything with `cause`.
+    pub fn fail_all(&mut self, cause: Error) {
+        for item in self.items.drain(..) {
+            item.fail(cause);
+        }
+    }
+}
+
+impl Stream {
+    /// As the receive loop: serves the front until a request is in flight for it, or releases the stream.
+    pub(super) fn drive_queue<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+    ) {
+        let now = event_loop.settled();
+        while state.request.is_none() {
+            if state.cause.is_some() || state.queue.is_empty() {
+                event_loop.disarm(&mut state.timer);
+                return self.release(state);
+            }
+            state = self.serve_front(state, event_loop, now);
+        }
+        state.queue.sweep(now); // only here: there may have been bytes for those that are late as well
+        if state.cause.is_some() || state.queue.front_is_cut(now) {
+            state.cancel_request(event_loop);
+        }
+        if let Some(when) = state.queue.earliest.filter(|_| !state.interrupting) {
+            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// Ends the front if the buffer has enough, or if it was cut. Otherwise submits a request for it.
+    fn serve_front<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        now: Instant,
+    ) -> MutexGuard<'a, State> {
+        let Some(mut item) = state.queue.items.pop_front() else {
+            return state;
+        };
+        let mut taken = state.take_work();
+        drop(state);
+        // One that is late may not have come to the kernel yet.
+        let is_late = item.cut(now) == Some(Error::TIMEOUT);
+        let ask = if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
+        let step = self.serve_as_owner(item.want, &mut item.got, &mut taken, ask);
+        let mut state = self.state.lock();
+        state.give_back(taken);
+        match (step, item.cut(now)) {
+            (Step::Done(outcome), _) => {
+                let outcome = outcome.ended_by(state.cause);
+                item.operation.complete(outcome.result, outcome.bytes);
+            }
+            (Step::Blocked, Some(cut)) if !item.limit.one_try => item.fail(cut),
+            (Step::Blocked, _) => {
+                let request = self.request(event_loop, &mut state, &item);
+                state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+                state.queue.items.push_front(item);
+            }
+        }
+        state
+    }
+
+    /// What the ring is asked for on behalf of `item`.
+    fn request(&self, event_loop: &EventLoop, state: &mut State, item: &Item) -> Request {
+        let capacity = self.net.config.read_buffer;
+        let one_try = item.limit.one_try;
+        let Some(into) = item.want.direct(item.got, capacity) else {
+            let room = item.want.room(state.buffer.len(), capacity);
+            return self.buffered_request(event_loop, state, room, one_try);
+        };
+        let most = if one_try { usize::MAX } else { SERVE_MAX }; // one try has to find all that is there
+        Request::Recv { socket: Arc::clone(&self.socket), into: into.at_most(most), one_try }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::completion::{Outbox, Outcome, Waited};
+    use crate::error::Result;
+    use std::time::Duration;
+
+    struct Nowhere;
+    impl Outbox for Nowhere {
+        fn deliver(&self, _: Arc<Operation>) {
+            unreachable!("no operation here has a callback");
+        }
+
+        fn runs_here(&self) -> bool {
+            false
+        }
+    }
+
+    fn fill(limit: Limit) -> (Item, Arc<Operation>) {
+        let operation = Operation::new(Arc::new(Nowhere), None);
+        (Item { want: Want::Buffered(8), got: 0, operation: Arc::clone(&operation), limit }, operation)
+    }
+
+    fn result_of(operation: &Operation) -> Option<Result> {
+        match operation.wait(Some(Duration::ZERO)) {
+            Waited::Done(Outcome { result, .. }) => Some(result),
+            Waited::Pending | Waited::Released => None,
+        }
+    }
+
+    #[test]
+    fn a_sweep_ends_what_is_late_or_cancelled_behind_the_front() {
+        let now = Instant::now();
+        let mut queue = RecvQueue::default();
+        let late = Limit { deadline: Some(now), one_try: false };
+        let [front, middle, cancelled, last] =
+            [late, late, Limit::default(), Limit::default()].map(|limit| {
+                let (item, operation) = fill(limit);
+                queue.push(item, false);
+                operation
+            });
+        cancelled.cancel();
+        queue.note_cancelled();
+        queue.sweep(now);
+        let results = [&front, &middle, &cancelled, &last].map(|operation| result_of(operation));
+        assert_eq!(results, [None, Some(Err(Error::TIMEOUT)), Some(Err(Error::CANCELLED)), None]);
+        assert!(queue.front_is_cut(now), "the loop ends the front when the kernel has answered");
+        assert_eq!(queue.earliest, Some(now));
+        queue.fail_all(Error::CLOSED);
+        assert_eq!(
+            (result_of(&front), result_of(&last)),
+            (Some(Err(Error::CLOSED)), Some(Err(Error::CLOSED)))
+        );
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_sweep_finds_what_was_cancelled_before_it_was_queued() {
+        let mut queue = RecvQueue::default();
+        let (front, _) = fill(Limit::default());
+        queue.push(front, false);
+        let (item, operation) = fill(Limit::default());
+        operation.cancel(); // by a thread that has the op, while its call still tries
+        queue.push(item, false);
+        queue.sweep(Instant::now());
+        assert_eq!(result_of(&operation), Some(Err(Error::CANCELLED)));
+    }
+
+    #[test]
+    fn one_try_ends_alone() {
+        let mut queue = RecvQueue::default();
+        let (item, once) = fill(Limit { deadline: None, one_try: true });
+        let (behind, waits) = fill(Limit::default());
+        queue.push(behind, false);
+        queue.push(item, true);
+        queue.end_try();
+        queue.end_try();
+        assert_eq!((result_of(&once), result_of(&waits)), (Some(Err(Error::TIMEOUT)), None));
+    }
+}
