@@ -14,7 +14,7 @@ mod watch;
 use self::queue::RecvQueue;
 use self::want::Taken;
 use self::watch::Watch;
-use crate::buffer::ReadBuffer;
+use crate::buffer::{PoolBuffer, ReadBuffer};
 use crate::completion::Target;
 use crate::deadlines;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
 use std::mem;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The receiving half of a connection.
 pub struct Stream {
@@ -66,6 +66,25 @@ struct State {
     /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
     successor: Option<Weak<dyn Handler>>,
 }
+
+/// What a request that is over has brought to the stream.
+enum Brought<'a> {
+    /// So many bytes, in the memory of the receive at the front.
+    Direct(usize),
+    /// Bytes in a pool buffer.
+    Pooled(PoolBuffer<'a>),
+    /// Bytes in the stream's own buffer, behind those that it had.
+    Buffered,
+    /// The news that the socket has bytes.
+    Readable,
+    /// Nothing: it was one try, and the socket had no bytes.
+    WouldBlock,
+    /// Nothing else.
+    Nothing,
+}
+
+/// Without a pool, the least room that is offered for bytes that the socket has.
+const ROOM_MIN: usize = 16 << 10;
 
 impl Stream {
     /// The receiving half for `socket`.
@@ -177,13 +196,7 @@ impl Stream {
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.lock_to_change();
         state.timeout = timeout;
-        let watched = match &mut state.watch {
-            Some(watch) => {
-                watch.progress = Instant::now();
-                true
-            }
-            None => false,
-        };
+        let watched = state.watch.as_mut().map(Watch::note_progress).is_some();
         drop(state);
         if watched {
             self.post_to_loop();
@@ -221,16 +234,66 @@ impl Stream {
         }
     }
 
-    /// As the receive loop: looks what is to be done, unless a request is in flight.
-    fn drive<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>, event_loop: &mut EventLoop) {
-        if state.owner != Owner::Loop {
-            return; // mail that somebody else has answered meanwhile
+    /// As the receive loop: takes in what a request has brought, and does what is to be done next.
+    fn drive<'a>(
+        self: &'a Arc<Self>,
+        state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        brought: Brought<'_>,
+    ) {
+        match (state.owner, &state.watch) {
+            (Owner::Loop, Some(_)) => self.drive_watch(state, event_loop, brought),
+            (Owner::Loop, None) => self.drive_queue(state, event_loop, brought),
+            _ => {} // mail that somebody else has answered meanwhile
         }
-        if state.watch.is_some() {
-            self.drive_watch(state, event_loop);
-        } else {
-            self.drive_queue(state, event_loop);
+    }
+
+    /// What a request that is over has brought. The stream gets back what the request owned or was lent.
+    #[allow(unsafe_code)]
+    fn brought<'a>(&self, state: &mut State, mut request: Request, reaped: Reaped<'a>) -> Brought<'a> {
+        let meaning = self.meaning_of(&request, reaped.result);
+        match &mut request {
+            Request::RecvMultishot { callback, .. } => state.take_back(callback),
+            Request::RecvBuffered { buffer, .. } => {
+                let count = if let Meaning::Count(count) = meaning { count } else { 0 };
+                // SAFETY: the kernel has written `count` bytes to the room that the request offered.
+                unsafe { buffer.filled(count) };
+                buffer.trim();
+                state.buffer = mem::take(buffer);
+            }
+            _ => {}
         }
+        match (meaning, request) {
+            (Meaning::Count(count), Request::Recv { .. }) => Brought::Direct(count),
+            (Meaning::Count(_), Request::RecvBuffered { .. }) => Brought::Buffered,
+            (Meaning::Count(_), Request::Readable { .. }) => Brought::Readable,
+            (Meaning::Count(_), _) => reaped.buffer.map_or(Brought::Nothing, Brought::Pooled),
+            (Meaning::WouldBlock, _) => Brought::WouldBlock,
+            (Meaning::Again, _) => Brought::Nothing,
+            (Meaning::Failed(error), _) => {
+                state.end.get_or_insert(error);
+                Brought::Nothing
+            }
+        }
+    }
+
+    /// A receive that has found no bytes has met the end of the stream.
+    fn meaning_of(&self, request: &Request, result: i32) -> Meaning {
+        match Meaning::of(result, &self.socket) {
+            Meaning::Count(0) if !matches!(request, Request::Readable { .. }) => {
+                let end = self.socket.received_end();
+                Meaning::Failed(if let Tried::Failed(error) = end { error } else { Error::EOF })
+            }
+            meaning => meaning,
+        }
+    }
+
+    /// The socket is readable, and there is no pool: receives what is there into the stream's own buffer.
+    fn receive_what_is_there(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
+        let room = self.net.config.read_buffer.max(ROOM_MIN);
+        let buffer = mem::take(&mut state.buffer);
+        let request = Request::RecvBuffered { socket: Arc::clone(&self.socket), buffer, room };
+        state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
     }
 
     /// Receives towards the buffer: it holds no memory while nothing arrives.
@@ -321,78 +384,15 @@ impl Target for Stream {
 
 impl Handler for Stream {
     fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.drive(self.state.lock(), event_loop);
+        self.drive(self.state.lock(), event_loop, Brought::Nothing);
     }
 
-    #[allow(unsafe_code)]
-    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, mut request: Request, reaped: Reaped) {
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
-        if let Request::RecvMultishot { callback, .. } = &mut request {
-            state.take_back(callback);
-        }
-        let meaning = match (Meaning::of(reaped.result, &self.socket), &request) {
-            (
-                Meaning::Count(0),
-                Request::Recv { .. }
-                | Request::RecvPooled { .. }
-                | Request::RecvMultishot { .. }
-                | Request::RecvBuffered { .. },
-            ) => match self.socket.received_end() {
-                Tried::Failed(error) => Meaning::Failed(error),
-                _ => Meaning::Failed(Error::EOF),
-            },
-            (meaning, _) => meaning,
-        };
-        let mut readable = false;
-        match (request, &meaning) {
-            (Request::Recv { .. }, Meaning::Count(count)) => {
-                state.queue.advance(*count);
-            }
-            (Request::RecvBuffered { mut buffer, .. }, meaning) => {
-                let kept = buffer.len();
-                if let Meaning::Count(count) = meaning {
-                    // SAFETY: the kernel has written `count` bytes to the room that the request offered.
-                    unsafe { buffer.filled(*count) };
-                }
-                buffer.trim();
-                let came = buffer.len() > kept;
-                state.buffer = buffer;
-                if came {
-                    state = self.arrived(state, &[]);
-                }
-            }
-            (Request::RecvPooled { .. } | Request::RecvMultishot { .. }, Meaning::Count(_)) => {
-                if let Some(bytes) = &reaped.buffer {
-                    state = self.arrived(state, bytes.as_slice());
-                }
-            }
-            (Request::Readable { .. }, Meaning::Count(_)) => {
-                let timed = state.timeout.is_some();
-                readable = state.watch.as_ref().is_none_or(|watch| !watch.bulk);
-                if let Some(watch) = state.watch.as_mut().filter(|_| timed) {
-                    watch.progress = Instant::now(); // the bytes are there, and asked for next
-                }
-            }
-            _ => {}
-        }
-        match meaning {
-            Meaning::Failed(error) => {
-                state.end.get_or_insert(error);
-            }
-            Meaning::WouldBlock => state.queue.end_try(),
-            Meaning::Count(_) | Meaning::Again => {}
-        }
-        if readable {
-            let room = self.net.config.read_buffer.max(WATCH_ROOM);
-            let buffer = mem::take(&mut state.buffer);
-            let socket = Arc::clone(&self.socket);
-            let request = Request::RecvBuffered { socket, buffer, room };
-            state.request = Some(event_loop.submit(Arc::clone(&self) as _, request));
-        }
-        drop(reaped); // the pool has its buffer back before the next request
-        self.drive(state, event_loop);
+        let brought = self.brought(&mut state, request, reaped);
+        self.drive(state, event_loop, brought);
     }
 
     fn on_data(&self, request: &mut Request, bytes: &[u8]) -> bool {
@@ -405,16 +405,13 @@ impl Handler for Stream {
     fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.state.lock();
         state.timer.fired();
-        self.drive(state, event_loop);
+        self.drive(state, event_loop, Brought::Nothing);
     }
 
     fn fail(self: Arc<Self>) {
         self.end(Error::PANIC);
     }
 }
-
-/// What a watch of an unbuffered net receives at once.
-const WATCH_ROOM: usize = 16 << 10;
 
 impl Member for Stream {
     fn place(&self) -> &Place {

@@ -5,7 +5,7 @@
 
 use super::recv::{Ask, Step};
 use super::want::{SERVE_MAX, Want};
-use super::{State, Stream};
+use super::{Brought, State, Stream};
 use crate::completion::Operation;
 use crate::deadlines::Limit;
 use crate::error::Error;
@@ -75,14 +75,14 @@ impl RecvQueue {
     }
 
     /// The kernel has written `count` bytes to the memory of the front.
-    pub fn advance(&mut self, count: usize) {
+    fn advance(&mut self, count: usize) {
         if let Some(front) = self.items.front_mut() {
             front.got += count;
         }
     }
 
     /// If the front was to be one try, it has had it.
-    pub fn end_try(&mut self) {
+    fn end_try(&mut self) {
         if self.items.front().is_some_and(|front| front.limit.one_try)
             && let Some(item) = self.items.pop_front()
         {
@@ -126,7 +126,15 @@ impl Stream {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
+        brought: Brought<'_>,
     ) {
+        match brought {
+            Brought::Direct(count) => state.queue.advance(count),
+            Brought::Pooled(bytes) => state.buffer.append(bytes.as_slice()),
+            Brought::Readable => self.receive_what_is_there(&mut state, event_loop),
+            Brought::WouldBlock => state.queue.end_try(),
+            Brought::Buffered | Brought::Nothing => {}
+        }
         let now = event_loop.settled();
         while state.request.is_none() {
             if state.cause.is_some() || state.queue.is_empty() {

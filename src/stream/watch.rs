@@ -6,7 +6,7 @@
 //! While a receive goes on, and nothing else happens to the watch, no message needs the lock: the receive, which is the
 //! loop's, has the callback, and a flag tells that nobody has changed anything. Whoever does takes it down, under the lock.
 
-use super::{State, Stream};
+use super::{Brought, State, Stream};
 use crate::buffer::{POOL_BUFFER_SIZE, ReadBuffer};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
@@ -16,7 +16,7 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a stream knows of its watch; gone before the last call.
 pub struct Watch {
@@ -27,9 +27,9 @@ pub struct Watch {
     owed: bool,
     ending: Option<Error>,
     /// The peer sends more than a pool buffer takes: the loop waits by a poll, and receives by a call.
-    pub(super) bulk: bool,
+    bulk: bool,
     /// When bytes came last, or the watch had no cause to expect any.
-    pub(super) progress: Instant,
+    progress: Instant,
 }
 
 /// What one multishot receive may bring, and the rest of its last buffer: so much at most comes after a pause. To begin a new
@@ -39,15 +39,104 @@ const BUDGET_MAX: usize = 1 << 20;
 /// What one call may bring, into memory that is to stay in the cache, before others have their turn.
 const CALL_MAX: usize = 256 << 10;
 
+/// What the receive loop does next for a watch.
+enum Work {
+    /// Calls the callback with the kept bytes.
+    Show,
+    /// Receives by a call, since the peer sends in bulk.
+    ReceiveBulk,
+    /// Waits for bytes, with a receive in flight.
+    Receive,
+    /// Waits for a resume. A receive in flight is cancelled.
+    Rest,
+    /// The watch ends when the receive in flight is over: cancels it.
+    Cancel,
+    /// Ends the watch: its last call brings this error.
+    End(Error),
+    /// Waits for mail, which is on its way.
+    Nothing,
+}
+
+/// What a watch has had in one turn of the loop, each at most once. Then others have their turn.
+#[derive(Default)]
+struct Turn {
+    shown: bool,
+    received: bool,
+}
+
 impl Watch {
-    /// Whether the loop has more to do for it than to wait for the next bytes.
-    pub(super) fn needs_drive(&self, state: &State) -> bool {
-        self.paused || self.owed || self.ending.is_some() || state.timeout.is_some()
+    fn new(callback: DataCallback, progress: Instant) -> Watch {
+        let callback = Some(callback);
+        Watch { callback, paused: false, owed: true, ending: None, bulk: false, progress }
     }
 
     /// Whether it asks for no bytes.
     pub(super) fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Its time limit counts from now.
+    pub(super) fn note_progress(&mut self) {
+        self.progress = Instant::now();
+    }
+
+    /// It ends, unless it does already: the first reason stays.
+    fn end(&mut self, reason: Error) {
+        self.ending.get_or_insert(reason);
+    }
+
+    /// When it has been too long without bytes.
+    fn deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
+        let timeout = timeout.filter(|timeout| !timeout.is_zero() && !self.paused)?;
+        self.progress.checked_add(timeout)
+    }
+}
+
+impl State {
+    /// What is to be done next for the watch, by what the kernel had at `settled`.
+    fn watch_work(&mut self, settled: Instant, turn: &mut Turn) -> Work {
+        let Some(watch) = &mut self.watch else {
+            return Work::Nothing; // it has ended
+        };
+        if watch.deadline(self.timeout).is_some_and(|deadline| deadline <= settled) {
+            watch.end(Error::TIMEOUT);
+        }
+        if let Some(reason) = self.cause.or(watch.ending) {
+            return if self.request.is_some() { Work::Cancel } else { Work::End(reason) };
+        }
+        if watch.paused {
+            return Work::Rest;
+        }
+        let owed = watch.owed && !self.buffer.is_empty();
+        if owed && !mem::replace(&mut turn.shown, true) {
+            watch.owed = false;
+            return Work::Show;
+        }
+        // Owed again by a resume inside that call, which has posted mail: its turn comes when others have had theirs, and
+        // the bytes that the callback may be waiting for are asked for meanwhile.
+        match self.end {
+            Some(_) if owed => Work::Nothing, // nothing more can come, and the end comes after that call
+            Some(end) => Work::End(end),
+            None if self.request.is_none() && watch.bulk && !mem::replace(&mut turn.received, true) => {
+                Work::ReceiveBulk
+            }
+            None => Work::Receive,
+        }
+    }
+
+    /// Bytes have come for the watch, or its callback has had a call: that time does not count.
+    fn note_progress(&mut self) {
+        if let Some(watch) = self.watch.as_mut().filter(|_| self.timeout.is_some()) {
+            watch.note_progress();
+        }
+    }
+
+    /// Whether the next bytes may be shown as they come, and there is nothing else to do for the watch.
+    fn may_lend(&self) -> bool {
+        let watch = self.watch.as_ref();
+        self.cause.is_none()
+            && self.timeout.is_none()
+            && watch.is_some_and(|watch| !watch.paused && !watch.owed && watch.ending.is_none())
     }
 }
 
@@ -58,7 +147,7 @@ impl Stream {
         let Some(callback) = callback else {
             return match &mut state.watch {
                 Some(watch) => {
-                    watch.ending.get_or_insert(Error::CANCELLED);
+                    watch.end(Error::CANCELLED);
                     drop(state);
                     self.post_to_loop();
                     Ok(())
@@ -68,14 +157,8 @@ impl Stream {
         };
         state.check_sound(&self.net)?;
         state.check_idle()?;
-        state.watch = Some(Watch {
-            callback: Some(callback),
-            paused: false,
-            owed: true,
-            ending: None,
-            bulk: false,
-            progress: if state.timeout.is_some() { Instant::now() } else { self.net.started() },
-        });
+        let progress = if state.timeout.is_some() { Instant::now() } else { self.net.started() };
+        state.watch = Some(Watch::new(callback, progress));
         state.owner.queued(false);
         drop(state);
         self.post_to_loop();
@@ -96,71 +179,70 @@ impl Stream {
         let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
         if mem::take(&mut watch.paused) {
             watch.owed = true;
-            watch.progress = Instant::now(); // the pause does not count
+            watch.note_progress(); // the pause does not count
             drop(state);
             self.post_to_loop();
         }
         Ok(())
     }
 
-    /// Work for the watch, until a request is in flight or there is nothing to do.
+    /// As the receive loop: shows what a request has brought, and then does [`Work`] until there is none.
     pub(super) fn drive_watch<'a>(
+        self: &'a Arc<Self>,
+        state: MutexGuard<'a, State>,
+        event_loop: &mut EventLoop,
+        brought: Brought<'_>,
+    ) {
+        let mut state = self.take_in(state, event_loop, brought);
+        let mut turn = Turn::default();
+        loop {
+            match state.watch_work(event_loop.settled(), &mut turn) {
+                Work::Show => state = self.show(state, &[]),
+                Work::ReceiveBulk => {
+                    state = self.receive_bulk(state);
+                    event_loop.note_bulk();
+                }
+                Work::Receive => return self.receive_more(&mut state, event_loop),
+                Work::Rest => {
+                    state.cancel_request(event_loop);
+                    return self.tell_successor(&mut state);
+                }
+                Work::Cancel => return state.cancel_request(event_loop),
+                Work::End(last) => return self.end_watch(state, event_loop, last),
+                Work::Nothing => return,
+            }
+        }
+    }
+
+    fn take_in<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
         event_loop: &mut EventLoop,
-    ) {
-        let (mut may_show, mut may_ask) = (true, true);
-        loop {
-            let quiet = state.timeout.filter(|timeout| !timeout.is_zero());
-            let (cause, end, in_flight) = (state.cause, state.end, state.request);
-            let kept = !state.buffer.is_empty();
-            let Some(watch) = &mut state.watch else {
-                return; // never was, or has ended
-            };
-            let late = quiet.and_then(|quiet| watch.progress.checked_add(quiet)).filter(|_| !watch.paused);
-            if let Some(cause) = cause {
-                watch.ending = Some(cause);
-            } else if late.is_some_and(|late| late <= event_loop.settled()) {
-                watch.ending.get_or_insert(Error::TIMEOUT);
-            }
-            match (watch.ending, in_flight) {
-                (Some(_), Some(_)) => {
-                    return state.cancel_request(event_loop);
+        brought: Brought<'_>,
+    ) -> MutexGuard<'a, State> {
+        match brought {
+            Brought::Pooled(bytes) => return self.arrived(state, bytes.as_slice()),
+            Brought::Buffered => return self.arrived(state, &[]),
+            Brought::Readable => {
+                state.note_progress(); // the bytes are there, and asked for next
+                if state.watch.as_ref().is_none_or(|watch| !watch.bulk) {
+                    self.receive_what_is_there(&mut state, event_loop);
                 }
-                (Some(ending), None) => return self.end_watch(state, event_loop, ending),
-                (None, _) => {}
             }
-            if watch.paused {
-                state.cancel_request(event_loop);
-                return self.tell_successor(&mut state);
-            }
-            let owed = watch.owed && kept;
-            if owed && mem::take(&mut may_show) {
-                watch.owed = false;
-                state = self.show(state, &[]);
-                continue;
-            }
-            // Owed again by a resume inside that call, which has posted mail: its turn comes when others have had theirs, and
-            // the bytes that the callback may be waiting for are asked for meanwhile.
-            if let Some(end) = end {
-                if owed {
-                    return; // nothing more can come, and the end comes after that call
-                }
-                return self.end_watch(state, event_loop, end);
-            }
-            if in_flight.is_none() && watch.bulk && mem::take(&mut may_ask) {
-                state = self.receive_bulk(state);
-                event_loop.note_bulk();
-                continue;
-            }
-            if in_flight.is_none() {
-                let request = self.watch_request(event_loop, &mut state);
-                state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
-            }
-            if let Some(late) = late {
-                event_loop.arm(&mut state.timer, late, || Arc::clone(self) as _);
-            }
-            return;
+            Brought::Direct(_) | Brought::WouldBlock | Brought::Nothing => {}
+        }
+        state
+    }
+
+    /// Sees to it that a receive is in flight, and that a time limit is kept.
+    fn receive_more(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
+        if state.request.is_none() {
+            let request = self.watch_request(event_loop, state);
+            state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+        }
+        let deadline = state.watch.as_ref().and_then(|watch| watch.deadline(state.timeout));
+        if let Some(deadline) = deadline {
+            event_loop.arm(&mut state.timer, deadline, || Arc::clone(self) as _);
         }
     }
 
@@ -209,6 +291,12 @@ impl Stream {
         }
     }
 
+    /// Runs the callback, while no lock is held.
+    fn call(&self, callback: &mut DataCallback, result: Result, bytes: &[u8]) -> usize {
+        self.net.recv_loop.count_callback();
+        callback(result, bytes)
+    }
+
     /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
     fn show<'a>(&'a self, mut state: MutexGuard<'a, State>, arrived: &[u8]) -> MutexGuard<'a, State> {
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
@@ -221,8 +309,7 @@ impl Stream {
         }
         let shown = kept.as_ref().map_or(arrived, ReadBuffer::as_slice);
         let size = shown.len();
-        self.net.recv_loop.count_callback();
-        let consumed = callback(Ok(()), shown);
+        let consumed = self.call(&mut callback, Ok(()), shown);
         match &mut kept {
             Some(kept) => {
                 kept.consume(consumed);
@@ -245,8 +332,7 @@ impl Stream {
             && bytes.len() < POOL_BUFFER_SIZE
             && let Some(mut callback) = lent.take()
         {
-            self.net.recv_loop.count_callback();
-            let consumed = callback(Ok(()), bytes);
+            let consumed = self.call(&mut callback, Ok(()), bytes);
             if consumed == bytes.len() && self.is_steady() {
                 *lent = Some(callback);
                 return false;
@@ -280,7 +366,7 @@ impl Stream {
 
     /// Lends the callback to the receive if the next bytes may be shown as they come. True: there is more to do.
     fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut Option<DataCallback>) -> bool {
-        if state.cause.is_some() || state.watch.as_ref().is_none_or(|watch| watch.needs_drive(&state)) {
+        if !state.may_lend() {
             return true;
         }
         if state.buffer.is_empty()
@@ -296,7 +382,7 @@ impl Stream {
     fn bound_kept(&self, state: &mut State) {
         let too_big = state.buffer.len() > self.net.config.buffer_max;
         if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
-            watch.ending.get_or_insert(Error::TOO_BIG);
+            watch.end(Error::TOO_BIG);
         }
     }
 
@@ -313,8 +399,7 @@ impl Stream {
         // Nothing of the watch is left in the state, and nobody owns the stream: inside its last call the stream may be
         // watched again, or read.
         if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
-            event_loop.count_callback();
-            callback(Err(last), &[]);
+            self.call(&mut callback, Err(last), &[]);
         }
         let mut state = self.state.lock();
         if state.owner.claim() {
@@ -323,11 +408,7 @@ impl Stream {
     }
 
     /// Bytes have come for the watch: `bytes`, or they are in the buffer already, behind what was kept.
-    pub(super) fn arrived<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        bytes: &[u8],
-    ) -> MutexGuard<'a, State> {
+    fn arrived<'a>(&'a self, mut state: MutexGuard<'a, State>, bytes: &[u8]) -> MutexGuard<'a, State> {
         let ending = state.cause.is_some();
         let Some(watch) = &mut state.watch else {
             state.buffer.append(bytes);
@@ -349,14 +430,11 @@ impl Stream {
 impl State {
     /// The callback has had a call. Not in order: it wants to be done with more than it was shown.
     fn shown(&mut self, callback: DataCallback, in_order: bool) {
-        let timed = self.timeout.is_some();
+        self.note_progress();
         if let Some(watch) = &mut self.watch {
             watch.callback = Some(callback);
-            if timed {
-                watch.progress = Instant::now(); // the callback's own time does not count
-            }
             if !in_order {
-                watch.ending.get_or_insert(Error::INVALID);
+                watch.end(Error::INVALID);
             }
         }
     }
@@ -370,152 +448,4 @@ impl State {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::net::{BindOptions, Config, Net};
-    use crate::probe::probe;
-    use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
-    use std::io::Write;
-    use std::net::TcpStream;
-    use std::time::Duration;
-
-    const LONG: Duration = Duration::from_secs(10);
-    const SHORT: Duration = Duration::from_millis(50);
-
-    /// A watched stream whose messages come one by one, and nothing else has happened to it.
-    struct Steady {
-        net: Arc<Net>,
-        stream: Arc<Stream>,
-        peer: TcpStream,
-        calls: Receiver<(Result, Vec<u8>)>,
-    }
-
-    impl Steady {
-        /// The callback does what a message's first byte says.
-        fn new() -> Option<Steady> {
-            if let Err(error) = probe().status {
-                eprintln!("skipped: {error}");
-                return None;
-            }
-            let net = Net::start(Config::default()).unwrap();
-            let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-            let peer = TcpStream::connect(listener.address()).unwrap();
-            peer.set_nodelay(true).unwrap();
-            let (sink, stream) = listener.accept().unwrap();
-            listener.close();
-            let (report, calls) = unbounded();
-            let watched = Arc::clone(&stream);
-            let callback = move |result: Result, bytes: &[u8]| {
-                report.send((result, bytes.to_vec())).unwrap();
-                match bytes.first() {
-                    Some(b'h') => return bytes.len() / 2,
-                    Some(b'm') => return bytes.len() + 1,
-                    Some(b'p') => watched.pause().unwrap(),
-                    Some(b'c') => watched.close(),
-                    Some(b'!') => panic!("as it was told"),
-                    _ => {}
-                }
-                bytes.len()
-            };
-            stream.watch(Some(Box::new(callback))).unwrap();
-            sink.close();
-            let steady = Steady { net, stream, peer, calls };
-            steady.goes_on();
-            Some(steady)
-        }
-
-        fn send(&self, message: &str) {
-            (&self.peer).write_all(message.as_bytes()).unwrap();
-        }
-
-        fn shows(&self, bytes: &str) {
-            assert_eq!(self.calls.recv_timeout(LONG), Ok((Ok(()), bytes.as_bytes().to_vec())));
-        }
-
-        fn shows_nothing(&self) {
-            assert_eq!(self.calls.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
-        }
-
-        fn goes_on(&self) {
-            for message in ["one", "two", "three", "four"] {
-                self.send(message);
-                self.shows(message);
-            }
-        }
-
-        fn ends(self, last: Error) {
-            assert_eq!(self.calls.recv_timeout(LONG), Ok((Err(last), Vec::new())));
-            self.over();
-        }
-
-        fn over(self) {
-            self.stream.close();
-            drop(self.peer); // or the connection lingers
-            assert_eq!(self.net.stop(), Ok(()));
-            assert_eq!(self.calls.try_recv().ok(), None);
-        }
-    }
-
-    #[test]
-    fn what_a_call_leaves_is_shown_with_the_next_bytes() {
-        let Some(steady) = Steady::new() else { return };
-        steady.send("half");
-        steady.shows("half");
-        steady.send(" a message");
-        steady.shows("lf a message");
-        steady.goes_on();
-        steady.send("more");
-        steady.shows("more");
-        steady.ends(Error::INVALID);
-    }
-
-    #[test]
-    fn a_pause_stops_the_calls_wherever_it_comes_from() {
-        let Some(steady) = Steady::new() else { return };
-        steady.stream.pause().unwrap();
-        steady.send("kept");
-        steady.shows_nothing();
-        steady.stream.resume().unwrap();
-        steady.shows("kept");
-        steady.goes_on();
-        steady.send("pause");
-        steady.shows("pause");
-        steady.send("kept");
-        steady.shows_nothing();
-        steady.stream.resume().unwrap();
-        steady.shows("kept");
-        steady.goes_on();
-        steady.stream.watch(None).unwrap();
-        steady.ends(Error::CANCELLED);
-    }
-
-    #[test]
-    fn a_time_limit_counts_from_when_it_is_set() {
-        let Some(steady) = Steady::new() else { return };
-        steady.stream.set_timeout(Some(SHORT)).unwrap();
-        steady.ends(Error::TIMEOUT);
-    }
-
-    #[test]
-    fn a_close_ends_the_watch_from_inside_and_outside() {
-        let Some(steady) = Steady::new() else { return };
-        steady.stream.close();
-        steady.ends(Error::CLOSED);
-        let Some(steady) = Steady::new() else { return };
-        steady.send("close");
-        steady.shows("close");
-        steady.ends(Error::CLOSED);
-        let Some(steady) = Steady::new() else { return };
-        steady.peer.shutdown(std::net::Shutdown::Write).unwrap();
-        steady.ends(Error::EOF);
-    }
-
-    #[test]
-    fn a_callback_that_panics_is_not_called_again() {
-        let Some(steady) = Steady::new() else { return };
-        steady.send("!");
-        steady.shows("!");
-        assert_eq!(steady.calls.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
-        steady.over();
-    }
-}
+mod tests;

@@ -1,0 +1,148 @@
+//! A watch whose messages come one by one, and what stops them.
+
+use super::*;
+use crate::net::{BindOptions, Config, Net};
+use crate::probe::probe;
+use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
+use std::io::Write;
+use std::net::TcpStream;
+
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(50);
+
+/// A watched stream whose messages come one by one, and nothing else has happened to it.
+struct Steady {
+    net: Arc<Net>,
+    stream: Arc<Stream>,
+    peer: TcpStream,
+    calls: Receiver<(Result, Vec<u8>)>,
+}
+
+impl Steady {
+    /// The callback does what a message's first byte says.
+    fn new() -> Option<Steady> {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return None;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let peer = TcpStream::connect(listener.address()).unwrap();
+        peer.set_nodelay(true).unwrap();
+        let (sink, stream) = listener.accept().unwrap();
+        listener.close();
+        let (report, calls) = unbounded();
+        let watched = Arc::clone(&stream);
+        let callback = move |result: Result, bytes: &[u8]| {
+            report.send((result, bytes.to_vec())).unwrap();
+            match bytes.first() {
+                Some(b'h') => return bytes.len() / 2,
+                Some(b'm') => return bytes.len() + 1,
+                Some(b'p') => watched.pause().unwrap(),
+                Some(b'c') => watched.close(),
+                Some(b'!') => panic!("as it was told"),
+                _ => {}
+            }
+            bytes.len()
+        };
+        stream.watch(Some(Box::new(callback))).unwrap();
+        sink.close();
+        let steady = Steady { net, stream, peer, calls };
+        steady.goes_on();
+        Some(steady)
+    }
+
+    fn send(&self, message: &str) {
+        (&self.peer).write_all(message.as_bytes()).unwrap();
+    }
+
+    fn shows(&self, bytes: &str) {
+        assert_eq!(self.calls.recv_timeout(LONG), Ok((Ok(()), bytes.as_bytes().to_vec())));
+    }
+
+    fn shows_nothing(&self) {
+        assert_eq!(self.calls.recv_timeout(SHORT), Err(RecvTimeoutError::Timeout));
+    }
+
+    fn goes_on(&self) {
+        for message in ["one", "two", "three", "four"] {
+            self.send(message);
+            self.shows(message);
+        }
+    }
+
+    fn ends(self, last: Error) {
+        assert_eq!(self.calls.recv_timeout(LONG), Ok((Err(last), Vec::new())));
+        self.over();
+    }
+
+    fn over(self) {
+        self.stream.close();
+        drop(self.peer); // or the connection lingers
+        assert_eq!(self.net.stop(), Ok(()));
+        assert_eq!(self.calls.try_recv().ok(), None);
+    }
+}
+
+#[test]
+fn what_a_call_leaves_is_shown_with_the_next_bytes() {
+    let Some(steady) = Steady::new() else { return };
+    steady.send("half");
+    steady.shows("half");
+    steady.send(" a message");
+    steady.shows("lf a message");
+    steady.goes_on();
+    steady.send("more");
+    steady.shows("more");
+    steady.ends(Error::INVALID);
+}
+
+#[test]
+fn a_pause_stops_the_calls_wherever_it_comes_from() {
+    let Some(steady) = Steady::new() else { return };
+    steady.stream.pause().unwrap();
+    steady.send("kept");
+    steady.shows_nothing();
+    steady.stream.resume().unwrap();
+    steady.shows("kept");
+    steady.goes_on();
+    steady.send("pause");
+    steady.shows("pause");
+    steady.send("kept");
+    steady.shows_nothing();
+    steady.stream.resume().unwrap();
+    steady.shows("kept");
+    steady.goes_on();
+    steady.stream.watch(None).unwrap();
+    steady.ends(Error::CANCELLED);
+}
+
+#[test]
+fn a_time_limit_counts_from_when_it_is_set() {
+    let Some(steady) = Steady::new() else { return };
+    steady.stream.set_timeout(Some(SHORT)).unwrap();
+    steady.ends(Error::TIMEOUT);
+}
+
+#[test]
+fn a_close_ends_the_watch_from_inside_and_outside() {
+    let Some(steady) = Steady::new() else { return };
+    steady.stream.close();
+    steady.ends(Error::CLOSED);
+    let Some(steady) = Steady::new() else { return };
+    steady.send("close");
+    steady.shows("close");
+    steady.ends(Error::CLOSED);
+    let Some(steady) = Steady::new() else { return };
+    steady.peer.shutdown(std::net::Shutdown::Write).unwrap();
+    steady.ends(Error::EOF);
+}
+
+#[test]
+fn a_callback_that_panics_is_not_called_again() {
+    let Some(steady) = Steady::new() else { return };
+    steady.send("!");
+    steady.shows("!");
+    assert_eq!(steady.calls.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+    steady.over();
+}
