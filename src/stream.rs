@@ -8,10 +8,12 @@
 
 mod queue;
 mod recv;
+mod wait;
 mod want;
 mod watch;
 
 use self::queue::RecvQueue;
+use self::wait::SpinLevel;
 use self::want::Taken;
 use self::watch::Watch;
 use crate::buffer::{PoolBuffer, ReadBuffer};
@@ -59,8 +61,7 @@ struct State {
     request: Option<RequestId>,
     interrupting: bool,
     timer: deadlines::Timer,
-    /// How much shorter a spin is than it may be: two levels halve the time. From NO_SPIN in recv.rs on there is none.
-    spin_level: u8,
+    spin_level: SpinLevel,
     /// The thread that owns the stream and waits for the socket by itself.
     waiter: Option<Arc<SocketWaiter>>,
     /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
@@ -108,7 +109,7 @@ impl Stream {
                 request: None,
                 interrupting: false,
                 timer: deadlines::Timer::default(),
-                spin_level: 0,
+                spin_level: SpinLevel::default(),
                 waiter: None,
                 successor: None,
             }),

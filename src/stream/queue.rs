@@ -162,14 +162,10 @@ impl Stream {
         let Some(mut item) = state.queue.items.pop_front() else {
             return state;
         };
-        let mut taken = state.take_work();
-        drop(state);
         // One that is late may not have come to the kernel yet.
         let is_late = item.cut(now) == Some(Error::TIMEOUT);
-        let ask = if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
-        let step = self.serve_as_owner(item.want, &mut item.got, &mut taken, ask);
-        let mut state = self.state.lock();
-        state.give_back(taken);
+        let ask = || if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
+        let (mut state, step) = self.serve_unlocked(state, item.want, &mut item.got, ask);
         match (step, item.cut(now)) {
             (Step::Done(outcome), _) => {
                 let outcome = outcome.ended_by(state.cause);

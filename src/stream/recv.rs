@@ -1,10 +1,9 @@
 //! What callers ask of a stream: receives and fills.
 //!
-//! Each is served on its caller's thread where nobody owns the stream, from the buffer and by receives that do not wait; a
-//! blocking one asks again for a short while, and then, if it is alone, waits there (socket_waiter.rs). Any other is
-//! queued. Invariant: a call that has claimed the stream releases it on every path, with the buffer in its place, after
-//! its own end has been told or its operation stands at the queue's front, so that completions keep the order of the
-//! calls.
+//! If nobody owns the stream, the caller's thread serves the call from the buffer, and by receives that do not wait. A
+//! blocking call then waits there (stream/wait.rs). Any other call is queued (stream/queue.rs). Invariant: a call that has
+//! claimed the stream releases it on every path, after its own end has been told or its item is at the queue's front.
+//! Therefore completions keep the order of the calls.
 
 use super::queue::Item;
 use super::want::{SERVE_MAX, Taken, Want};
@@ -15,10 +14,8 @@ use crate::error::{Error, Result};
 use crate::ownership::Next;
 use crate::request::Lent;
 use crate::socket::{Half, Socket, Tried};
-use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// How often the kernel may be asked.
 #[derive(Clone, Copy)]
@@ -38,6 +35,25 @@ impl Ask {
     pub(super) fn held_by(socket: &Socket) -> Ask {
         Ask::Held(socket.unread() + 1) // one more asks for the end
     }
+
+    /// How many bytes the next call may bring; 0: there is none.
+    fn most(self) -> usize {
+        match self {
+            Ask::Never => 0,
+            Ask::Once => SERVE_MAX,
+            Ask::Held(left) => left,
+            Ask::Always => usize::MAX,
+        }
+    }
+
+    /// What is left to ask after a call that has brought `count` bytes.
+    fn after(self, count: usize) -> Ask {
+        match self {
+            Ask::Never | Ask::Once => Ask::Never,
+            Ask::Held(left) => Ask::Held(left - count),
+            Ask::Always => Ask::Always,
+        }
+    }
 }
 
 /// How far a receive has come.
@@ -47,16 +63,6 @@ pub(super) enum Step {
     /// It needs more than there is.
     Blocked,
 }
-
-/// A spin in which other threads ran for so long was no use: they would have made way for one that was woken.
-const LATE: Duration = Duration::from_millis(2);
-
-/// From this level on there is no spin, and each wait lowers the level by one. Every second level halves the time: after one
-/// spin in vain the peer sleeps too, and its next answer comes later than those before.
-const NO_SPIN: u8 = 12;
-
-/// So many waits are without one when it has shown not to pay, before all is tried again.
-const WAITS_WITHOUT: u8 = 128;
 
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
@@ -161,12 +167,8 @@ impl Stream {
         if !state.owner.claim() {
             return self.queue_behind(state, want, accepted, limit);
         }
-        let mut taken = state.take_work();
-        drop(state);
         let mut got = 0;
-        let step = self.serve_as_owner(want, &mut got, &mut taken, self.first_ask(&accepted, &limit));
-        state = self.state.lock();
-        state.give_back(taken);
+        let (state, step) = self.serve_unlocked(state, want, &mut got, || self.first_ask(&accepted, &limit));
         match step {
             Step::Done(outcome) => self.over(state, accepted, outcome),
             Step::Blocked => self.go_on(state, want, got, accepted, limit),
@@ -260,77 +262,23 @@ impl Stream {
         Ok(Begun::Queued(operation))
     }
 
-    /// Asks again for a short while, and then waits for the socket.
-    fn spin_and_wait<'a>(
+    /// As the owner: serves `want` while the lock is free for others. `ask` is called without the lock.
+    pub(super) fn serve_unlocked<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         want: Want,
         got: &mut usize,
-        deadline: Option<Instant>,
+        ask: impl FnOnce() -> Ask,
     ) -> (MutexGuard<'a, State>, Step) {
-        if let Some(time) = self.spin_time(&mut state) {
-            let mut taken = state.take_work();
-            drop(state);
-            let began = Instant::now();
-            let end = began + time;
-            let end = deadline.map_or(end, |deadline| deadline.min(end));
-            let (step, looks) = self.spin(want, got, &mut taken, end);
-            let found = matches!(&step, Step::Done(outcome) if outcome.result.is_ok());
-            let harmful = began.elapsed() > LATE || found && looks > 1 && want.is_bulk(*got);
-            state = self.state.lock();
-            state.give_back(taken);
-            state.learn(found, harmful);
-            if let Step::Done(_) = step {
-                return (state, step);
-            }
-        }
-        self.wait_alone(state, want, got, deadline)
-    }
-
-    /// Waits on the caller's thread for what is still wanted, as long as nobody else needs the stream.
-    fn wait_alone<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        want: Want,
-        got: &mut usize,
-        deadline: Option<Instant>,
-    ) -> (MutexGuard<'a, State>, Step) {
-        let mut step = Step::Blocked;
-        while let Step::Blocked = step
-            && state.cause.is_none()
-            && state.queue.is_empty()
-            && let Some(waiter) = SocketWaiter::own()
-        {
-            state.waiter = Some(Arc::clone(&waiter));
-            drop(state);
-            let woken = waiter.wait(self.socket.fd(), Ready::Receive, deadline);
-            state = self.state.lock();
-            if state.waiter.take().is_none() {
-                waiter.clear();
-                break;
-            }
-            match woken {
-                Woken::Interrupted => break,
-                Woken::Late | Woken::Ready => {
-                    let late = woken == Woken::Late;
-                    let mut taken = state.take_work();
-                    drop(state);
-                    // A process that was stopped may find bytes that came in time only when its deadline has passed.
-                    let ask = if late { Ask::held_by(&self.socket) } else { Ask::Always };
-                    step = self.serve_as_owner(want, got, &mut taken, ask);
-                    state = self.state.lock();
-                    state.give_back(taken);
-                    if late && matches!(step, Step::Blocked) {
-                        step = Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got });
-                    }
-                }
-            }
-        }
+        let mut taken = state.take_work();
+        drop(state);
+        let step = self.serve_as_owner(want, got, &mut taken, ask());
+        let mut state = self.state.lock();
+        state.give_back(taken);
         (state, step)
     }
 
     /// Serves `want` from the buffer and, as `ask` says, by receives that do not wait. As the owner, without the lock.
-    #[allow(unsafe_code)]
     pub(super) fn serve_as_owner(
         &self,
         want: Want,
@@ -343,38 +291,31 @@ impl Stream {
             if let Some(outcome) = want.satisfy(got, taken, capacity) {
                 return Step::Done(outcome);
             }
-            let most = match ask {
-                Ask::Never => return Step::Blocked,
-                Ask::Once => {
-                    ask = Ask::Never;
-                    SERVE_MAX
-                }
-                Ask::Held(0) => return Step::Blocked,
-                Ask::Held(left) => left,
-                Ask::Always => usize::MAX,
-            };
-            let tried = match want.direct(*got, capacity).map(|lent| lent.at_most(most)) {
-                Some(lent) => {
-                    // SAFETY: the memory is lent until the receive ends, and this thread owns the stream.
-                    let tried = unsafe { self.socket.try_recv(lent.start, lent.size) };
-                    if let Tried::Bytes(count) = tried {
-                        *got += count;
-                    }
-                    tried
-                }
+            let most = ask.most();
+            if most == 0 {
+                return Step::Blocked;
+            }
+            let tried = match want.direct(*got, capacity) {
+                Some(rest) => self.fill_lent(rest.at_most(most), got),
                 None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity).min(most)),
             };
             match tried {
-                Tried::Bytes(count) => {
-                    if let Ask::Held(left) = &mut ask {
-                        *left -= count;
-                    }
-                }
+                Tried::Bytes(count) => ask = ask.after(count),
                 Tried::WouldBlock => return Step::Blocked,
                 Tried::End => taken.end = Some(Error::EOF),
                 Tried::Failed(error) => taken.end = Some(error),
             }
         }
+    }
+
+    #[allow(unsafe_code)]
+    fn fill_lent(&self, rest: Lent, got: &mut usize) -> Tried {
+        // SAFETY: the memory is lent until the receive ends, and this thread owns the stream.
+        let tried = unsafe { self.socket.try_recv(rest.start, rest.size) };
+        if let Tried::Bytes(count) = tried {
+            *got += count;
+        }
+        tried
     }
 
     #[allow(unsafe_code)]
@@ -389,48 +330,6 @@ impl Stream {
         taken.buffer.trim();
         tried
     }
-
-    fn spin_time(&self, state: &mut State) -> Option<Duration> {
-        let spin = self.net.spin();
-        if spin.is_zero() {
-            return None;
-        }
-        if state.spin_level >= NO_SPIN {
-            state.spin_level = if state.spin_level == NO_SPIN { 0 } else { state.spin_level - 1 };
-            return None;
-        }
-        Some(spin / (1 << (state.spin_level / 2)))
-    }
-
-    /// Asks the kernel again and again for a short while: waking a sleeping thread costs more. Others that could run do so
-    /// in between; they may be those that bring the bytes, or spin likewise. With how often it asked.
-    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> (Step, u32) {
-        let mut looks = 0;
-        loop {
-            std::thread::yield_now();
-            looks += 1;
-            match self.serve_as_owner(want, got, taken, Ask::Always) {
-                Step::Blocked if Instant::now() < end => {}
-                step => return (step, looks),
-            }
-            if self.state.lock().cause.is_some() {
-                return (Step::Blocked, looks);
-            }
-        }
-    }
-}
-
-impl State {
-    /// Spins longer after a spin that found something, half as long after two that did not, and an eighth as long after one
-    /// that did harm. What is halved too often is left for a while.
-    fn learn(&mut self, found: bool, harmful: bool) {
-        let level = match (found, harmful) {
-            (_, true) => self.spin_level + 6,
-            (true, false) => self.spin_level.saturating_sub(1),
-            (false, false) => self.spin_level + 1,
-        };
-        self.spin_level = if level < NO_SPIN { level } else { NO_SPIN - 1 + WAITS_WITHOUT };
-    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -439,44 +338,9 @@ mod tests {
     use super::*;
     use crate::net::{BindOptions, Config, Net};
     use crate::probe::probe;
+    use crate::socket_waiter::{Ready, SocketWaiter, Woken};
     use std::io::Write;
-    use std::net::{Shutdown, TcpStream};
-
-    #[test]
-    fn a_call_that_wakes_after_its_deadline_gets_what_came_in_time() {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return;
-        }
-        let net = Net::start(Config::default()).unwrap();
-        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-        let mut peer = TcpStream::connect(listener.address()).unwrap();
-        let (sink, stream) = listener.accept().unwrap();
-        let mut memory = [0; 7];
-        let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
-        let wait = || {
-            let (mut state, mut got) = (stream.state.lock(), 0);
-            assert!(state.owner.claim());
-            let (state, step) = stream.wait_alone(state, want, &mut got, Some(net.started()));
-            stream.release(state);
-            match step {
-                Step::Done(outcome) => (outcome.result, outcome.bytes),
-                Step::Blocked => panic!("nobody interrupted it"),
-            }
-        };
-        assert_eq!(wait(), (Err(Error::TIMEOUT), 0));
-        peer.write_all(b"in time").unwrap();
-        peer.shutdown(Shutdown::Write).unwrap();
-        let waiter = SocketWaiter::own().unwrap();
-        assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
-        assert_eq!(wait(), (Ok(()), 7));
-        assert_eq!(&memory, b"in time");
-        assert_eq!(wait(), (Err(Error::EOF), 0));
-        sink.close();
-        stream.close();
-        drop(peer);
-        net.stop().unwrap();
-    }
+    use std::net::TcpStream;
 
     #[test]
     fn a_call_that_is_late_takes_no_more_than_was_held() {

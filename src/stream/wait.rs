@@ -1,0 +1,194 @@
+//! A blocking receive waits on its caller's thread: first it spins, then it sleeps until the socket has bytes.
+//!
+//! The caller owns the stream meanwhile. Invariant: the wait ends as soon as anyone else needs the stream, and what the
+//! receive then lacks goes on as a queued receive.
+
+use super::recv::{Ask, Step};
+use super::want::{Taken, Want};
+use super::{State, Stream};
+use crate::completion::Outcome;
+use crate::error::Error;
+use crate::socket_waiter::{Ready, SocketWaiter, Woken};
+use crate::sync::MutexGuard;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How much shorter a stream's next spin is than the longest one: two levels halve the time. From [`NO_SPIN`] on there is
+/// no spin, and each wait lowers the level by one.
+///
+/// Two levels, because after one spin in vain the peer sleeps too, and its next answer comes later than those before.
+#[derive(Default)]
+pub(super) struct SpinLevel(u8);
+
+const NO_SPIN: u8 = 12;
+
+/// A stream whose spins do not pay has so many waits without one. Then it tries the longest spin again.
+const WAITS_WITHOUT: u8 = 128;
+
+/// If other threads ran for so long during a spin, the spin was of no use: they would have made way for a woken thread.
+const LATE: Duration = Duration::from_millis(2);
+
+impl SpinLevel {
+    /// How long the next wait may spin, if it may.
+    fn time(&mut self, longest: Duration) -> Option<Duration> {
+        if longest.is_zero() {
+            return None;
+        }
+        if self.0 >= NO_SPIN {
+            self.0 = if self.0 == NO_SPIN { 0 } else { self.0 - 1 };
+            return None;
+        }
+        Some(longest / (1 << (self.0 / 2)))
+    }
+
+    /// The next spin is longer after one that found bytes, half as long after two that did not, and an eighth as long after
+    /// one that did harm. A time that was halved too often is no spin for a while.
+    fn learn(&mut self, found: bool, harmful: bool) {
+        let level = match (found, harmful) {
+            (_, true) => self.0 + 6,
+            (true, false) => self.0.saturating_sub(1),
+            (false, false) => self.0 + 1,
+        };
+        self.0 = if level < NO_SPIN { level } else { NO_SPIN - 1 + WAITS_WITHOUT };
+    }
+}
+
+impl Stream {
+    /// As the owner: asks again for a short while, and then waits for the socket.
+    pub(super) fn spin_and_wait<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        want: Want,
+        got: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, Step) {
+        if let Some(time) = state.spin_level.time(self.net.spin()) {
+            let mut taken = state.take_work();
+            drop(state);
+            let began = Instant::now();
+            let end = began + time;
+            let end = deadline.map_or(end, |deadline| deadline.min(end));
+            let (step, looks) = self.spin(want, got, &mut taken, end);
+            let found = matches!(&step, Step::Done(outcome) if outcome.result.is_ok());
+            let harmful = began.elapsed() > LATE || found && looks > 1 && want.is_bulk(*got);
+            state = self.state.lock();
+            state.give_back(taken);
+            state.spin_level.learn(found, harmful);
+            if let Step::Done(_) = step {
+                return (state, step);
+            }
+        }
+        self.wait_alone(state, want, got, deadline)
+    }
+
+    /// Asks the kernel again and again for a short while, because it costs more to wake a sleeping thread. Between two calls
+    /// other threads run: they may bring the bytes, or spin likewise. Returns how often it asked, too.
+    fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> (Step, u32) {
+        let mut looks = 0;
+        loop {
+            std::thread::yield_now();
+            looks += 1;
+            match self.serve_as_owner(want, got, taken, Ask::Always) {
+                Step::Blocked if Instant::now() < end => {}
+                step => return (step, looks),
+            }
+            if self.state.lock().cause.is_some() {
+                return (Step::Blocked, looks);
+            }
+        }
+    }
+
+    /// Sleeps until the socket has bytes, and takes them. Ends blocked as soon as anyone else needs the stream.
+    fn wait_alone<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        want: Want,
+        got: &mut usize,
+        deadline: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, Step) {
+        while state.cause.is_none()
+            && state.queue.is_empty()
+            && let Some(waiter) = SocketWaiter::own()
+        {
+            state.waiter = Some(Arc::clone(&waiter));
+            drop(state);
+            let woken = waiter.wait(self.socket.fd(), Ready::Receive, deadline);
+            state = self.state.lock();
+            if state.waiter.take().is_none() {
+                waiter.clear();
+                break;
+            }
+            let step;
+            (state, step) = match woken {
+                Woken::Interrupted => break,
+                Woken::Ready => self.serve_unlocked(state, want, got, || Ask::Always),
+                Woken::Late => self.serve_late(state, want, got),
+            };
+            if let Step::Done(_) = step {
+                return (state, step);
+            }
+        }
+        (state, Step::Blocked)
+    }
+
+    /// The deadline has passed. A process that was stopped may find only now the bytes that came in time.
+    fn serve_late<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        want: Want,
+        got: &mut usize,
+    ) -> (MutexGuard<'a, State>, Step) {
+        match self.serve_unlocked(state, want, got, || Ask::held_by(&self.socket)) {
+            (state, Step::Blocked) => {
+                (state, Step::Done(Outcome { result: Err(Error::TIMEOUT), bytes: *got }))
+            }
+            done => done,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::net::{BindOptions, Config, Net};
+    use crate::probe::probe;
+    use crate::request::Lent;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpStream};
+
+    #[test]
+    fn a_call_that_wakes_after_its_deadline_gets_what_came_in_time() {
+        if let Err(error) = probe().status {
+            eprintln!("skipped: {error}");
+            return;
+        }
+        let net = Net::start(Config::default()).unwrap();
+        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let mut peer = TcpStream::connect(listener.address()).unwrap();
+        let (sink, stream) = listener.accept().unwrap();
+        let mut memory = [0; 7];
+        let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
+        let wait = || {
+            let (mut state, mut got) = (stream.state.lock(), 0);
+            assert!(state.owner.claim());
+            let (state, step) = stream.wait_alone(state, want, &mut got, Some(net.started()));
+            stream.release(state);
+            match step {
+                Step::Done(outcome) => (outcome.result, outcome.bytes),
+                Step::Blocked => panic!("nobody interrupted it"),
+            }
+        };
+        assert_eq!(wait(), (Err(Error::TIMEOUT), 0));
+        peer.write_all(b"in time").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        let waiter = SocketWaiter::own().unwrap();
+        assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(wait(), (Ok(()), 7));
+        assert_eq!(&memory, b"in time");
+        assert_eq!(wait(), (Err(Error::EOF), 0));
+        sink.close();
+        stream.close();
+        drop(peer);
+        net.stop().unwrap();
+    }
+}
