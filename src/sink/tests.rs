@@ -71,3 +71,25 @@ fn a_drain_has_time_for_what_is_queued_too() {
     drop(peer);
     net.stop().unwrap();
 }
+
+#[test]
+fn a_drain_has_time_for_what_the_kernel_holds_beside_the_queue() {
+    const POSTED: usize = 32 << 20; // far more than both kernels take
+    let Some(Connection { net, sink, stream, peer }) = connection() else { return };
+    sink.post(&vec![1; POSTED]).unwrap();
+    let mut state = sink.lock(); // the send loop looks at the sink under this lock alone
+    let (queued, held) = (state.queue.unsent(), sink.socket.unacknowledged());
+    assert!(queued > 0 && held >= 16 << 10, "{queued} and {held}");
+    state.closing = true;
+    let begins = Instant::now();
+    sink.begin_drain(&mut state);
+    let until = sink.socket.drain_until().flatten().unwrap();
+    state.closing = false;
+    let left = queued + held.min(sink.socket.unacknowledged());
+    assert!(until >= begins + Duration::from_secs(60 + left as u64 / 1024));
+    drop(state);
+    sink.abort();
+    stream.close();
+    drop(peer);
+    net.stop().unwrap();
+}
