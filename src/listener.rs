@@ -28,6 +28,12 @@ pub type AcceptCallback = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 /// How long to wait after an error of accept that would come again at once, as a shortage of descriptors does.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How many connections a listener takes in one turn of the loop at most; other work of the loop waits no longer.
+const TAKEN_IN_A_TURN: usize = 8;
+
+/// How many polls at most a listener makes before it looks again whether a poll can be spared.
+const LOOK_AFTER_MAX: u8 = 64;
+
 /// A listening socket.
 pub struct Listener {
     listed: AtomicBool,
@@ -53,6 +59,7 @@ struct State {
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
     interrupting: bool,
+    look: Look,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
     timer: deadlines::Timer,
@@ -62,6 +69,27 @@ struct Watch {
     /// Away while it runs.
     callback: Option<AcceptCallback>,
     ending: Option<Error>,
+}
+
+/// Whether to look for the next connection without a poll. A look that finds one spares the poll; a look that finds none
+/// costs about as much. So each look in vain doubles the number of polls before the next look.
+#[derive(Default)]
+struct Look {
+    polls_left: u8,
+    after: u8,
+}
+
+impl Look {
+    fn is_due(&mut self) -> bool {
+        let due = self.polls_left == 0;
+        self.polls_left = self.polls_left.saturating_sub(1);
+        due
+    }
+
+    fn found(&mut self, one: bool) {
+        self.after = if one { 0 } else { (self.after * 2).clamp(1, LOOK_AFTER_MAX) };
+        self.polls_left = self.after;
+    }
 }
 
 impl Listener {
@@ -172,6 +200,7 @@ impl Listener {
             return;
         }
         state.drop_cancelled();
+        let mut left = TAKEN_IN_A_TURN;
         loop {
             let ending = state.cause.or_else(|| state.watch.as_ref()?.ending);
             let watched = state.watch.is_some();
@@ -199,25 +228,39 @@ impl Listener {
             if let Some(cause) = state.cause {
                 return self.finish(state, event_loop, cause);
             }
-            if wanted {
-                self.accept_next(&mut state, event_loop);
+            if !wanted {
+                return;
             }
-            return;
+            left -= 1;
+            if !self.accept_next(&mut state, event_loop, left > 0) {
+                return;
+            }
         }
     }
 
-    fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
+    /// Takes a connection that is there already, if it `may_look` for one, or else polls for the next. True: it has taken one.
+    fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop, may_look: bool) -> bool {
         if self.retry_now.swap(false, Ordering::AcqRel) {
             state.retry = None;
         }
         if let Some(retry) = state.retry {
             if Instant::now() < retry {
-                return event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
+                event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
+                return false;
             }
             state.retry = None;
         }
+        if may_look && state.look.is_due() {
+            self.take(state);
+            let found = !state.ready.is_empty();
+            state.look.found(found);
+            if found || state.retry.is_some() {
+                return true;
+            }
+        }
         let request = Request::Incoming { stand_in: Arc::clone(&self.stand_in) };
         state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
+        false
     }
 
     fn deliver<'a>(
@@ -273,7 +316,7 @@ impl Listener {
         self.net.leave(&**self);
     }
 
-    /// Takes one connection from the kernel; one for each turn of the loop.
+    /// Takes one connection from the kernel, if there is one.
     fn take(self: &Arc<Self>, state: &mut State) {
         match self.socket.accept() {
             Ok(socket) => {
