@@ -176,7 +176,7 @@ impl Socket {
             // SAFETY: the address is the local above.
             let connected = unsafe { connect(self.fd(), address.as_ptr().cast(), address.len()) };
             match connected.map_err(|error| error.raw_os_error()) {
-                Ok(()) => return self.wait_in_rings().map_err(to_error).map(|()| true),
+                Ok(()) => return Ok(true),
                 Err(Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR)) => {}
                 Err(errno) => return Err(Error::from_errno(errno.unwrap_or(libc::EINVAL))),
             }
@@ -193,21 +193,12 @@ impl Socket {
         local.port() == dialled.port() && self.peer() == Some(local)
     }
 
-    /// Of a descriptor that does not block, a ring's entry would not wait either.
-    fn wait_in_rings(&self) -> io::Result<()> {
-        let mut off: libc::c_int = 0;
-        // SAFETY: FIONBIO reads one int.
-        match unsafe { libc::ioctl(self.fd(), libc::FIONBIO, &raw mut off) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
-
     /// Takes a connection from a listening socket, without waiting. The errno if there is none.
     pub fn accept(&self) -> std::result::Result<Socket, i32> {
         let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no memory is involved.
-        let fd = unsafe { libc::accept4(self.fd(), nowhere, std::ptr::null_mut(), libc::SOCK_CLOEXEC) };
+        let fd = unsafe { libc::accept4(self.fd(), nowhere, std::ptr::null_mut(), flags) };
         if fd < 0 {
             return Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
         }
