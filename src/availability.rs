@@ -221,6 +221,9 @@ mod tests {
         check(&no_descriptor(Some(1024)), &["RLIMIT_NOFILE", "1024", "ulimit -n"]);
         let bytes = soft_limit(libc::RLIMIT_NOFILE).expect("Linux always limits descriptors");
         check(&explain(libc::EMFILE), &[&bytes.to_string()]);
+        if let Some(threads) = soft_limit(libc::RLIMIT_NPROC) {
+            check(&explain(libc::EAGAIN), &[&threads.to_string()]);
+        }
     }
 
     #[test]
