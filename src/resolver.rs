@@ -379,6 +379,30 @@ mod tests {
     }
 
     #[test]
+    fn questions_begin_in_their_order_and_the_last_one_is_refused() {
+        let asker = asker(|_| panic!("nobody is asked"));
+        let question =
+            |host: &str| Question { host: c_host(host).unwrap(), port: 1, asker: Arc::downgrade(&asker) };
+        let mut lookups = Lookups::default();
+        for host in ["a", "b", "c"] {
+            lookups.waiting.push_back(question(host));
+            assert_eq!(lookups.keep_bound(), Ok(()));
+        }
+        lookups.running = vec![c_host("b").unwrap(); OF_ONE_NAME_MAX];
+        for host in ["a", "c"] {
+            assert_eq!(lookups.take_next().unwrap().host, c_host(host).unwrap());
+        }
+        assert!(lookups.take_next().is_none(), "b has its share of the threads");
+        while lookups.waiting.len() < WAITING_MAX {
+            lookups.waiting.push_back(question("b"));
+        }
+        lookups.waiting.push_back(question("late"));
+        assert_eq!(lookups.keep_bound(), Err(Error::LIMIT));
+        assert!(lookups.waiting.iter().all(|waits| waits.host == c_host("b").unwrap()));
+        assert_eq!(lookups.waiting.len(), WAITING_MAX);
+    }
+
+    #[test]
     fn questions_whose_asker_is_gone_take_no_place() {
         let resolver = resolver();
         let held = block(resolver, &names(THREADS_MAX));
