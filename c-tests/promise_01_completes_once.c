@@ -394,6 +394,43 @@ TEST(release_detaches_and_overtakes_a_waiter)
     pair_close(&p);
 }
 
+static void holds_the_thread(void *user, const iouringnet_completion *done)
+{
+    struct lasting *lasting = user;
+
+    CHECK_OK(done->status);
+    latch_open(&lasting->running);
+    latch_wait(&lasting->go);
+}
+
+/* The connection is there before the release, and the callback comes after it. */
+TEST(a_connection_of_a_released_op_goes_to_its_callback)
+{
+    iouringnet_net *net = net_of_mode();
+    struct lasting lasting = {NULL, LATCH(1), LATCH(1)};
+    struct result dial = RESULT;
+    iouringnet_address address;
+    int listener = raw_listen(&address), peer;
+    iouringnet_op *op;
+    char got[4];
+
+    CHECK_OK(net_call(net, 0, holds_the_thread, &lasting, NULL));
+    latch_wait(&lasting.running);
+    CHECK_OK(net_dial_async(net, address.text, NULL, result_store, &dial, &op));
+    CHECK_OK(op_release(op));
+    latch_open(&lasting.go);
+    CHECK_OK(result_wait(&dial));
+    CHECK(dial.done.sink != NULL && dial.done.stream != NULL);
+    peer = raw_accept(listener);
+    CHECK_OK(sink_send(dial.done.sink, "ping", 4, NULL));
+    raw_recv(peer, got, 4);
+    sink_close(dial.done.sink);
+    stream_close(dial.done.stream);
+    raw_close(peer);
+    raw_close(listener);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(size_zero_completes_at_once)
 {
     struct pair p = tcp_pair();
