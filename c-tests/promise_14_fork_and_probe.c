@@ -364,6 +364,39 @@ TEST(the_probe_says_what_is_here)
     EVENTUALLY(count_entries("/proc/self/task") == threads);
 }
 
+static const struct { const char *name; uint32_t bit; } features[] = {
+    {"defer_taskrun", IOURINGNET_FEATURE_DEFER_TASKRUN}, {"coop_taskrun", IOURINGNET_FEATURE_COOP_TASKRUN},
+    {"buffer_ring", IOURINGNET_FEATURE_BUFFER_RING},     {"no_iowait", IOURINGNET_FEATURE_NO_IOWAIT},
+    {"multishot", IOURINGNET_FEATURE_MULTISHOT},         {"send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING},
+};
+
+/* what the text says is what the bits say; gives them */
+static uint32_t probed_features(void)
+{
+    iouringnet_probe_result probe;
+
+    iouringnet_probe_result_init(&probe);
+    CHECK_OK(iouringnet_probe(&probe));
+    CHECK_OK(probe.status);
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        CHECK_EQ((probe.features & features[i].bit) != 0, strstr(probe.text, features[i].name) != NULL);
+    return probe.features;
+}
+
+TEST(the_probe_tells_the_features_that_a_net_would_use)
+{
+    uint32_t found;
+
+    need_io_uring();
+    found = probed_features();
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", features[i].name, 1), 0);
+        CHECK_EQ(probed_features() & features[i].bit, 0);
+        CHECK_EQ(unsetenv("IOURINGNET_FEATURES_OFF"), 0);
+    }
+    CHECK_EQ(probed_features() & found, found);
+}
+
 static void probe_here(void *user)
 {
     iouringnet_probe_result *probe = user;
