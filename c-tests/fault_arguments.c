@@ -337,6 +337,58 @@ TEST(config_fields_out_of_range_are_invalid)
     CHECK_EQ(count_entries("/proc/self/fd"), descriptors);
 }
 
+TEST(config_fields_at_their_bounds_are_accepted)
+{
+#define ACCEPTED(field, value) \
+    do { \
+        iouringnet_config config; \
+        iouringnet_net *net; \
+        config_of_mode(&config); \
+        config.field = (value); \
+        check_status(net_start(&config, &net), 0, #field " = " #value, __FILE__, __LINE__); \
+        CHECK_OK(net_stop(net)); \
+    } while (0)
+    need_io_uring();
+    ACCEPTED(ring_entries, 8);
+    ACCEPTED(ring_entries, 32768);
+    ACCEPTED(max_operations, UINT32_MAX);
+    ACCEPTED(nodelay, IOURINGNET_SYSTEM);
+    ACCEPTED(keepalive_ms, INT64_MAX);
+    ACCEPTED(send_buffer, INT32_MAX);
+    ACCEPTED(recv_buffer, INT32_MAX);
+    ACCEPTED(read_buffer, (size_t)1 << 30);
+    ACCEPTED(buffer_max, (size_t)1 << 30);
+    ACCEPTED(post_mark, PTRDIFF_MAX);
+    ACCEPTED(timeout_ms, INT64_MAX);
+    ACCEPTED(dial_timeout_ms, INT64_MAX);
+    ACCEPTED(close_timeout_ms, INT64_MAX);
+    ACCEPTED(drain_timeout_ms, INT64_MAX);
+    ACCEPTED(linger_ms, INT64_MAX);
+    ACCEPTED(shutdown_timeout_ms, INT64_MAX);
+    ACCEPTED(spin_us, 1000);
+    ACCEPTED(log_level, IOURINGNET_LOG_TRACE);
+#undef ACCEPTED
+}
+
+TEST(a_struct_of_4096_bytes_is_the_largest)
+{
+    union {
+        iouringnet_config config;
+        unsigned char bytes[4097];
+    } *large = take(sizeof *large);
+    iouringnet_net *net;
+
+    need_io_uring();
+    for (size_t size = sizeof large->bytes - 1; size <= sizeof large->bytes; size++) {
+        memset(large, 0, sizeof *large);
+        iouringnet_struct_init(large, size);
+        CHECK_STATUS(net_start(&large->config, &net), size <= 4096 ? 0 : IOURINGNET_INVALID);
+        if (size <= 4096)
+            CHECK_OK(net_stop(net));
+    }
+    free(large);
+}
+
 TEST(a_struct_without_room_for_its_size_is_left_as_it_is)
 {
     _Alignas(size_t) unsigned char memory[2 * sizeof(size_t)];
