@@ -95,6 +95,10 @@ impl RecvQueue {
         self.items.front().is_some_and(|front| front.cut(now).is_some())
     }
 
+    fn front_is_late(&self, now: Instant) -> bool {
+        self.items.front().is_some_and(|front| front.limit.is_late(now))
+    }
+
     /// Ends what was cancelled or is late behind the front, which a request in flight serves.
     fn sweep(&mut self, now: Instant) {
         if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
@@ -143,7 +147,11 @@ impl Stream {
             }
             state = self.serve_front(state, event_loop, now);
         }
-        state.queue.sweep(now); // only here: there may have been bytes for those that are late as well
+        // Only here: there may have been bytes for those that are late as well. While the kernel still has some for a late
+        // front, it has not come as far as those behind: each is served when the request has come back.
+        if !(state.queue.front_is_late(now) && self.socket.unread() > 0) {
+            state.queue.sweep(now);
+        }
         if state.cause.is_some() || state.queue.front_is_cut(now) {
             state.cancel_request(event_loop);
         }
