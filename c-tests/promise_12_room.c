@@ -274,3 +274,54 @@ static void *sends_much(void *user)
     CHECK_OK(net_stop(net));
     free(data);
 }
+
+/* ---- a receive that has begun ---- */
+
+struct blocked_receiver {
+    iouringnet_stream *stream;
+    struct waiter waiter;
+    char byte;
+    iouringnet_status status;
+};
+
+static void *receives_one(void *user)
+{
+    struct blocked_receiver *self = user;
+
+    waiter_begins(&self->waiter);
+    self->status = stream_recv(self->stream, &self->byte, 1, NULL);
+    return NULL;
+}
+
+/* A call that waits by itself needs no place, until another one takes the stream's own and sends it to the queue. */
+/* one mode */ TEST(a_receive_that_has_begun_goes_on_beyond_the_bound)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    struct result timer = RESULT, second = RESULT;
+    struct blocked_receiver self = {.byte = 0};
+    pthread_t thread;
+    char byte;
+    int peer;
+
+    config_of_mode(&config);
+    config.max_operations = 1;
+    net = net_with(&config);
+    peer = raw_peer(net, &sink, &self.stream);
+    CHECK_OK(net_call(net, 60000, result_store, &timer, NULL)); /* the net's one place */
+    thread = spawn(receives_one, &self);
+    waiter_sleeps(&self.waiter);
+    CHECK_OK(stream_recv_async(self.stream, &byte, 1, result_store, &second, NULL)); /* the stream's own */
+    CHECK_STATUS(stream_recv_async(self.stream, &byte, 1, never, NULL, NULL), IOURINGNET_LIMIT);
+    raw_send(peer, "12", 2);
+    join(thread);
+    CHECK_OK(self.status);
+    CHECK_EQ(self.byte, '1');
+    CHECK_OK(result_wait(&second));
+    CHECK_EQ(byte, '2');
+    sink_close(sink);
+    stream_close(self.stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}

@@ -10,6 +10,7 @@ struct big {
     iouringnet_stream *stream;
     int fd, left;
     char *into;
+    struct result result;
 };
 
 enum { INTO = 64 << 20 };
@@ -33,7 +34,7 @@ TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most)
     config_of_mode(&config);
     config.recv_buffer = 16 << 20;
     p = tcp_pair_with(&config);
-    big = (struct big){p.b.stream, descriptor_of(p.b.sink), 0, take(INTO)};
+    big = (struct big){.stream = p.b.stream, .fd = descriptor_of(p.b.sink), .into = take(INTO)};
     memset(big.into, 1, SENT);
     CHECK_OK(sink_post(p.a.sink, big.into, SENT));
     for (int64_t end = now_ms() + 2000; had < 2 * TURN && now_ms() < end; nap())
@@ -44,6 +45,50 @@ TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most)
     CHECK(big.left >= had - TURN);
     pair_close(&p);
     free(big.into);
+}
+
+/* ---- one try finds all that is there ---- */
+
+static void tries_big(void *user)
+{
+    struct big *big = user;
+
+    CHECK_OK(stream_set_timeout(big->stream, 0));
+    CHECK_OK(stream_recv_async(big->stream, big->into, INTO, result_store, &big->result, NULL));
+}
+
+/* by a thread, and by a callback, which is otherwise to take 1 MiB at most */
+TEST(one_try_takes_all_that_is_there)
+{
+    for (int in_callback = 0; in_callback < 2; in_callback++) {
+        enum { SENT = 3 << 20 };
+        iouringnet_config config;
+        struct pair p;
+        struct big big;
+        int had = 0;
+
+        config_of_mode(&config);
+        config.recv_buffer = 16 << 20;
+        p = tcp_pair_with(&config);
+        big = (struct big){.stream = p.b.stream, .fd = descriptor_of(p.b.sink), .into = take(INTO)};
+        result_init(&big.result);
+        pattern_fill(big.into, SENT, 0, 4);
+        CHECK_OK(sink_post(p.a.sink, big.into, SENT));
+        memset(big.into, 0, SENT);
+        for (int64_t end = now_ms() + 5000; had < SENT && now_ms() < end; nap())
+            CHECK_EQ(ioctl(big.fd, FIONREAD, &had), 0);
+        if (had < SENT)
+            SKIP("the system's bound of receive buffers is too low");
+        if (in_callback)
+            on_callback_thread(p.b.net, tries_big, &big);
+        else
+            tries_big(&big);
+        CHECK_STATUS(result_wait(&big.result), IOURINGNET_TIMEOUT);
+        CHECK_EQ(big.result.done.bytes, SENT);
+        pattern_check(big.into, SENT, 0, 4);
+        pair_close(&p);
+        free(big.into);
+    }
 }
 
 /* ---- more entries than places in the ring ---- */

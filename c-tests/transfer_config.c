@@ -262,6 +262,44 @@ TEST(operations_take_the_time_that_the_config_says)
     free(waste);
 }
 
+TEST(a_dial_has_the_limit_of_its_options_or_the_configs)
+{
+    enum { CONFIG_MS = 300, OPTIONS_MS = 600 };
+    static const struct {
+        int64_t ms;         /* of the options */
+        int64_t at_least;   /* -1: no limit */
+    } dials[] = {{0, CONFIG_MS}, {OPTIONS_MS, OPTIONS_MS}, {IOURINGNET_NO_TIMEOUT, -1}};
+    struct full_listener full = full_listener();
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_op *ops[3], *plain;
+    int64_t began;
+
+    config_of_mode(&config);
+    config.dial_timeout_ms = CONFIG_MS;
+    net = net_with(&config);
+    began = now_ms();
+    CHECK_OK(net_dial_async(net, full.address.text, NULL, NULL, NULL, &plain));
+    for (int i = 0; i < 3; i++) {
+        iouringnet_dial_options options;
+
+        iouringnet_dial_options_init(&options);
+        options.timeout_ms = dials[i].ms;
+        CHECK_OK(net_dial_async(net, full.address.text, &options, NULL, NULL, &ops[i]));
+    }
+    CHECK_STATUS(op_finish(plain, NULL), IOURINGNET_TIMEOUT);
+    CHECK(now_ms() - began >= CONFIG_MS - 1);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(op_finish(ops[i], NULL), IOURINGNET_TIMEOUT);
+        CHECK(now_ms() - began >= dials[i].at_least - 1);
+    }
+    CHECK_STATUS(op_wait(ops[2], CONFIG_MS, NULL), IOURINGNET_PENDING);
+    CHECK_OK(op_cancel(ops[2]));
+    CHECK_STATUS(op_finish(ops[2], NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(net_stop(net));
+    full_listener_close(&full);
+}
+
 /* ---- the first try and the spin ---- */
 
 /* entries of the send loop for ten sends that find room */

@@ -117,3 +117,29 @@ TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts)
     CHECK_STATUS(ending_wait(&ending), IOURINGNET_CANCELLED);
     CHECK_OK(net_stop(net));
 }
+
+/* a connection is the first one's who has asked */
+TEST(accepts_take_connections_in_the_order_of_the_calls)
+{
+    enum { COUNT = 4 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    iouringnet_op *ops[COUNT];
+
+    for (int i = 0; i < COUNT; i++)
+        CHECK_OK(listener_accept_async(listener, NULL, NULL, &ops[i]));
+    for (int i = 0; i < COUNT; i++) {
+        iouringnet_completion done;
+        int fd = raw_dial(address.text);
+
+        iouringnet_completion_init(&done);
+        CHECK_OK(op_finish(ops[i], &done));
+        for (int k = i + 1; k < COUNT; k++)
+            CHECK_STATUS(op_wait(ops[k], 0, NULL), IOURINGNET_PENDING);
+        sink_abort(done.sink);
+        stream_close(done.stream);
+        raw_close(fd);
+    }
+    CHECK_OK(net_stop(net));
+}

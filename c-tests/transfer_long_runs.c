@@ -1,4 +1,4 @@
-/* Long runs: more messages, and more uncollected connections, than a counter or a list may have in mind.
+/* Long runs and large ones: more messages than a counter counts, more connections than a list keeps, and what is left of them.
    Rule: Transfers and arguments. */
 
 #include "inside.h"
@@ -150,5 +150,38 @@ TEST(a_few_bytes_that_watches_keep_hold_little_memory)
         pair_close(&pairs[i]);
     }
     CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_large_fill_that_was_consumed_leaves_no_memory)
+{
+    enum { LARGE = 32 << 20 };
+    iouringnet_config config;
+    struct pair p;
+    struct sender sender = {.size = LARGE};
+    char *data = take(LARGE);
+    const void *shown;
+    size_t heap, grown, size;
+    pthread_t sends;
+
+    config_of_mode(&config);
+    config.buffer_max = LARGE;
+    p = tcp_pair_with(&config);
+    pattern_fill(data, LARGE, 0, 6);
+    sender.sink = p.a.sink;
+    sender.data = data;
+    heap = heap_in_use();
+    sends = spawn(sender_run, &sender);
+    CHECK_OK(stream_fill(p.b.stream, LARGE));
+    join(sends);
+    CHECK_OK(sender.status);
+    CHECK_OK(stream_peek(p.b.stream, LARGE, &shown, &size));
+    CHECK_EQ(size, LARGE);
+    pattern_check(shown, LARGE, 0, 6);
+    CHECK_OK(stream_consume(p.b.stream, LARGE - 10));
+    CHECK_OK(stream_consume(p.b.stream, 10));
+    grown = heap_in_use() > heap ? heap_in_use() - heap : 0;
+    CHECK_BETWEEN(grown, 0, 2 << 20);
+    pair_close(&p);
     free(data);
 }

@@ -64,6 +64,50 @@ TEST(the_calls_of_watches_are_counted_with_their_last_ones)
     pair_close(&p);
 }
 
+/* also where messages come one by one, and nothing else happens to the watch */
+TEST(the_calls_of_a_watch_that_goes_on_are_counted)
+{
+    enum { MESSAGES = 20 };
+    struct pair p = tcp_pair();
+    struct ending bytes = ENDING;
+    uint64_t before = stats_of(p.b.net).callbacks;
+
+    CHECK_OK(stream_watch(p.b.stream, ending_store_data, &bytes));
+    for (int i = 1; i <= MESSAGES; i++) {
+        CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+        EVENTUALLY(bytes.events == i);
+    }
+    CHECK_EQ(stats_of(p.b.net).callbacks - before, MESSAGES);
+    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_STATUS(ending_wait(&bytes), IOURINGNET_CANCELLED);
+    CHECK_EQ(stats_of(p.b.net).callbacks - before, MESSAGES + 1);
+    pair_close(&p);
+}
+
+TEST(the_calls_of_a_listeners_watch_are_counted)
+{
+    enum { CONNECTIONS = 5 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    struct ending connections = ENDING;
+    uint64_t before = stats_of(net).callbacks;
+    int fds[CONNECTIONS];
+
+    CHECK_OK(listener_watch(listener, ending_store, &connections));
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = raw_dial(address.text);
+        EVENTUALLY(connections.events == i + 1);
+    }
+    CHECK_EQ(stats_of(net).callbacks - before, CONNECTIONS);
+    listener_close(listener);
+    CHECK_STATUS(ending_wait(&connections), IOURINGNET_CLOSED);
+    CHECK_EQ(stats_of(net).callbacks - before, CONNECTIONS + 1);
+    for (int i = 0; i < CONNECTIONS; i++)
+        raw_close(fds[i]);
+    CHECK_OK(net_stop(net));
+}
+
 /* what was over at once has a callback too, with an op and without */
 TEST(callbacks_of_what_is_over_at_once_are_counted)
 {
