@@ -431,6 +431,33 @@ TEST(a_connection_of_a_released_op_goes_to_its_callback)
     CHECK_OK(net_stop(net));
 }
 
+TEST(a_wait_without_a_completion_leaves_the_connection_to_the_next)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    int listener = raw_listen(&address), peer;
+    iouringnet_completion first, second;
+    iouringnet_op *op;
+
+    iouringnet_completion_init(&first);
+    iouringnet_completion_init(&second);
+    CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &op));
+    CHECK_OK(op_wait(op, WAIT_MS, NULL));
+    CHECK_OK(op_wait(op, 0, &first));
+    CHECK(first.sink != NULL && first.stream != NULL);
+    CHECK_OK(op_wait(op, 0, &second));
+    CHECK_OK(second.status);
+    CHECK(second.sink == NULL && second.stream == NULL);
+    CHECK_OK(op_release(op));
+    peer = raw_accept(listener);
+    CHECK_OK(sink_send(first.sink, "x", 1, NULL));
+    sink_close(first.sink);
+    stream_close(first.stream);
+    raw_close(peer);
+    raw_close(listener);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(size_zero_completes_at_once)
 {
     struct pair p = tcp_pair();
