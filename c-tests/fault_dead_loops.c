@@ -103,15 +103,22 @@ static void refuse_enter_here(void *user)
 }
 
 struct errors {
-    atomic_int count;
+    atomic_int count, refused;
+    iouringnet_net *_Atomic net;
 };
 
 static void count_errors(void *user, int32_t level, const char *text)
 {
     struct errors *errors = user;
+    iouringnet_net *net = atomic_load(&errors->net);
+    iouringnet_stats stats;
 
     CHECK(text[0] != 0);
-    atomic_fetch_add(&errors->count, level == IOURINGNET_LOG_ERROR);
+    if (level != IOURINGNET_LOG_ERROR || net == NULL)
+        return;
+    iouringnet_stats_init(&stats);
+    atomic_fetch_add(&errors->count, 1);
+    atomic_fetch_add(&errors->refused, net_stats(net, &stats) == IOURINGNET_IN_CALLBACK);
 }
 
 static bool is_ring(int fd)
@@ -129,7 +136,8 @@ static iouringnet_net *net_with_logged_errors(struct errors *errors)
     config_of_mode(&config);
     config.log = count_errors;
     config.log_user = errors;
-    return net_with(&config);
+    atomic_store(&errors->net, net_with(&config));
+    return atomic_load(&errors->net);
 }
 
 /* gives a connection of the net, which stays open */
@@ -150,17 +158,18 @@ static struct pair its_receive_loop_dies(iouringnet_net *net)
 
 TEST(the_death_of_a_loop_is_logged_as_an_error)
 {
-    struct errors errors = {0};
+    struct errors errors = {0, 0, NULL};
     iouringnet_net *net = net_with_logged_errors(&errors);
 
     its_receive_loop_dies(net);
     CHECK(atomic_load(&errors.count) > 0);
+    CHECK_EQ(errors.refused, errors.count); /* such a line cannot call the library either */
     net_stop(net);
 }
 
 TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do)
 {
-    struct errors errors = {0};
+    struct errors errors = {0, 0, NULL};
     iouringnet_net *net = net_with_logged_errors(&errors);
     struct pair p = its_receive_loop_dies(net);
     pid_t loop = thread_named("iouringnet-recv");
@@ -176,7 +185,7 @@ TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do)
 TEST(a_net_with_a_dead_loop_stops_beside_a_new_net)
 {
     enum { MOST = 64 };
-    struct errors errors = {0};
+    struct errors errors = {0, 0, NULL};
     struct pair p, other;
     bool was_ring[MOST];
     iouringnet_net *net = net_with_logged_errors(&errors);
