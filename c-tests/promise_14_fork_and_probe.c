@@ -3,6 +3,8 @@
 
 #include "support.h"
 
+#include <sys/utsname.h>
+
 /* a child that says when its checks have passed, and then lives until `release` is closed */
 struct child {
     pid_t pid;
@@ -224,6 +226,29 @@ TEST(a_closed_listener_refuses_while_a_child_lives)
     CHECK_OK(net_stop(net));
 }
 
+/* What works in every child starts nothing either: the child may then have nets. */
+TEST(a_child_forked_before_the_first_net_has_nets_of_its_own)
+{
+    iouringnet_probe_result probe;
+    struct child child;
+
+    need_io_uring();
+    iouringnet_probe_result_init(&probe);
+    CHECK_OK(iouringnet_probe(&probe));
+    CHECK(strlen(iouringnet_strerror(IOURINGNET_EOF)) > 0);
+    if (child_fork(&child)) {
+        struct pair p = tcp_pair();
+        char got[4];
+
+        CHECK_OK(sink_send(p.a.sink, "ping", 4, NULL));
+        CHECK_OK(stream_recv(p.b.stream, got, 4, NULL));
+        pair_close(&p);
+        child_end(&child);
+    }
+    child_passed_its_checks(&child);
+    child_release(&child);
+}
+
 /* ---- forks while other threads are inside the library ---- */
 
 struct busy {
@@ -348,13 +373,15 @@ TEST(the_probe_says_what_is_here)
     iouringnet_probe_result probe, again;
     size_t descriptors = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     iouringnet_net *net = net_of_mode();
+    struct utsname names;
 
     CHECK_OK(net_stop(net));
     iouringnet_probe_result_init(&probe);
     CHECK_OK(iouringnet_probe(&probe));
     CHECK_OK(probe.status);
     CHECK_EQ(probe.error, 0);
-    CHECK(strlen(probe.kernel) > 0 && memchr(probe.kernel, 0, sizeof probe.kernel) != NULL);
+    CHECK_EQ(uname(&names), 0);
+    CHECK(memchr(probe.kernel, 0, sizeof probe.kernel) != NULL && strcmp(probe.kernel, names.release) == 0);
     CHECK(strlen(probe.text) > 0 && memchr(probe.text, 0, sizeof probe.text) != NULL);
     CHECK_EQ(probe.features & ~every_feature, 0);
     iouringnet_probe_result_init(&again);
