@@ -5,6 +5,7 @@
      again...    says that a later try may succeed
      link...     gives fe80::1 on the loopback interface
      good...     gives 127.0.0.1
+     46..., 64...  gives 127.0.0.1 and fe80::1 without an interface, in this order and in the other one
    Rule: Names and addresses. */
 
 #include "support.h"
@@ -49,6 +50,17 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
         *result = answer(AF_INET, &at, sizeof at);
         return 0;
     }
+    if (strncmp(node, "46", 2) == 0 || strncmp(node, "64", 2) == 0) {
+        struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+        struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+        struct addrinfo *of_four = answer(AF_INET, &four, sizeof four), *of_six;
+
+        CHECK_EQ(inet_pton(AF_INET6, "fe80::1", &six.sin6_addr), 1);
+        of_six = answer(AF_INET6, &six, sizeof six);
+        *result = node[0] == '4' ? of_four : of_six;
+        (*result)->ai_next = node[0] == '4' ? of_six : of_four;
+        return 0;
+    }
     atomic_fetch_add(&hanging, 1);
     latch_wait(&go);
     return EAI_NONAME;
@@ -56,8 +68,13 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
 
 void freeaddrinfo(struct addrinfo *info)
 {
-    free(info->ai_addr);
-    free(info);
+    while (info != NULL) {
+        struct addrinfo *next = info->ai_next;
+
+        free(info->ai_addr);
+        free(info);
+        info = next;
+    }
 }
 
 /* ---- answers ---- */
@@ -92,6 +109,32 @@ TEST(an_address_of_a_name_keeps_its_interface)
         SKIP("there is no IPv6 or no interface lo here");
     CHECK(numeric != -EINVAL);
     CHECK_STATUS(net_dial(net, "link.example:7000", NULL, &sink, &stream), numeric);
+    CHECK_OK(net_stop(net));
+}
+
+/* One address refuses, and the kernel takes the other one for invalid. */
+TEST(a_dial_has_the_error_of_the_last_address)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    iouringnet_status invalid;
+    char text[64];
+    const char *port;
+
+    unused_address(&address);
+    port = strrchr(address.text, ':') + 1;
+    snprintf(text, sizeof text, "[fe80::1]:%s", port);
+    invalid = net_dial(net, text, NULL, &sink, &stream);
+    CHECK(invalid != 0);
+    if (invalid == -ECONNREFUSED)
+        SKIP("an address of one link needs no interface here");
+    CHECK_STATUS(net_dial(net, address.text, NULL, &sink, &stream), -ECONNREFUSED);
+    snprintf(text, sizeof text, "46.example:%s", port);
+    CHECK_STATUS(net_dial(net, text, NULL, &sink, &stream), invalid);
+    snprintf(text, sizeof text, "64.example:%s", port);
+    CHECK_STATUS(net_dial(net, text, NULL, &sink, &stream), -ECONNREFUSED);
     CHECK_OK(net_stop(net));
 }
 
