@@ -1,7 +1,7 @@
 /* Promise 9: the watch of a sink tells that the peer has reset the connection, also while nothing is sent and nothing is
    received, and takes nothing else for it. */
 
-#include "support.h"
+#include "inside.h"
 
 struct talk {
     iouringnet_net *net;
@@ -256,4 +256,57 @@ TEST(hundreds_of_watched_sinks_come_and_go)
     EVENTUALLY(count_entries("/proc/self/fd") <= descriptors);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_OK(net_stop(net));
+}
+
+/* ---- calls on a sink that is broken ---- */
+
+TEST(an_empty_call_on_a_torn_sink_says_so)
+{
+    enum { SIZE = 64 << 20 };
+    struct talk talk;
+    struct result send = RESULT, flush = RESULT;
+    char *data = take(SIZE);
+    size_t sent = 0;
+
+    talk_begin(&talk);
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_set_timeout(talk.sink, 0));
+    CHECK_STATUS(sink_send(talk.sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(sent, 1, SIZE - 1);
+    CHECK_OK(sink_set_timeout(talk.sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(sink_send(talk.sink, "", 0, NULL), IOURINGNET_TORN);
+    CHECK_STATUS(sink_sendv(talk.sink, NULL, 0, NULL), IOURINGNET_TORN);
+    CHECK_OK(sink_send_async(talk.sink, "", 0, result_store, &send, NULL));
+    CHECK_STATUS(result_wait(&send), IOURINGNET_TORN);
+    CHECK_STATUS(sink_post(talk.sink, "", 0), IOURINGNET_TORN);
+    CHECK_STATUS(sink_flush(talk.sink), IOURINGNET_TORN);
+    CHECK_OK(sink_flush_async(talk.sink, result_store, &flush, NULL));
+    CHECK_STATUS(result_wait(&flush), IOURINGNET_TORN);
+    talk_watch(&talk);
+    CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_TORN);
+    raw_close(talk.peer);
+    talk_end(&talk);
+    free(data);
+}
+
+/* the first post after the reset, which the call itself meets; without the first try the loop meets it later */
+TEST(a_post_that_meets_a_reset_says_so)
+{
+    enum { ROUNDS = 20 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct talk talk;
+        struct pollfd broken = {.events = 0};
+
+        talk_begin(&talk);
+        broken.fd = descriptor_of(talk.sink);
+        raw_reset(talk.peer);
+        CHECK_EQ(poll(&broken, 1, (int)WAIT_MS), 1);
+        CHECK_STATUS(sink_post(talk.sink, "x", 1), rings_only() ? 0 : -ECONNRESET);
+        EVENTUALLY(sink_post(talk.sink, "x", 1) != 0);
+        CHECK_STATUS(sink_post(talk.sink, "x", 1), -ECONNRESET);
+        talk_watch(&talk);
+        CHECK_STATUS(ending_wait(&talk.watch), -ECONNRESET);
+        talk_end(&talk);
+    }
 }

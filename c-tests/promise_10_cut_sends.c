@@ -1,4 +1,4 @@
-/* Promise 10: sends that a stop cuts, wherever they are at that moment: the stop says so, and each has its status. */
+/* Promise 10: what a stop cuts, wherever it is at that moment: the stop says so, and each operation has its status. */
 
 #include "support.h"
 
@@ -84,4 +84,35 @@ TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
     raw_close(peer);
     CHECK_EQ(close(go[0]) + close(go[1]), 0);
     free(data);
+}
+
+/* ---- receives ---- */
+
+/* Both ends are of one net: no receive takes the close of the other end for the end of its stream. */
+TEST(a_stop_ends_every_receive_before_any_connection)
+{
+    enum { PAIRS = 300, ROUNDS = 3 };
+
+    need_descriptors(3 * PAIRS);
+    for (int round = 0; round < ROUNDS; round++) {
+        iouringnet_net *net = net_of_mode();
+        struct result *recvs = take(2 * PAIRS * sizeof *recvs);
+        char into[8];
+
+        for (int i = 0; i < PAIRS; i++) {
+            struct pair p = tcp_pair_in(net, net);
+
+            result_init(&recvs[2 * i]);
+            result_init(&recvs[2 * i + 1]);
+            CHECK_OK(stream_recv_async(p.a.stream, into, 8, result_store, &recvs[2 * i], NULL));
+            CHECK_OK(stream_recv_async(p.b.stream, into, 8, result_store, &recvs[2 * i + 1], NULL));
+        }
+        settle(net);
+        CHECK_OK(net_stop(net));
+        for (int i = 0; i < 2 * PAIRS; i++) {
+            CHECK_EQ(recvs[i].calls, 1);
+            CHECK_STATUS(recvs[i].done.status, IOURINGNET_STOPPED);
+        }
+        free(recvs);
+    }
 }

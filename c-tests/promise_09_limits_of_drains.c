@@ -1,0 +1,215 @@
+/* What the limits of a drain count: the close timeout from the close on and from each byte that the peer has taken, also
+   from the kernel alone; and what a drain keeps and costs. */
+
+#include "inside.h"
+
+enum { SIZE = 8 << 20 };
+
+static iouringnet_net *closing_net(int64_t close_timeout_ms)
+{
+    iouringnet_config config;
+
+    config_of_mode(&config);
+    config.close_timeout_ms = close_timeout_ms;
+    config.drain_timeout_ms = IOURINGNET_NO_TIMEOUT;
+    config.send_buffer = 4 << 20;
+    return net_with(&config);
+}
+
+static void pass(int64_t ms)
+{
+    struct latch never_opens = LATCH(1);
+
+    CHECK(!latch_wait_ms(&never_opens, ms));
+}
+
+TEST(the_close_timeout_counts_from_the_close)
+{
+    enum { CLOSE_MS = 400 };
+    iouringnet_net *net = closing_net(CLOSE_MS);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT;
+    char *data = take(SIZE);
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    int64_t began;
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    /* longer than the close timeout there is no progress, and no close */
+    CHECK(!latch_wait_ms(&send.latch, 2 * CLOSE_MS));
+    began = now_ms();
+    sink_close(sink);
+    CHECK_STATUS(result_wait(&send), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, CLOSE_MS - 1, WAIT_MS);
+    stream_close(stream);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+TEST(a_blocking_send_under_way_ends_at_the_close_timeout)
+{
+    enum { CLOSE_MS = 400 };
+    iouringnet_net *net = closing_net(CLOSE_MS);
+    iouringnet_stream *stream;
+    char *data = take(SIZE);
+    struct sender sender = {NULL, data, SIZE, 0, 0};
+    int peer = raw_peer_sized(net, 16384, 0, &sender.sink, &stream);
+    pthread_t thread;
+    int64_t began;
+
+    memset(data, 1, SIZE);
+    thread = spawn(sender_run, &sender);
+    EVENTUALLY(unsent_of(sender.sink) > 0);
+    pass(2 * CLOSE_MS);
+    began = now_ms();
+    sink_close(sender.sink);
+    join(thread);
+    CHECK_BETWEEN(now_ms() - began, CLOSE_MS - 1, WAIT_MS);
+    CHECK_STATUS(sender.status, IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(sender.sent, 1, SIZE - 1);
+    stream_close(stream);
+    raw_expect_reset(peer);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* The kernel has everything, and the peer takes it bit by bit, for longer than the close timeout. */
+TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress)
+{
+    enum { IN_THE_KERNEL = 400000, PIECE = 20000, CLOSE_MS = 1500, PAUSE_MS = 200 };
+    iouringnet_net *net = closing_net(CLOSE_MS);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    pattern_fill(data, IN_THE_KERNEL, 0, 3);
+    CHECK_OK(sink_post(sink, data, IN_THE_KERNEL));
+    EVENTUALLY(unsent_of(sink) == 0);
+    sink_close(sink);
+    stream_close(stream);
+    for (size_t at = 0; at < IN_THE_KERNEL; at += PIECE) {
+        raw_recv(peer, got + at, PIECE);
+        pass(PAUSE_MS);
+    }
+    pattern_check(got, IN_THE_KERNEL, 0, 3);
+    raw_expect_eof(peer);
+    raw_close(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+/* Both loops may meet the reset: the one that discards input, and the one that sends. */
+TEST(a_drain_cut_by_the_peer_has_the_peers_error)
+{
+    enum { ROUNDS = 40 };
+    iouringnet_net *net = closing_net(30000);
+    char *data = take(SIZE);
+
+    memset(data, 1, SIZE);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct result send = RESULT;
+        struct ending watch = ENDING;
+        iouringnet_sink *sink;
+        iouringnet_stream *stream;
+        int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+        CHECK_OK(sink_watch(sink, ending_store, &watch));
+        CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+        sink_close(sink);
+        stream_close(stream);
+        settle(net);
+        raw_reset(peer);
+        CHECK_STATUS(result_wait(&send), -ECONNRESET);
+        CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
+    }
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* The peer stays: nothing but the library ends what waited for room. */
+TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
+{
+    iouringnet_config config;
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT;
+    char *data = take(SIZE), *got = take(SIZE);
+    int peer, fd;
+
+    config_of_mode(&config);
+    config.linger_ms = 1;
+    net = net_with(&config);
+    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    fd = descriptor_of(sink);
+    pattern_fill(data, SIZE, 0, 4);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK(!latch_wait_ms(&send.latch, 50));
+    raw_recv(peer, got, SIZE);
+    pattern_check(got, SIZE, 0, 4);
+    CHECK_OK(result_wait(&send));
+    sink_close(sink);
+    stream_close(stream);
+    raw_expect_eof(peer);
+    EVENTUALLY(stats_of(net).connections == 0);
+    EVENTUALLY(port_at(fd, own_name) == -1);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+/* The peer ends its own side before the close, or behind it: the connection is open as long as it drains. */
+static void drains_to_a_half_closed_peer(bool before)
+{
+    iouringnet_net *net = closing_net(10 * WAIT_MS);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result send = RESULT;
+    char *data = take(SIZE), *got = take(SIZE), byte;
+    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    int fd = descriptor_of(sink);
+
+    pattern_fill(data, SIZE, 0, 5);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    if (before) {
+        raw_half_close(peer);
+        CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    }
+    sink_close(sink);
+    stream_close(stream);
+    if (!before)
+        raw_half_close(peer);
+    EVENTUALLY(has_met_fin(fd));
+    pass(200);
+    CHECK_EQ(send.calls, 0);
+    CHECK_EQ(stats_of(net).connections, 1);
+    CHECK_EQ(raw_recv_to_end(peer, got, SIZE), SIZE);
+    pattern_check(got, SIZE, 0, 5);
+    CHECK_OK(result_wait(&send));
+    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_EQ(stats_of(net).drains_timed_out, 0);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+    free(got);
+}
+
+TEST(a_drain_to_a_peer_that_has_half_closed_is_an_open_connection)
+{
+    drains_to_a_half_closed_peer(true);
+}
+
+TEST(a_drain_to_a_peer_that_half_closes_is_an_open_connection)
+{
+    drains_to_a_half_closed_peer(false);
+}
