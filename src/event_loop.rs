@@ -23,11 +23,12 @@ pub use self::requests::RequestId;
 
 use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
-use crate::buffer::{self, BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
+use crate::buffer;
 use crate::completion::{Finished, Operation};
 use crate::deadlines::{Deadlines, Timer};
 use crate::logging::{Log, Writing};
 use crate::mailbox::{self, Letter, Listed};
+use crate::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
 use crate::request::{Request, Scratch};
 use crate::ring::{Completion, Features, Ring, Wait};
 use crate::ring_size::{RingSize, patiently};

@@ -29,6 +29,7 @@ mod mailbox;
 pub mod net;
 mod ownership;
 mod parts;
+mod pool;
 pub mod probe;
 mod request;
 mod resolver;

@@ -4,9 +4,10 @@
 //! A loop keeps a request from its submission to its last completion and hands it back then. Invariant: everything an
 //! entry points to is owned by the request, or lent by a caller whose operation completes after the request came back.
 
-use crate::buffer::{POOL_GROUP, ReadBuffer};
+use crate::buffer::ReadBuffer;
 use crate::error::{Error, Result};
 use crate::parts::{ENTRY_MAX, Gather, message_of};
+use crate::pool::POOL_GROUP;
 use crate::socket::Socket;
 use crate::stand_in::StandIn;
 use io_uring::squeue::{Entry, Flags};

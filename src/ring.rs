@@ -4,7 +4,7 @@
 //! Used on the thread that made it. Invariant: an entry that was pushed reaches the kernel in its order, however many
 //! there are: what the submission queue has no room for waits in a backlog.
 
-use crate::buffer::{BufferPool, POOL_GROUP};
+use crate::pool::{BufferPool, POOL_GROUP};
 use crate::request::{self, Start};
 use crate::ring_size::{COMPLETIONS, RingSize};
 use io_uring::squeue::Entry;

@@ -19,6 +19,7 @@ const LEVELS: &[&[&str]] = &[
         "eventfd",
         "socket_waiter",
         "buffer",
+        "pool",
         "completion",
         "request",
     ],

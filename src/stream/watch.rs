@@ -7,9 +7,10 @@
 //! loop's, has the callback, and a flag tells that nobody has changed anything. Whoever does takes it down, under the lock.
 
 use super::{Brought, State, Stream};
-use crate::buffer::{POOL_BUFFER_SIZE, ReadBuffer};
+use crate::buffer::ReadBuffer;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
+use crate::pool::POOL_BUFFER_SIZE;
 use crate::request::{DataCallback, Request};
 use crate::socket::Tried;
 use crate::sync::MutexGuard;
