@@ -1,11 +1,9 @@
-//! What a timeout means for one operation, and the deadlines of one loop, earliest first.
+//! What a timeout means: for one operation, and for the drain of a closed connection.
 //!
-//! A [`Limit`] is made where an operation is accepted. A [`Deadlines`] is owned by one event loop and used on its
-//! thread alone. Invariant: an owner is listed there at most once for each of its [`Timer`]s, and a disarmed timer
-//! keeps nothing alive.
+//! A [`Limit`] is made where an operation is accepted; a [`DrainEnd`] is set where a drain begins. Invariant: a time beyond
+//! what the clock can tell is no limit.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -94,71 +92,6 @@ impl DrainEnd {
     }
 }
 
-/// The place where an owner keeps track of its one entry in a [`Deadlines`].
-#[derive(Default)]
-pub struct Timer(Option<(Instant, u64)>);
-
-/// Who is to be told when; earliest first.
-pub struct Deadlines<T> {
-    entries: BTreeMap<(Instant, u64), T>,
-    sequence: u64,
-}
-
-impl<T> Deadlines<T> {
-    /// An empty list.
-    pub fn new() -> Self {
-        Deadlines { entries: BTreeMap::new(), sequence: 0 }
-    }
-
-    /// Sees to it that `owner` is told at `when` or earlier.
-    ///
-    /// A timer that is armed for an earlier moment stays as it is: most deadlines never pass, so moving one later
-    /// with each operation would be work for nothing. The owner looks at the clock when it is told, and arms again.
-    pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> T) {
-        let owner = match timer.0 {
-            Some((armed, _)) if armed <= when => return,
-            Some(key) => self.entries.remove(&key).unwrap_or_else(owner),
-            None => owner(),
-        };
-        self.sequence += 1;
-        let key = (when, self.sequence);
-        self.entries.insert(key, owner);
-        timer.0 = Some(key);
-    }
-
-    /// Forgets the timer's entry; harmless when there is none.
-    pub fn disarm(&mut self, timer: &mut Timer) {
-        if let Some(key) = timer.0.take() {
-            self.entries.remove(&key);
-        }
-    }
-
-    /// The earliest moment anybody waits for.
-    pub fn next(&self) -> Option<Instant> {
-        self.entries.first_key_value().map(|((when, _), _)| *when)
-    }
-
-    /// A mark of this moment in the order of arming, for [`Deadlines::pop_due`].
-    pub fn mark(&self) -> u64 {
-        self.sequence
-    }
-
-    /// The next owner whose moment has come, of those armed before `mark`: one that arms again at once waits for the
-    /// next round. Its timer still names the entry: the owner calls [`Timer::fired`] before it arms again.
-    pub fn pop_due(&mut self, now: Instant, mark: u64) -> Option<T> {
-        let entry = self.entries.first_entry()?;
-        let (when, sequence) = *entry.key();
-        (when <= now && sequence <= mark).then(|| entry.remove())
-    }
-}
-
-impl Timer {
-    /// The owner was told; nothing is listed any more.
-    pub fn fired(&mut self) {
-        self.0 = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,29 +123,5 @@ mod tests {
             assert_eq!(seconds(DrainTimeout::Never, bytes), None);
         }
         assert_eq!(DrainTimeout::After(Duration::MAX).deadline(now, 0), None);
-    }
-
-    #[test]
-    fn earliest_first_and_each_once() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let mut deadlines = Deadlines::new();
-        let (mut a, mut b, mut c) = (Timer::default(), Timer::default(), Timer::default());
-        deadlines.arm(&mut a, at(30), || 'a');
-        deadlines.arm(&mut b, at(10), || 'b');
-        deadlines.arm(&mut c, at(20), || 'c');
-        deadlines.arm(&mut b, at(40), || 'b'); // later: stays
-        deadlines.arm(&mut a, at(5), || 'a'); // earlier: moves
-        deadlines.disarm(&mut c);
-        let mark = deadlines.mark();
-        assert_eq!(deadlines.next(), Some(at(5)));
-        assert_eq!(deadlines.pop_due(at(4), mark), None);
-        assert_eq!(deadlines.pop_due(at(50), mark), Some('a'));
-        assert_eq!(deadlines.pop_due(at(50), mark), Some('b'));
-        assert_eq!(deadlines.pop_due(at(50), mark), None);
-        b.fired();
-        deadlines.arm(&mut b, at(60), || 'b');
-        assert_eq!(deadlines.next(), Some(at(60)));
-        assert_eq!(deadlines.pop_due(at(70), mark), None, "armed after the mark");
     }
 }

@@ -4,13 +4,13 @@
 //! and then the call leaves the net.
 
 use crate::completion::{Operation, Target, Tell};
-use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler};
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
+use crate::timers::Timer;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ struct State {
     operation: Option<Arc<Operation>>,
     when: Option<Instant>,
     cause: Option<Error>,
-    timer: deadlines::Timer,
+    timer: Timer,
 }
 
 impl DelayedCall {
@@ -41,7 +41,7 @@ impl DelayedCall {
                 operation: Some(Arc::clone(&op)),
                 when: Instant::now().checked_add(delay),
                 cause: None,
-                timer: deadlines::Timer::default(),
+                timer: Timer::default(),
             }),
         });
         let permit = net.permit()?;

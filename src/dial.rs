@@ -8,7 +8,6 @@
 
 use crate::address::Parsed;
 use crate::completion::{Finished, Operation, Outcome, Permit, Target, Tell};
-use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::hosts;
@@ -20,6 +19,7 @@ use crate::shed;
 use crate::socket::Socket;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::timers::Timer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -46,7 +46,7 @@ struct State {
     last_error: Error,
     attempt: Option<Attempt>,
     anew_left: u32,
-    timer: deadlines::Timer,
+    timer: Timer,
 }
 
 /// An address that has been asked and has not answered yet.
@@ -136,7 +136,7 @@ impl State {
             last_error: Error::NAME,
             attempt: None,
             anew_left: ANEW_MAX,
-            timer: deadlines::Timer::default(),
+            timer: Timer::default(),
         }
     }
 

@@ -25,7 +25,6 @@ use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
 use crate::buffer;
 use crate::completion::{Finished, Operation};
-use crate::deadlines::{Deadlines, Timer};
 use crate::logging::{Log, Writing};
 use crate::mailbox::{self, Letter, Listed};
 use crate::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
@@ -35,6 +34,7 @@ use crate::ring_size::{RingSize, patiently};
 use crate::spin::Spin;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::threads::{self, Thread};
+use crate::timers::{Timer, Timers};
 use io_uring::{opcode, types};
 use std::ffi::CStr;
 use std::io;
@@ -126,7 +126,7 @@ pub struct EventLoop {
     // After the ring, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
     requests: Requests,
     pool: Option<Rc<BufferPool>>,
-    deadlines: Deadlines<Arc<dyn Handler>>,
+    timers: Timers<Arc<dyn Handler>>,
     /// Of this round, once somebody has asked or may ask.
     now: Option<Instant>,
     /// See [`EventLoop::settled`].
@@ -223,7 +223,7 @@ impl EventLoop {
             ring: Some(ring),
             requests: Requests::default(),
             pool,
-            deadlines: Deadlines::new(),
+            timers: Timers::new(),
             now: None,
             settled: Instant::now(),
             slept: false,
@@ -341,12 +341,12 @@ impl EventLoop {
 
     /// Has `owner` told at `when` or earlier; see [`Deadlines::arm`].
     pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> Arc<dyn Handler>) {
-        self.deadlines.arm(timer, when, owner);
+        self.timers.arm(timer, when, owner);
     }
 
     /// Forgets the timer.
     pub fn disarm(&mut self, timer: &mut Timer) {
-        self.deadlines.disarm(timer);
+        self.timers.disarm(timer);
     }
 
     /// Bytes in bulk have come, which are better left to grow than looked for: this round's wait begins with a sleep.
@@ -384,7 +384,7 @@ impl EventLoop {
             if mem::take(&mut self.slept) {
                 self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
             }
-            self.now = self.deadlines.next().map(|_| Instant::now());
+            self.now = self.timers.next().map(|_| Instant::now());
             ROUND_NUMBER.set(ROUND_NUMBER.get().wrapping_add(1));
             self.reap();
             self.expire()?;
@@ -496,7 +496,7 @@ impl EventLoop {
     /// Step 2.
     fn expire(&mut self) -> io::Result<()> {
         match self.now {
-            Some(now) if self.deadlines.next().is_some_and(|next| next <= now) => self.expire_due(now),
+            Some(now) if self.timers.next().is_some_and(|next| next <= now) => self.expire_due(now),
             _ => Ok(()), // without a moment there was no deadline when the round began
         }
     }
@@ -505,8 +505,8 @@ impl EventLoop {
     fn expire_due(&mut self, now: Instant) -> io::Result<()> {
         self.settle()?;
         self.settled = now;
-        let mark = self.deadlines.mark();
-        while let Some(owner) = self.deadlines.pop_due(now, mark) {
+        let mark = self.timers.mark();
+        while let Some(owner) = self.timers.pop_due(now, mark) {
             self.guarded(owner, |owner, this| owner.on_timeout(this));
         }
         Ok(())

@@ -46,3 +46,4 @@ mod stand_in;
 mod stream;
 mod sync;
 mod threads;
+mod timers;

@@ -6,7 +6,6 @@
 //! peer has had everything for the configured time; without any progress for the close timeout the connection is
 //! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
 
-use crate::deadlines;
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
@@ -16,6 +15,7 @@ use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::timers::Timer;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ struct State {
     ends: Option<Instant>,
     poll: Duration,
     next_poll: Instant,
-    timer: deadlines::Timer,
+    timer: Timer,
 }
 
 impl Linger {
@@ -101,7 +101,7 @@ impl Linger {
                 ends: None,
                 poll: POLL_MIN,
                 next_poll: now,
-                timer: deadlines::Timer::default(),
+                timer: Timer::default(),
             }),
         });
         let Some(past_orderly) = net.join_closing(Arc::clone(&linger) as _, || !socket.is_reset()) else {

@@ -5,7 +5,6 @@
 
 use crate::address;
 use crate::completion::{Operation, Target, Tell};
-use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
@@ -18,6 +17,7 @@ use crate::stand_in::StandIn;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use crate::timers::Timer;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ struct State {
     look: Look,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
-    timer: deadlines::Timer,
+    timer: Timer,
 }
 
 struct Watch {

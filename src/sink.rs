@@ -17,7 +17,6 @@ use self::queue::SendQueue;
 use self::watch::Watch;
 use crate::address;
 use crate::completion::Target;
-use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
@@ -31,6 +30,7 @@ use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use crate::timers::Timer;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ struct State {
     poll: Option<RequestId>,
     /// The socket took less than it was offered, and the poll has told of no room since.
     full: bool,
-    timer: deadlines::Timer,
+    timer: Timer,
     waiting: Option<WaitingSend>,
 }
 
@@ -134,7 +134,7 @@ impl Sink {
                 request: None,
                 poll: None,
                 full: false,
-                timer: deadlines::Timer::default(),
+                timer: Timer::default(),
                 waiting: None,
             }),
         })

@@ -18,7 +18,6 @@ use self::want::Taken;
 use self::watch::Watch;
 use crate::buffer::ReadBuffer;
 use crate::completion::Target;
-use crate::deadlines;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
@@ -31,6 +30,7 @@ use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::timers::Timer;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -61,7 +61,7 @@ struct State {
     timeout: Option<Duration>,
     request: Option<RequestId>,
     interrupting: bool,
-    timer: deadlines::Timer,
+    timer: Timer,
     spin_level: SpinLevel,
     /// The thread that owns the stream and waits for the socket by itself.
     waiter: Option<Arc<SocketWaiter>>,
@@ -109,7 +109,7 @@ impl Stream {
                 timeout: net.config.timeout,
                 request: None,
                 interrupting: false,
-                timer: deadlines::Timer::default(),
+                timer: Timer::default(),
                 spin_level: SpinLevel::default(),
                 waiter: None,
                 successor: None,

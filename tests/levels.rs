@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEVELS: &[&[&str]] = &[
-    &["sync", "error", "slots", "deadlines", "fork", "threads", "logging", "spin"],
+    &["sync", "error", "slots", "deadlines", "timers", "fork", "threads", "logging", "spin"],
     &[
         "parts",
         "socket",

@@ -34,7 +34,7 @@ impl EventLoop {
     /// Until there is some, for as long as a spin may be or until a deadline. How long that was.
     fn look_for_work(&mut self, began: Instant) -> io::Result<Duration> {
         let end = began + self.longest_spin;
-        let end = self.deadlines.next().map_or(end, |deadline| deadline.min(end));
+        let end = self.timers.next().map_or(end, |deadline| deadline.min(end));
         loop {
             for _ in 0..8 {
                 std::hint::spin_loop();
@@ -66,7 +66,7 @@ impl EventLoop {
         let wait = if !self.slept {
             Wait::No
         } else {
-            match self.deadlines.next() {
+            match self.timers.next() {
                 None => Wait::Forever,
                 Some(when) => match when.saturating_duration_since(Instant::now()) {
                     Duration::ZERO => Wait::No,
