@@ -1,14 +1,14 @@
 //! One operation's result, delivered once: to a callback on the receive loop, or to those who wait.
 //!
-//! Made when an operation is queued, or accepted with a handle for it; shared by the one who serves it, the one who waits and the handle that C holds.
-//! Invariant: [`Operation::complete`] takes effect once; a callback runs exactly once, on the thread that
-//! the outbox names, and with no lock held.
+//! Made when an operation is queued, or accepted with a handle for it; shared by its server, its waiter and the handle that C
+//! holds. Invariant: [`Operation::complete`] takes effect once; a callback runs exactly once, on the thread that the outbox
+//! names, and with no lock held.
 
 use crate::error::{Error, Result};
-use crate::socket::{Half, Socket};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::permits::Permit;
+use crate::socket::Socket;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use std::cell::Cell;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -71,53 +71,6 @@ pub trait Outbox: Send + Sync {
 pub trait Target: Send + Sync {
     /// An operation of this handle is to be cancelled: look which.
     fn cancel_requested(self: Arc<Self>);
-}
-
-/// A place among the operations in flight, given back when it drops.
-pub struct Permit(Option<Occupied>);
-
-enum Occupied {
-    /// One of the net's counted places.
-    Counted(Arc<AtomicUsize>),
-    /// The one place that each direction of a connection has of its own.
-    Embedded(Arc<Socket>, Half),
-}
-
-impl Permit {
-    /// One of at most `limit` counted places; LIMIT when there is none.
-    pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
-        let take = |used: usize| (used < limit).then_some(used + 1);
-        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok(Permit(Some(Occupied::Counted(Arc::clone(count))))),
-            Err(_) => Err(Error::LIMIT),
-        }
-    }
-
-    /// The place that one direction of `socket` has of its own, unless it is occupied.
-    pub fn embedded(socket: &Arc<Socket>, half: Half) -> Option<Permit> {
-        let occupied = || Permit(Some(Occupied::Embedded(Arc::clone(socket), half)));
-        socket.take_embedded(half).then(occupied)
-    }
-
-    /// Gives the place back now. What is returned keeps the socket, whose last owner must not hold a lock.
-    fn give_back(&mut self) -> Option<Arc<Socket>> {
-        match self.0.take()? {
-            Occupied::Counted(count) => {
-                count.fetch_sub(1, Ordering::Relaxed);
-                None
-            }
-            Occupied::Embedded(socket, half) => {
-                socket.give_embedded(half);
-                Some(socket)
-            }
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.give_back();
-    }
 }
 
 /// What was over at once, and had a callback alone: all that is left is to call it.
@@ -199,21 +152,6 @@ struct State {
     permit: Option<Permit>,
     released: bool,
     waiters: u32,
-}
-
-thread_local! {
-    static CALLBACK_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Marks this thread as one that runs callbacks.
-pub fn enter_callback_thread() {
-    CALLBACK_THREAD.set(true);
-}
-
-/// Whether this thread runs callbacks, of any net: nothing may block here.
-pub fn in_callback() -> bool {
-    // A destructor of a thread that is ending is not a callback.
-    CALLBACK_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
 impl Operation {
@@ -428,21 +366,12 @@ mod tests {
             assert_eq!(operation.release(), Ok(()));
             assert_eq!(operation.wait(None), Waited::Released);
         }
-
-        #[test]
-        fn permits_are_bounded_and_come_back() {
-            let count = Arc::new(AtomicUsize::new(0));
-            let first = Permit::counted(&count, 1).unwrap();
-            assert_eq!(Permit::counted(&count, 1).err(), Some(Error::LIMIT));
-            drop(first);
-            assert!(Permit::counted(&count, 1).is_ok());
-        }
     }
 
     #[cfg(loom)]
     mod loom_tests {
         use super::*;
-        use crate::sync::atomic::AtomicU32;
+        use crate::sync::atomic::{AtomicU32, AtomicUsize};
         use loom::thread;
 
         /// A waiter that is about to sleep, and the completion: the waiter always wakes, with the result.

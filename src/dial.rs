@@ -7,12 +7,13 @@
 //! Invariant: the operation completes once, and a dial that was not over at once leaves the net with it.
 
 use crate::address::Parsed;
-use crate::completion::{Finished, Operation, Outcome, Permit, Target, Tell};
+use crate::completion::{Finished, Operation, Outcome, Target, Tell};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::hosts;
 use crate::mailbox::Listed;
 use crate::net::{Member, Net, Place, Stop};
+use crate::permits::Permit;
 use crate::request::Request;
 use crate::resolver::{self, Asker};
 use crate::shed;

@@ -24,6 +24,7 @@ pub use self::requests::RequestId;
 use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
 use crate::buffer;
+use crate::callback_thread;
 use crate::completion::{Finished, Operation};
 use crate::logging::{Log, Writing};
 use crate::mailbox::{self, Letter, Listed};
@@ -191,7 +192,7 @@ impl EventLoop {
                 }
             };
             // The send loop runs no callbacks but that of the log, in which nothing may block either.
-            crate::completion::enter_callback_thread();
+            callback_thread::enter();
             let _ = report.send(Ok(event_loop.features));
             let _writing = setup.log.as_ref().map(Writing::to);
             tracing::info!(name = ?setup.name, features = event_loop.features.names(), "a loop has started");

@@ -10,6 +10,7 @@
 mod address;
 mod availability;
 mod buffer;
+mod callback_thread;
 mod completion;
 mod deadlines;
 mod delayed_call;
@@ -29,6 +30,7 @@ mod mailbox;
 pub mod net;
 mod ownership;
 mod parts;
+mod permits;
 mod pool;
 pub mod probe;
 mod request;

@@ -6,7 +6,8 @@
 
 use crate::address;
 use crate::availability::locked_memory_limit;
-use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Permit, Target, Tell};
+use crate::callback_thread::in_callback;
+use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
 use crate::delayed_call::DelayedCall;
 use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
 use crate::listener::Listener;
 use crate::logging::Log;
+use crate::permits::Permit;
 use crate::resolver;
 use crate::ring::Features;
 use crate::ring_size::RingSize;
@@ -30,7 +32,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-pub use crate::completion::in_callback;
 pub use crate::deadlines::DrainTimeout;
 
 /// How a net is to be. The defaults are those of the C header.

@@ -6,7 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEVELS: &[&[&str]] = &[
-    &["sync", "error", "slots", "deadlines", "timers", "fork", "threads", "logging", "spin"],
+    &[
+        "sync",
+        "error",
+        "slots",
+        "callback_thread",
+        "deadlines",
+        "timers",
+        "fork",
+        "threads",
+        "logging",
+        "spin",
+    ],
     &[
         "parts",
         "socket",
@@ -20,6 +31,7 @@ const LEVELS: &[&[&str]] = &[
         "socket_waiter",
         "buffer",
         "pool",
+        "permits",
         "completion",
         "request",
     ],

@@ -19,7 +19,8 @@ mod sink;
 mod stream;
 mod types;
 
-use crate::completion::{Callback, Done, Outcome, Tell, in_callback};
+use crate::callback_thread::in_callback;
+use crate::completion::{Callback, Done, Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::net::Net;

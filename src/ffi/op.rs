@@ -3,7 +3,8 @@
 
 use super::types::*;
 use super::{attach, completion, guard, handles, limit};
-use crate::completion::{Outcome, Waited, in_callback};
+use crate::callback_thread::in_callback;
+use crate::completion::{Outcome, Waited};
 use crate::error::Error;
 
 use std::time::Duration;

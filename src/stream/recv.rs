@@ -8,7 +8,8 @@
 use super::queue::Item;
 use super::want::{SERVE_MAX, Taken, Want};
 use super::{State, Stream};
-use crate::completion::{Accepted, Begun, Outcome, Tell, in_callback};
+use crate::callback_thread::in_callback;
+use crate::completion::{Accepted, Begun, Outcome, Tell};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::ownership::Next;

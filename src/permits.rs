@@ -1,0 +1,70 @@
+//! Permits: the places among the operations in flight.
+//!
+//! A net counts its places, and each half of a connection has one more of its own. Invariant: a place has at most one
+//! [`Permit`], and is free again when that drops.
+
+use crate::error::{Error, Result};
+use crate::socket::{Half, Socket};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+/// A place among the operations in flight, given back when it drops.
+pub struct Permit(Option<Occupied>);
+
+enum Occupied {
+    /// One of the net's counted places.
+    Counted(Arc<AtomicUsize>),
+    /// The one place that each direction of a connection has of its own.
+    Embedded(Arc<Socket>, Half),
+}
+
+impl Permit {
+    /// One of at most `limit` counted places; LIMIT when there is none.
+    pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
+        let take = |used: usize| (used < limit).then_some(used + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Ok(Permit(Some(Occupied::Counted(Arc::clone(count))))),
+            Err(_) => Err(Error::LIMIT),
+        }
+    }
+
+    /// The place that one direction of `socket` has of its own, unless it is occupied.
+    pub fn embedded(socket: &Arc<Socket>, half: Half) -> Option<Permit> {
+        let occupied = || Permit(Some(Occupied::Embedded(Arc::clone(socket), half)));
+        socket.take_embedded(half).then(occupied)
+    }
+
+    /// Gives the place back now. What is returned keeps the socket, whose last owner must not hold a lock.
+    pub fn give_back(&mut self) -> Option<Arc<Socket>> {
+        match self.0.take()? {
+            Occupied::Counted(count) => {
+                count.fetch_sub(1, Ordering::Relaxed);
+                None
+            }
+            Occupied::Embedded(socket, half) => {
+                socket.give_embedded(half);
+                Some(socket)
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_bounded_and_come_back() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let first = Permit::counted(&count, 1).unwrap();
+        assert_eq!(Permit::counted(&count, 1).err(), Some(Error::LIMIT));
+        drop(first);
+        assert!(Permit::counted(&count, 1).is_ok());
+    }
+}
