@@ -7,7 +7,8 @@ use crate::completion::{Operation, Target, Tell};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler};
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use crate::timers::Timer;
@@ -47,7 +48,7 @@ impl DelayedCall {
         let permit = net.permit()?;
         let target: Weak<DelayedCall> = Arc::downgrade(&call);
         op.accept(permit, target); // before anybody can complete it
-        net.join([Arc::clone(&call) as _])?;
+        net.members.join([Arc::clone(&call) as _])?;
         net.recv_loop.post(call);
         Ok(())
     }
@@ -79,7 +80,7 @@ impl DelayedCall {
         if let Some(operation) = operation {
             operation.complete(result, 0);
         }
-        self.net.leave(&*self);
+        self.net.members.leave(&*self);
     }
 }
 

@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::hosts;
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::permits::Permit;
 use crate::request::Request;
 use crate::resolver::{self, Asker};
@@ -228,14 +229,14 @@ impl Dial {
         });
         let target: Weak<Dial> = Arc::downgrade(&dial);
         op.accept(permit, target); // before anybody can complete it
-        net.join([Arc::clone(&dial) as _])?;
+        net.members.join([Arc::clone(&dial) as _])?;
         if let Some((host, port)) = name {
             let asker: Weak<Dial> = Arc::downgrade(&dial);
             if let Err(error) = resolver::resolve(&host, port, asker) {
                 if dial.state.lock().operation.take().is_none() {
                     return Ok(Started::UnderWay(op)); // a stop has ended it meanwhile
                 }
-                net.leave(&*dial); // refused: nothing was started
+                net.members.leave(&*dial); // refused: nothing was started
                 return Err(error);
             }
         }
@@ -253,12 +254,12 @@ impl Dial {
             Tell::Wait => return result.map(|socket| Started::Over(Some(socket))),
             Tell::By(op) => {
                 op.accept(permit, Weak::<Dial>::new()); // nothing is left to be cancelled
-                net.unless_stopping(|| net.complete_connection(op, result))?;
+                net.members.unless_stopping(|| net.complete_connection(op, result))?;
             }
             Tell::Call(callback) => {
                 let outcome = Outcome::without_bytes(&result);
                 let finished = Finished { callback, outcome, connection: result.ok(), permit };
-                net.unless_stopping(|| net.recv_loop.post_finished(finished))?;
+                net.members.unless_stopping(|| net.recv_loop.post_finished(finished))?;
             }
         }
         Ok(Started::Over(None))
@@ -352,7 +353,7 @@ impl Dial {
         if let Some(operation) = operation {
             self.net.complete_connection(&operation, result);
         }
-        self.net.leave(&**self);
+        self.net.members.leave(&**self);
     }
 }
 

@@ -27,6 +27,7 @@ mod linger;
 mod listener;
 mod logging;
 mod mailbox;
+mod members;
 pub mod net;
 mod ownership;
 mod parts;

@@ -9,7 +9,8 @@
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
-use crate::net::{Config, Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::{Config, Net};
 use crate::request::Request;
 use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};
@@ -104,7 +105,8 @@ impl Linger {
                 timer: Timer::default(),
             }),
         });
-        let Some(past_orderly) = net.join_closing(Arc::clone(&linger) as _, || !socket.is_reset()) else {
+        let Some(past_orderly) = net.members.join_closing(Arc::clone(&linger) as _, || !socket.is_reset())
+        else {
             net.connections.fetch_sub(1, Ordering::Relaxed); // reset meanwhile by a stop, which may be over already
             return;
         };
@@ -151,7 +153,7 @@ impl Linger {
             drop(state);
             drop(socket);
             self.net.connections.fetch_sub(1, Ordering::Relaxed);
-            self.net.leave(&*self);
+            self.net.members.leave(&*self);
             return;
         }
         if state.request.is_none() && !state.input_ended {
@@ -182,7 +184,7 @@ impl Linger {
     }
 
     fn cut(&self, socket: &Socket) {
-        if self.net.is_stopping() {
+        if self.net.members.is_stopping() {
             self.net.sends_were_cut();
         }
         socket.reset();

@@ -8,7 +8,8 @@ use crate::completion::{Operation, Target, Tell};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::request::Request;
 use crate::shed;
 use crate::sink::Sink;
@@ -107,7 +108,7 @@ impl Listener {
             retry_now: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         });
-        net.join_counted([Arc::clone(&listener) as _], &net.listeners)?;
+        net.members.join_counted([Arc::clone(&listener) as _], &net.listeners)?;
         Ok(listener)
     }
 
@@ -313,7 +314,7 @@ impl Listener {
         drop(state);
         drop(ready); // without the lock: a closing socket may tell this listener that a descriptor is free
         self.net.listeners.fetch_sub(1, Ordering::Relaxed);
-        self.net.leave(&**self);
+        self.net.members.leave(&**self);
     }
 
     /// Takes one connection from the kernel, if there is one.

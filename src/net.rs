@@ -1,8 +1,7 @@
 //! A net: two loops on two threads, and everything that is open on them.
 //!
-//! Owns the loops' outsides, the configuration, the count of operations in flight, and the list of members: sinks,
-//! streams, listeners, dials, delayed calls and connections that linger. Invariant: whatever can still have a completion to
-//! deliver or memory in the kernel is a member, so that a net with no members can end its loops.
+//! Owns the loops' outsides, the configuration, the members and the count of operations in flight. Invariant: both loops run
+//! until the net has no members.
 
 use crate::address;
 use crate::availability::locked_memory_limit;
@@ -15,6 +14,7 @@ use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
 use crate::listener::Listener;
 use crate::logging::Log;
+use crate::members::{Members, Stop};
 use crate::permits::Permit;
 use crate::resolver;
 use crate::ring::Features;
@@ -24,8 +24,8 @@ use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
 use crate::stand_in::StandIn;
 use crate::stream::Stream;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::threads::Thread;
 use std::io;
 use std::net::SocketAddr;
@@ -136,39 +136,6 @@ pub struct Stats {
     pub drains_shed: u64,
 }
 
-/// How a net ends its members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Everything but sinks ends with STOPPED.
-    Work,
-    /// Sinks close in order; after all work has ended, so that no receive mistakes a FIN of this net for its end.
-    Connections,
-    /// Everything ends now with this error, connections by a reset.
-    Now(Error),
-}
-
-impl Stop {
-    /// Why everything but a sink ends in this step; `None`: not in this one.
-    pub fn ends_work(self) -> Option<Error> {
-        match self {
-            Stop::Work => Some(Error::STOPPED),
-            Stop::Connections => None,
-            Stop::Now(cause) => Some(cause),
-        }
-    }
-}
-
-/// Something that a net must end before its loops can.
-pub trait Member: Send + Sync {
-    /// Its place in the net's list.
-    fn place(&self) -> &Place;
-    /// Begins to end; the member leaves the net when it has.
-    fn stop(self: Arc<Self>, how: Stop);
-    /// The net is about to refuse work. For a member that does not ask the net each time before it accepts some; called with
-    /// the list locked.
-    fn ask_net(&self) {}
-}
-
 /// Two loops and what is open on them.
 pub struct Net {
     /// What it was started with.
@@ -177,6 +144,8 @@ pub struct Net {
     pub send_loop: Arc<LoopHandle>,
     /// The loop of everything that receives, accepts, connects and runs callbacks.
     pub recv_loop: Arc<LoopHandle>,
+    /// What is open on it.
+    pub members: Members,
     /// Connections open now, draining ones included.
     pub connections: AtomicUsize,
     /// Listeners open now.
@@ -190,51 +159,10 @@ pub struct Net {
     started: Instant,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
-    members: Mutex<Members>,
     uncollected: Mutex<Vec<Weak<Operation>>>,
-    changed: Condvar,
-    stopping: AtomicBool,
-    dead: AtomicBool,
-    cut: AtomicBool,
     unsent: AtomicBool,
     /// Locked by those who start and stop the net, and by no loop; see sync.rs.
     threads: parking_lot::Mutex<Vec<Thread>>,
-}
-
-#[derive(Default)]
-struct Members {
-    list: Vec<Option<Arc<dyn Member>>>,
-    free: Vec<usize>,
-    stopping: bool,
-    stopped: Option<Result>,
-}
-
-/// A member's place in its net, given once.
-pub struct Place(AtomicUsize);
-
-impl Place {
-    const NONE: usize = usize::MAX;
-
-    /// Of one that has not joined yet.
-    pub fn none() -> Place {
-        Place(AtomicUsize::new(Place::NONE))
-    }
-
-    /// Whether it has joined; a handler may have mail before, from one whose `*op` another thread has seen already.
-    pub fn is_given(&self) -> bool {
-        self.get().is_some()
-    }
-
-    fn get(&self) -> Option<usize> {
-        let index = self.0.load(Ordering::Acquire); // pairs with `give`
-        (index != Place::NONE).then_some(index)
-    }
-
-    /// Under the lock of the list.
-    fn give(&self, index: usize) {
-        debug_assert!(self.get().is_none(), "a member joins once");
-        self.0.store(index, Ordering::Release);
-    }
 }
 
 impl Net {
@@ -246,6 +174,7 @@ impl Net {
         let net = Arc::new(Net {
             send_loop,
             recv_loop,
+            members: Members::new(),
             connections: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             accept_errors: AtomicU64::new(0),
@@ -254,12 +183,7 @@ impl Net {
             started: Instant::now(),
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
-            members: Mutex::new(Members::default()),
             uncollected: Mutex::new(Vec::new()),
-            changed: Condvar::new(),
-            stopping: AtomicBool::new(false),
-            dead: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
             unsent: AtomicBool::new(false),
             threads: parking_lot::Mutex::new(Vec::new()),
             config,
@@ -297,8 +221,7 @@ impl Net {
             spin: if receives && self.config.first_try { self.spin() } else { Duration::ZERO },
             died: Box::new(move || {
                 if let Some(net) = net.upgrade() {
-                    net.refuse_work(&net.members.lock(), &net.dead);
-                    net.stop_members(Stop::Now(Error::PANIC));
+                    net.members.die();
                 }
             }),
         };
@@ -312,18 +235,9 @@ impl Net {
         self.started
     }
 
-    /// Whether [`Net::stop`] has begun.
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
     /// Why this net takes no more work, if so: it stops, or a loop of it died.
     pub fn refusal(&self) -> Option<Error> {
-        if self.dead.load(Ordering::Acquire) {
-            Some(Error::PANIC)
-        } else {
-            self.is_stopping().then_some(Error::STOPPED)
-        }
+        self.members.refusal()
     }
 
     /// Refuses work for a net that takes none.
@@ -531,86 +445,8 @@ impl Net {
     pub fn adopt(self: &Arc<Self>, socket: Arc<Socket>) -> Result<(Arc<Sink>, Arc<Stream>)> {
         let stream = Stream::new(self, Arc::clone(&socket));
         let sink = Sink::new(self, socket, &stream);
-        self.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &self.connections)?;
+        self.members.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &self.connections)?;
         Ok((sink, stream))
-    }
-
-    /// Lists new members, all or none; refused once the net stops.
-    pub fn join<const COUNT: usize>(&self, new: [Arc<dyn Member>; COUNT]) -> Result {
-        let mut members = self.members_of_running()?;
-        new.into_iter().for_each(|member| members.add(member));
-        Ok(())
-    }
-
-    /// The same for members that are one of what `count` counts. A stop may end them, and count them out, as soon as they
-    /// are listed: they are counted before.
-    pub fn join_counted<const COUNT: usize>(
-        &self,
-        new: [Arc<dyn Member>; COUNT],
-        count: &AtomicUsize,
-    ) -> Result {
-        let mut members = self.members_of_running()?;
-        count.fetch_add(1, Ordering::Relaxed);
-        new.into_iter().for_each(|member| members.add(member));
-        Ok(())
-    }
-
-    /// Completes, by `end`, what was over before it became a member: the loops are there to run its callback, as no stop
-    /// begins meanwhile. Refused once the net stops.
-    pub fn unless_stopping(&self, end: impl FnOnce()) -> Result {
-        let _members = self.members_of_running()?;
-        end();
-        Ok(())
-    }
-
-    fn members_of_running(&self) -> Result<MutexGuard<'_, Members>> {
-        let members = self.members.lock();
-        // By the lock: a loop that dies marks the net, and then ends those that are listed.
-        if self.dead.load(Ordering::Acquire) {
-            return Err(Error::PANIC);
-        }
-        if members.stopping { Err(Error::STOPPED) } else { Ok(members) }
-    }
-
-    /// Lists a connection that lingers after its halves have closed; also while the net stops. True: the net is past
-    /// orderly ends already. `None`, with nothing listed: by the lock there is no `need` any more.
-    pub fn join_closing(&self, member: Arc<dyn Member>, need: impl FnOnce() -> bool) -> Option<bool> {
-        let mut members = self.members.lock();
-        need().then(|| members.add(member))?;
-        Some(self.cut.load(Ordering::Acquire) || self.dead.load(Ordering::Acquire))
-    }
-
-    /// Takes a member from the list; each leaves once. The list's reference drops outside of the lock.
-    pub fn leave(&self, member: &dyn Member) {
-        let Some(index) = member.place().get() else {
-            return;
-        };
-        let mut members = self.members.lock();
-        let listed = members.list[index].take();
-        debug_assert!(listed.is_some(), "a member leaves once");
-        if listed.is_some() {
-            members.free.push(index);
-        }
-        let awaited = members.stopping && members.free.len() == members.list.len();
-        drop(members);
-        if awaited {
-            self.changed.notify_all();
-        }
-        drop(listed);
-    }
-
-    /// From now on the net takes no more work, as `mark` says. A thread that has learnt so must not see a sink accept a send
-    /// afterwards: each sink asks the net first, from before the mark on. By the lock no sink joins in between.
-    fn refuse_work(&self, members: &Members, mark: &AtomicBool) {
-        members.list.iter().flatten().for_each(|member| member.ask_net());
-        mark.store(true, Ordering::Release);
-    }
-
-    fn stop_members(&self, how: Stop) {
-        let members: Vec<_> = self.members.lock().list.iter().flatten().cloned().collect();
-        for member in members {
-            member.stop(how);
-        }
     }
 
     /// Ends everything; see the header's `net_stop`. TIMEOUT if sends were cut. Further callers get the same result.
@@ -618,25 +454,14 @@ impl Net {
         if in_callback() {
             return Err(Error::IN_CALLBACK);
         }
-        let mut members = self.members.lock();
-        if members.stopping {
-            loop {
-                if let Some(result) = members.stopped {
-                    return result;
-                }
-                members = self.changed.wait(members);
-            }
+        if let Some(result) = self.members.begin_stop() {
+            return result;
         }
-        members.stopping = true;
-        self.refuse_work(&members, &self.stopping);
-        drop(members);
-
-        self.stop_members(Stop::Work);
-        self.stop_members(Stop::Connections);
-        if !self.wait_until_empty(self.config.shutdown_timeout) {
-            self.cut.store(true, Ordering::Release);
-            self.stop_members(Stop::Now(Error::STOPPED));
-            self.wait_until_empty(Duration::MAX);
+        self.members.stop(Stop::Work);
+        self.members.stop(Stop::Connections);
+        if !self.members.wait_until_empty(self.config.shutdown_timeout) {
+            self.members.stop(Stop::Now(Error::STOPPED));
+            self.members.wait_until_empty(Duration::MAX);
         }
         self.end_loops();
         let uncollected = std::mem::take(&mut *self.uncollected.lock());
@@ -645,30 +470,13 @@ impl Net {
         }
 
         let result = if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
-        self.members.lock().stopped = Some(result);
-        self.changed.notify_all();
+        self.members.end_stop(result);
         result
     }
 
     /// A member had to cut sends that the shutdown timeout left no time for.
     pub fn sends_were_cut(&self) {
         self.unsent.store(true, Ordering::Release);
-    }
-
-    /// True once no members are left, false when `timeout` has passed first.
-    fn wait_until_empty(&self, timeout: Duration) -> bool {
-        let end = Instant::now().checked_add(timeout);
-        let mut members = self.members.lock();
-        while members.free.len() < members.list.len() {
-            match end.map(|end| end.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return false,
-                Some(left) => {
-                    members = self.changed.wait_timeout(members, left).0;
-                }
-                None => members = self.changed.wait(members),
-            }
-        }
-        true
     }
 
     /// The send loop first: its last completions are mail for the receive loop.
@@ -710,17 +518,6 @@ impl Drop for Net {
     fn drop(&mut self) {
         self.send_loop.quit();
         self.recv_loop.quit();
-    }
-}
-
-impl Members {
-    fn add(&mut self, member: Arc<dyn Member>) {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.list.push(None);
-            self.list.len() - 1
-        });
-        member.place().give(index);
-        self.list[index] = Some(member);
     }
 }
 

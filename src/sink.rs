@@ -21,7 +21,8 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::ownership::{AfterRelease, Gate, Next, Owner};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
 use crate::request::{Meaning, Message, Request};
@@ -308,7 +309,7 @@ impl Sink {
         if !counted {
             Linger::half_closed(&self.net, &self.socket); // before it leaves: a net without members may end
         }
-        self.net.leave(&**self);
+        self.net.members.leave(&**self);
     }
 
     /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
@@ -480,7 +481,7 @@ impl Sink {
             if state.closing {
                 self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
             }
-            if self.net.is_stopping() {
+            if self.net.members.is_stopping() {
                 self.net.sends_were_cut();
             }
         }

@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::linger::Linger;
 use crate::mailbox::Listed;
-use crate::net::{Member, Net, Place, Stop};
+use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::ownership::{AfterRelease, Next, Owner};
 use crate::pool::PoolBuffer;
 use crate::request::{Meaning, Request, Start};
@@ -142,7 +143,7 @@ impl Stream {
                 drop(state);
                 drop(buffer);
                 Linger::half_closed(&self.net, &self.socket);
-                self.net.leave(&**self);
+                self.net.members.leave(&**self);
             }
         }
     }

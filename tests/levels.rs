@@ -35,7 +35,7 @@ const LEVELS: &[&[&str]] = &[
         "completion",
         "request",
     ],
-    &["ring_size", "ring", "mailbox", "ownership"],
+    &["ring_size", "ring", "mailbox", "ownership", "members"],
     &["event_loop"],
     &["net", "listener", "dial", "sink", "stream", "linger", "delayed_call", "probe"],
     &["ffi"],
