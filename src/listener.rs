@@ -438,17 +438,15 @@ impl Member for Listener {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::{BindOptions, Config};
-    use crate::probe::probe;
+    use crate::net::{Config, fixture};
 
     #[test]
     fn a_connection_that_another_process_has_taken_is_no_error() {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return;
-        }
-        let net = Net::start(Config::default()).unwrap();
-        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+        let Some(net) = fixture::started(Config::default()) else { return };
+        let socket =
+            Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &net.socket_options()).unwrap();
+        let stand_in = StandIn::of(&socket).unwrap();
+        let listener = Listener::open(&net, socket, stand_in).unwrap();
         let mut state = listener.state.lock();
         listener.take(&mut state);
         assert!(state.ready.is_empty() && state.retry.is_none());

@@ -3,6 +3,9 @@
 //! Owns the loops' outsides, the configuration, the members and the count of operations in flight. Invariant: both loops run
 //! until the net has no members.
 
+#[cfg(all(test, not(loom)))]
+pub mod fixture;
+
 use crate::address;
 use crate::availability::locked_memory_limit;
 use crate::callback_thread::in_callback;

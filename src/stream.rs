@@ -6,6 +6,8 @@
 //! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order
 //! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
 
+#[cfg(all(test, not(loom)))]
+mod fixture;
 mod queue;
 mod recv;
 mod wait;

@@ -407,21 +407,12 @@ impl Sink {
 #[allow(unsafe_code)]
 mod tests {
     use super::*;
-    use crate::net::{BindOptions, Config, Net};
-    use crate::probe::probe;
+    use crate::sink::tests::{Connection, connection};
     use std::io::Read;
-    use std::net::TcpStream;
 
     #[test]
     fn a_call_that_wakes_after_its_deadline_uses_room_that_came_in_time() {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return;
-        }
-        let net = Net::start(Config::default()).unwrap();
-        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-        let mut peer = TcpStream::connect(listener.address()).unwrap();
-        let (sink, stream) = listener.accept().unwrap();
+        let Some(Connection { net, sink, stream, mut peer }) = connection() else { return };
         let mut data = Outgoing { parts: Parts::of(b"in time"), size: 7, sent: 0 };
         let mut state = sink.lock();
         assert!(state.owner.claim());

@@ -1,28 +1,24 @@
 //! What a sink does at moments that no program can bring about.
 
 use super::*;
-use crate::net::{BindOptions, Config};
-use crate::probe::probe;
+use crate::net::{Config, fixture};
 use std::io::Read;
 use std::net::TcpStream;
 
-struct Connection {
-    net: Arc<Net>,
-    sink: Arc<Sink>,
-    stream: Arc<Stream>,
-    peer: TcpStream,
+pub struct Connection {
+    pub net: Arc<Net>,
+    pub sink: Arc<Sink>,
+    pub stream: Arc<Stream>,
+    pub peer: TcpStream,
 }
 
 /// A connection in a net of its own; `None` where there is no io_uring.
-fn connection() -> Option<Connection> {
-    if let Err(error) = probe().status {
-        eprintln!("skipped: {error}");
-        return None;
-    }
-    let net = Net::start(Config::default()).unwrap();
-    let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-    let peer = TcpStream::connect(listener.address()).unwrap();
-    let (sink, stream) = listener.accept().unwrap();
+pub fn connection() -> Option<Connection> {
+    let net = fixture::started(Config::default())?;
+    let (socket, peer) = fixture::connected(&net);
+    let stream = Stream::new(&net, Arc::clone(&socket));
+    let sink = Sink::new(&net, socket, &stream);
+    net.members.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &net.connections).unwrap();
     Some(Connection { net, sink, stream, peer })
 }
 

@@ -337,23 +337,16 @@ impl Stream {
 #[allow(unsafe_code)]
 mod tests {
     use super::*;
-    use crate::net::{BindOptions, Config, Net};
-    use crate::probe::probe;
+    use crate::net::Config;
     use crate::socket_waiter::{Ready, SocketWaiter, Woken};
+    use crate::stream::fixture::open;
     use std::io::Write;
-    use std::net::TcpStream;
 
     #[test]
     fn a_call_that_is_late_takes_no_more_than_was_held() {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return;
-        }
         for read_buffer in [0, 64] {
-            let net = Net::start(Config { read_buffer, ..Config::default() }).unwrap();
-            let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-            let mut peer = TcpStream::connect(listener.address()).unwrap();
-            let (sink, stream) = listener.accept().unwrap();
+            let config = Config { read_buffer, ..Config::default() };
+            let Some((net, stream, mut peer)) = open(config) else { return };
             peer.write_all(&[1; 10]).unwrap();
             let waiter = SocketWaiter::own().unwrap();
             while stream.socket.unread() < 10 {
@@ -371,7 +364,6 @@ mod tests {
             let mut state = stream.state.lock();
             state.give_back(taken);
             stream.release(state);
-            sink.close();
             stream.close();
             drop(peer);
             net.stop().unwrap();

@@ -150,22 +150,15 @@ impl Stream {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::{BindOptions, Config, Net};
-    use crate::probe::probe;
+    use crate::net::Config;
     use crate::request::Lent;
+    use crate::stream::fixture::open;
     use std::io::Write;
-    use std::net::{Shutdown, TcpStream};
+    use std::net::Shutdown;
 
     #[test]
     fn a_call_that_wakes_after_its_deadline_gets_what_came_in_time() {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return;
-        }
-        let net = Net::start(Config::default()).unwrap();
-        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-        let mut peer = TcpStream::connect(listener.address()).unwrap();
-        let (sink, stream) = listener.accept().unwrap();
+        let Some((net, stream, mut peer)) = open(Config::default()) else { return };
         let mut memory = [0; 7];
         let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
         let wait = || {
@@ -186,7 +179,6 @@ mod tests {
         assert_eq!(wait(), (Ok(()), 7));
         assert_eq!(&memory, b"in time");
         assert_eq!(wait(), (Err(Error::EOF), 0));
-        sink.close();
         stream.close();
         drop(peer);
         net.stop().unwrap();

@@ -1,8 +1,8 @@
 //! A watch whose messages come one by one, and what stops them.
 
 use super::*;
-use crate::net::{BindOptions, Config, Net};
-use crate::probe::probe;
+use crate::net::{Config, Net};
+use crate::stream::fixture::open;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::io::Write;
 use std::net::TcpStream;
@@ -21,16 +21,8 @@ struct Steady {
 impl Steady {
     /// The callback does what a message's first byte says.
     fn new() -> Option<Steady> {
-        if let Err(error) = probe().status {
-            eprintln!("skipped: {error}");
-            return None;
-        }
-        let net = Net::start(Config::default()).unwrap();
-        let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-        let peer = TcpStream::connect(listener.address()).unwrap();
+        let (net, stream, peer) = open(Config::default())?;
         peer.set_nodelay(true).unwrap();
-        let (sink, stream) = listener.accept().unwrap();
-        listener.close();
         let (report, calls) = unbounded();
         let watched = Arc::clone(&stream);
         let callback = move |result: Result, bytes: &[u8]| {
@@ -46,7 +38,6 @@ impl Steady {
             bytes.len()
         };
         stream.watch(Some(Box::new(callback))).unwrap();
-        sink.close();
         let steady = Steady { net, stream, peer, calls };
         steady.goes_on();
         Some(steady)
