@@ -5,6 +5,7 @@
 
 use crate::address;
 use crate::completion::{Operation, Target, Tell};
+use crate::connection::{self, Connection};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
@@ -12,10 +13,8 @@ use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::request::Request;
 use crate::shed;
-use crate::sink::Sink;
 use crate::socket::{Socket, when_descriptor_closes};
 use crate::stand_in::StandIn;
-use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::timers::Timer;
@@ -123,9 +122,9 @@ impl Listener {
     }
 
     /// Waits for the next connection.
-    pub fn accept(self: &Arc<Self>) -> Result<(Arc<Sink>, Arc<Stream>)> {
+    pub fn accept(self: &Arc<Self>) -> Result<Connection> {
         let op = self.begin_accept(Tell::Wait)?;
-        self.net.collect(&op)
+        connection::collect(&self.net, &op)
     }
 
     /// The same, with the connection told as `tell` says.

@@ -6,32 +6,22 @@
 #[cfg(all(test, not(loom)))]
 pub mod fixture;
 
-use crate::address;
 use crate::availability::locked_memory_limit;
 use crate::callback_thread::in_callback;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
-use crate::delayed_call::DelayedCall;
-use crate::dial::{Dial, Started};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
-use crate::listener::Listener;
 use crate::logging::Log;
 use crate::members::{Members, Stop};
 use crate::permits::Permit;
-use crate::resolver;
 use crate::ring::Features;
 use crate::ring_size::RingSize;
-use crate::shed;
-use crate::sink::Sink;
 use crate::socket::{Half, Options, Socket};
-use crate::stand_in::StandIn;
-use crate::stream::Stream;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::threads::Thread;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -107,15 +97,6 @@ impl Default for Config {
             log: None,
         }
     }
-}
-
-/// How a listener is to be.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BindOptions {
-    /// Connections that the kernel holds until they are accepted; 0 is 4,096.
-    pub backlog: u32,
-    /// Whether others may bind the same port and share its connections.
-    pub reuse_port: bool,
 }
 
 /// Counts of what a net does; the header describes each.
@@ -343,45 +324,6 @@ impl Net {
         }
     }
 
-    /// Tells success after `delay`.
-    pub fn call(self: &Arc<Self>, delay: Duration, tell: Tell<'_>) -> Result {
-        self.check()?;
-        DelayedCall::start(self, delay, tell)
-    }
-
-    /// Connects to `address`; each address of a name is tried within the one `timeout` (`None`: the net's).
-    pub fn dial_async(
-        self: &Arc<Self>,
-        address: &str,
-        timeout: Option<Option<Duration>>,
-        tell: Tell<'_>,
-    ) -> Result {
-        self.start_dial(address, timeout, tell).map(drop)
-    }
-
-    fn start_dial(
-        self: &Arc<Self>,
-        address: &str,
-        timeout: Option<Option<Duration>>,
-        tell: Tell<'_>,
-    ) -> Result<Started> {
-        self.check()?;
-        let target = address::parse(address)?;
-        Dial::start(self, target, timeout.unwrap_or(self.config.dial_timeout), tell)
-    }
-
-    /// The same, waiting.
-    pub fn dial(
-        self: &Arc<Self>,
-        address: &str,
-        timeout: Option<Option<Duration>>,
-    ) -> Result<(Arc<Sink>, Arc<Stream>)> {
-        match self.start_dial(address, timeout, Tell::Wait)? {
-            Started::Over(connection) => self.adopt(connection.ok_or(Error::PANIC)?), // there for the one who waits
-            Started::UnderWay(op) => self.collect(&op),
-        }
-    }
-
     /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector, and a
     /// stop closes it.
     pub fn complete_connection(&self, op: &Arc<Operation>, result: Result<Arc<Socket>>) {
@@ -394,62 +336,6 @@ impl Net {
             uncollected.retain(waits);
         }
         uncollected.push(Arc::downgrade(op));
-    }
-
-    /// Waits for an operation that makes a connection, and takes the connection.
-    pub fn collect(self: &Arc<Self>, op: &Arc<Operation>) -> Result<(Arc<Sink>, Arc<Stream>)> {
-        op.outcome().result?;
-        let socket = op.take_connection().ok_or(Error::STOPPED)?;
-        self.adopt(socket)
-    }
-
-    /// Listens on `address`. A name is looked up on this thread, and its addresses are tried in order.
-    pub fn bind(self: &Arc<Self>, address: &str, options: BindOptions) -> Result<Arc<Listener>> {
-        self.check()?;
-        let addresses = match address::parse(address)? {
-            address::Parsed::Numeric(address) => vec![address],
-            address::Parsed::Name { .. } if in_callback() => return Err(Error::IN_CALLBACK),
-            address::Parsed::Name { host, port } => resolver::resolve_now(&host, port)?,
-        };
-        let mut last = Error::NAME;
-        for address in addresses {
-            match self.bind_to(&address, options) {
-                Ok(listener) => return Ok(listener),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn bind_to(self: &Arc<Self>, address: &SocketAddr, options: BindOptions) -> Result<Arc<Listener>> {
-        let backlog = if options.backlog == 0 { 4096 } else { options.backlog };
-        let listen = || {
-            let socket = Socket::listen(address, backlog, options.reuse_port, &self.socket_options())?;
-            let stand_in = StandIn::of(&socket)?;
-            Ok((socket, stand_in))
-        };
-        let mut made = listen();
-        for _ in 0..2 {
-            // Once for each of the two descriptors.
-            let Err(error) = made else {
-                break;
-            };
-            if in_callback() || !shed::oldest_and_wait(error) {
-                shed::oldest(error); // for the next try
-                return Err(error);
-            }
-            made = listen();
-        }
-        let (socket, stand_in) = made?;
-        Listener::open(self, socket, stand_in)
-    }
-
-    /// Makes the two halves of a connection. STOPPED if the net stops; the connection is closed then.
-    pub fn adopt(self: &Arc<Self>, socket: Arc<Socket>) -> Result<(Arc<Sink>, Arc<Stream>)> {
-        let stream = Stream::new(self, Arc::clone(&socket));
-        let sink = Sink::new(self, socket, &stream);
-        self.members.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &self.connections)?;
-        Ok((sink, stream))
     }
 
     /// Ends everything; see the header's `net_stop`. TIMEOUT if sends were cut. Further callers get the same result.

@@ -1,7 +1,8 @@
 //! The core's own interface, without the C boundary: what a Rust program would write.
 
 use iouringnet::error::Error;
-use iouringnet::net::{BindOptions, Config, Net};
+use iouringnet::net::{Config, Net};
+use iouringnet::open::{self, BindOptions};
 use iouringnet::probe::probe;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ fn echo(first_try: bool) {
     let Some(net) = start(first_try) else {
         return;
     };
-    let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
+    let listener = open::bind(&net, "127.0.0.1:0", BindOptions::default()).unwrap();
     let address = listener.address().to_owned();
     let server = std::thread::spawn(move || {
         let (sink, stream) = listener.accept().unwrap();
@@ -36,7 +37,7 @@ fn echo(first_try: bool) {
         stream.close();
         listener.close();
     });
-    let (sink, stream) = net.dial(&address, None).unwrap();
+    let (sink, stream) = open::dial(&net, &address, None).unwrap();
     stream.set_timeout(Some(Duration::from_secs(20))).unwrap();
     for size in [1, 100, 4096, 70_000] {
         let message: Vec<u8> = (0..size).map(|n| n as u8).collect();
@@ -51,7 +52,7 @@ fn echo(first_try: bool) {
     stream.close();
     server.join().unwrap();
     assert_eq!(net.stop(), Ok(()));
-    assert_eq!(net.dial(&address, None).err(), Some(Error::STOPPED));
+    assert_eq!(open::dial(&net, &address, None).err(), Some(Error::STOPPED));
 }
 
 #[test]
@@ -69,14 +70,14 @@ fn errors_are_told_apart() {
     let Some(net) = start(true) else {
         return;
     };
-    assert_eq!(net.dial("no port", None).err(), Some(Error::INVALID));
-    let listener = net.bind("127.0.0.1:0", BindOptions::default()).unwrap();
-    let taken = net.bind(listener.address(), BindOptions::default()).err();
+    assert_eq!(open::dial(&net, "no port", None).err(), Some(Error::INVALID));
+    let listener = open::bind(&net, "127.0.0.1:0", BindOptions::default()).unwrap();
+    let taken = open::bind(&net, listener.address(), BindOptions::default()).err();
     assert_eq!(taken.and_then(Error::errno), Some(libc::EADDRINUSE));
     let address = listener.address().to_owned();
     listener.close();
-    assert_eq!(net.dial(&address, None).err().and_then(Error::errno), Some(libc::ECONNREFUSED));
-    let again = net.bind(&address, BindOptions::default()).unwrap();
+    assert_eq!(open::dial(&net, &address, None).err().and_then(Error::errno), Some(libc::ECONNREFUSED));
+    let again = open::bind(&net, &address, BindOptions::default()).unwrap();
     assert_eq!(again.address(), address);
     again.close();
     assert_eq!(net.stop(), Ok(()));

@@ -7,6 +7,7 @@
 
 use super::types::{iouringnet_listener, iouringnet_net, iouringnet_op, iouringnet_sink, iouringnet_stream};
 use crate::completion::Operation;
+use crate::connection::{self, Connection};
 use crate::error::{Error, Result};
 use crate::listener::Listener;
 use crate::net::Net;
@@ -134,11 +135,11 @@ pub(super) type Pair = (*mut iouringnet_sink, *mut iouringnet_stream);
 
 /// Makes a connection of a socket that `net` has dialled or accepted, and gives it handles, or sees it closed.
 pub(super) fn publish_connection(socket: Arc<Socket>, net: &Arc<Net>) -> Result<Pair> {
-    publish_pair(net.adopt(socket)?, net)
+    publish_pair(connection::adopt(net, socket)?, net)
 }
 
 /// Gives both halves of a connection their handles, or sees it closed.
-pub(super) fn publish_pair((sink, stream): (Arc<Sink>, Arc<Stream>), net: &Net) -> Result<Pair> {
+pub(super) fn publish_pair((sink, stream): Connection, net: &Net) -> Result<Pair> {
     let handles = publish(Arc::clone(&sink), net).and_then(|sink_handle| {
         let stream_handle = publish(Arc::clone(&stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
         Ok((sink_handle, stream_handle))

@@ -5,7 +5,8 @@ use super::types::*;
 use super::{Notify, guard, guard_blocking, handles, limit, log, required, span, submit, text};
 use crate::completion::Tell;
 use crate::error::{Error, Result};
-use crate::net::{BindOptions, Config, DrainTimeout, Net};
+use crate::net::{Config, DrainTimeout, Net};
+use crate::open::{self, BindOptions};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn net_call(
     guard(|| {
         let delay = span(delay_ms)?;
         let net = handles::share(net)?;
-        let start = |tell: Tell<'_>| net.call(delay, tell);
+        let start = |tell: Tell<'_>| open::call(&net, delay, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&net, Notify { callback, user, op }, start) }
     })
@@ -180,7 +181,7 @@ pub unsafe extern "C" fn net_dial(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (timeout, address) = unsafe { (dial_timeout(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let pair = handles::publish_pair(net.dial(address, timeout)?, &net)?;
+        let pair = handles::publish_pair(open::dial(&net, address, timeout)?, &net)?;
         // SAFETY: neither is NULL, and then the caller promises that they can be written.
         unsafe { (*sink, *stream) = pair };
         Ok(())
@@ -217,7 +218,7 @@ pub unsafe extern "C" fn net_dial_async(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (timeout, address) = unsafe { (dial_timeout(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let start = |tell: Tell<'_>| net.dial_async(address, timeout, tell);
+        let start = |tell: Tell<'_>| open::dial_async(&net, address, timeout, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(&net, Notify { callback, user, op }, start) }
     })
@@ -251,7 +252,7 @@ pub unsafe extern "C" fn net_bind(
         // SAFETY: the caller passes NULL or options, and a text, that stay as they are during the call.
         let (options, address) = unsafe { (bind_options(options)?, text(address)?) };
         let net = handles::share(net)?;
-        let bound = net.bind(address, options)?;
+        let bound = open::bind(&net, address, options)?;
         let handle = handles::publish(Arc::clone(&bound), &net).inspect_err(|_| bound.close())?;
         // SAFETY: not NULL, and then the caller promises that it can be written.
         unsafe { listener.write(handle) };
