@@ -143,3 +143,56 @@ TEST(accepts_take_connections_in_the_order_of_the_calls)
     }
     CHECK_OK(net_stop(net));
 }
+
+struct arrivals {
+    struct ending ending;
+    iouringnet_completion done[3];
+};
+
+static void keeps_arrivals(void *user, const iouringnet_completion *done)
+{
+    struct arrivals *arrivals = user;
+
+    CHECK_EQ(done->size, sizeof *done);
+    CHECK_EQ(done->bytes, 0);
+    if (done->status == 0) {
+        CHECK(done->sink != NULL && done->stream != NULL);
+        CHECK(arrivals->ending.events < 3);
+        arrivals->done[arrivals->ending.events] = *done;
+    } else {
+        CHECK(done->sink == NULL && done->stream == NULL);
+    }
+    ending_note(&arrivals->ending, done->status);
+}
+
+TEST(a_watch_gives_each_connection_whole_and_once)
+{
+    enum { COUNT = 3 };
+    struct arrivals arrivals = {.ending = ENDING};
+    iouringnet_net *net = net_of_mode();
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    char name[COUNT] = {'0', '1', '2'}, got;
+    int fds[COUNT];
+
+    CHECK_OK(listener_watch(listener, keeps_arrivals, &arrivals));
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = raw_dial(address.text);
+        EVENTUALLY(arrivals.ending.events == i + 1);
+    }
+    listener_close(listener);
+    CHECK_STATUS(ending_wait(&arrivals.ending), IOURINGNET_CLOSED);
+    CHECK_EQ(arrivals.ending.events, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        raw_send(fds[i], &name[i], 1);
+        CHECK_OK(stream_recv(arrivals.done[i].stream, &got, 1, NULL));
+        CHECK_EQ(got, name[i]);
+        CHECK_OK(sink_send(arrivals.done[i].sink, &got, 1, NULL));
+        raw_recv(fds[i], &got, 1);
+        CHECK_EQ(got, name[i]);
+        sink_close(arrivals.done[i].sink);
+        stream_close(arrivals.done[i].stream);
+        raw_close(fds[i]);
+    }
+    CHECK_OK(net_stop(net));
+}

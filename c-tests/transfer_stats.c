@@ -163,6 +163,38 @@ TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
     pair_close(&p);
 }
 
+/* The kernel wakes the loop for bytes of a peer, and no call has to. */
+TEST(bytes_of_a_peer_are_no_wake_ups)
+{
+    enum { MESSAGES = 20 };
+    iouringnet_net *net = net_of_mode();
+    pid_t loop = thread_named("iouringnet-recv");
+    struct ending bytes = ENDING;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    iouringnet_stats before, after;
+
+    CHECK_OK(stream_watch(stream, ending_store_data, &bytes));
+    settle(net);
+    loop_sleeps(loop);
+    before = stats_of(net);
+    for (int i = 1; i <= MESSAGES; i++) {
+        raw_send(peer, "x", 1);
+        EVENTUALLY(bytes.events == i);
+        loop_sleeps(loop);
+    }
+    after = stats_of(net);
+    CHECK_EQ(after.recv_wakes, before.recv_wakes);
+    CHECK_EQ(after.send_wakes, before.send_wakes);
+    CHECK(after.recv_enters - before.recv_enters >= MESSAGES / 2);
+    CHECK_BETWEEN(after.recv_completions - before.recv_completions, MESSAGES, 3 * MESSAGES);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
+
 TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
 {
     enum { SENDS = 10 };

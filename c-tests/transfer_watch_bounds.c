@@ -182,3 +182,43 @@ TEST(a_waiting_receive_excludes_consuming)
     CHECK_MEM(into, "abcdefgh", 8);
     pair_close(&p);
 }
+
+struct receiver {
+    iouringnet_stream *stream;
+    struct waiter waiter;
+    char into[8];
+    iouringnet_status status;
+};
+
+static void *receives_eight(void *user)
+{
+    struct receiver *self = user;
+
+    waiter_begins(&self->waiter);
+    self->status = stream_recv(self->stream, self->into, 8, NULL);
+    return NULL;
+}
+
+TEST(a_thread_that_waits_in_a_receive_excludes_consuming)
+{
+    struct pair p = tcp_pair();
+    struct receiver self = {.stream = p.b.stream};
+    pthread_t thread;
+    const void *data;
+    size_t size;
+
+    CHECK_OK(sink_send(p.a.sink, "abcd", 4, NULL));
+    CHECK_OK(stream_fill(p.b.stream, 4));
+    thread = spawn(receives_eight, &self);
+    waiter_sleeps(&self.waiter);
+    CHECK_STATUS(stream_peek(p.b.stream, 4, &data, &size), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_consume(p.b.stream, 2), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_watch(p.b.stream, never_data, NULL), IOURINGNET_BUSY);
+    CHECK_OK(sink_send(p.a.sink, "efgh", 4, NULL));
+    join(thread);
+    CHECK_OK(self.status);
+    CHECK_MEM(self.into, "abcdefgh", 8);
+    CHECK_OK(stream_peek(p.b.stream, 4, &data, &size));
+    CHECK_EQ(size, 0);
+    pair_close(&p);
+}
