@@ -1,7 +1,10 @@
-/* Deadlines of receives that wait behind one another: each ends at its own time, in whatever order they were asked for.
+/* Deadlines: receives that wait behind one another end each at its own time, in whatever order they were asked for, and
+   nothing ends a part of a millisecond early.
    Rule: Timeouts. */
 
 #include "support.h"
+
+#include <time.h>
 
 TEST(receives_behind_one_another_end_each_at_its_time)
 {
@@ -25,4 +28,92 @@ TEST(receives_behind_one_another_end_each_at_its_time)
     CHECK_OK(result_wait(&results[0]));
     CHECK_OK(result_wait(&results[2]));
     pair_close(&p);
+}
+
+/* ---- never early ---- */
+
+enum { LIMIT = 60, TIMES = 3 };
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+
+    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+#define LASTS(call, status) \
+    do { \
+        for (int lasts_time = 0; lasts_time < TIMES; lasts_time++) { \
+            int64_t lasts_began = now_us(); \
+            CHECK_STATUS((call), (status)); \
+            CHECK_BETWEEN(now_us() - lasts_began, LIMIT * 1000, WAIT_MS * 1000); \
+        } \
+    } while (0)
+
+static iouringnet_status receive_by_op(iouringnet_stream *stream)
+{
+    iouringnet_op *op;
+    char byte;
+
+    CHECK_OK(stream_recv_async(stream, &byte, 1, NULL, NULL, &op));
+    return op_finish(op, NULL);
+}
+
+TEST(a_wait_for_an_op_lasts_its_time)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_op *op;
+
+    CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &op));
+    LASTS(op_wait(op, LIMIT, NULL), IOURINGNET_PENDING);
+    CHECK_OK(net_stop(net));
+    CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
+}
+
+TEST(receives_last_their_time)
+{
+    struct pair p = tcp_pair();
+    char byte;
+
+    CHECK_OK(stream_set_timeout(p.a.stream, LIMIT));
+    LASTS(stream_recv(p.a.stream, &byte, 1, NULL), IOURINGNET_TIMEOUT);
+    LASTS(stream_recv_some(p.a.stream, &byte, 1, NULL), IOURINGNET_TIMEOUT);
+    LASTS(stream_fill(p.a.stream, 1), IOURINGNET_TIMEOUT);
+    LASTS(receive_by_op(p.a.stream), IOURINGNET_TIMEOUT);
+    pair_close(&p);
+}
+
+/* They wait behind another one, so that nothing of them goes out and the sink stays good. */
+TEST(sends_last_their_time)
+{
+    enum { MUCH = 64 << 20 };
+    struct pair p = tcp_pair_apart();
+    char *data = take(MUCH);
+    struct result much = RESULT;
+
+    memset(data, 1, MUCH);
+    CHECK_OK(sink_send_async(p.a.sink, data, MUCH, result_store, &much, NULL));
+    CHECK_OK(sink_set_timeout(p.a.sink, LIMIT));
+    LASTS(sink_send(p.a.sink, "x", 1, NULL), IOURINGNET_TIMEOUT);
+    LASTS(sink_flush(p.a.sink), IOURINGNET_TIMEOUT);
+    sink_abort(p.a.sink);
+    CHECK_STATUS(result_wait(&much), IOURINGNET_CLOSED);
+    pair_close(&p);
+    free(data);
+}
+
+TEST(a_dial_lasts_its_time)
+{
+    iouringnet_net *net = net_of_mode();
+    struct full_listener full = full_listener();
+    iouringnet_dial_options options;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+
+    iouringnet_dial_options_init(&options);
+    options.timeout_ms = LIMIT;
+    LASTS(net_dial(net, full.address.text, &options, &sink, &stream), IOURINGNET_TIMEOUT);
+    full_listener_close(&full);
+    CHECK_OK(net_stop(net));
 }
