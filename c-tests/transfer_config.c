@@ -424,3 +424,29 @@ static int running(void)
     CHECK(took < CONNECTIONS * WAITS * WAIT * 1000 / 10);
     CHECK_OK(net_stop(net));
 }
+
+/* nor does a send that waits for room, while there are bytes to receive that nobody wants */
+/* alone */ TEST(waiting_for_room_takes_no_processor)
+{
+    enum { SIZE = 32 << 20, WAIT = 1000 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    char *data = take(SIZE);
+    int64_t took;
+
+    memset(data, 1, SIZE);
+    raw_send(peer, "unread", 6);
+    CHECK_OK(sink_set_timeout(sink, WAIT));
+    took = processor_us();
+    CHECK_STATUS(sink_send(sink, data, SIZE, NULL), IOURINGNET_TIMEOUT);
+    took = processor_us() - took;
+    fprintf(stderr, "a wait of %d ms took %jd us\n", WAIT, (intmax_t)took);
+    CHECK(took < WAIT * 1000 / 20);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
