@@ -300,3 +300,54 @@ TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep)
     CHECK_BETWEEN(entries, MESSAGES * SIZE / MAX / 2, 3 * MESSAGES);
     pair_close(&p);
 }
+
+struct posts {
+    iouringnet_net *net;
+    struct latch ran;
+};
+
+static void has_run(void *user, const iouringnet_completion *done)
+{
+    struct posts *posts = user;
+
+    CHECK_OK(done->status);
+    latch_open(&posts->ran);
+}
+
+static size_t posts_a_call(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    struct posts *posts = user;
+
+    (void)data;
+    if (status == 0)
+        CHECK_OK(net_call(posts->net, 0, has_run, posts, NULL));
+    return size;
+}
+
+/* The bytes wake the loop, and its callback's work finds it awake. */
+TEST(a_callback_that_gives_its_own_loop_work_wakes_nobody)
+{
+    enum { COUNT = 50 };
+    iouringnet_net *net = net_of_mode();
+    pid_t loop = thread_named("iouringnet-recv");
+    struct posts posts = {net, LATCH(1)};
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer = raw_peer(net, &sink, &stream);
+    uint64_t before;
+
+    CHECK_OK(stream_watch(stream, posts_a_call, &posts));
+    settle(net);
+    loop_sleeps(loop);
+    before = stats_of(net).recv_wakes;
+    for (int i = 0; i < COUNT; i++) {
+        raw_send(peer, "x", 1);
+        latch_wait(&posts.ran);
+        latch_reset(&posts.ran, 1);
+        loop_sleeps(loop);
+    }
+    CHECK_BETWEEN(stats_of(net).recv_wakes - before, 0, COUNT / 5);
+    sink_close(sink);
+    raw_close(peer);
+    CHECK_OK(net_stop(net));
+}
