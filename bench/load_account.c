@@ -2,13 +2,16 @@
  * invariant: the kernel alone is asked, so that the server does nothing for it. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_account.h"
+#include "load_base.h"
 
 #include <dirent.h>
 #include <limits.h>
 #include <linux/perf_event.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 uint64_t field(const char *text, const char *name) {
     const char *at = strstr(text, name);

@@ -3,7 +3,13 @@
  * have arrived. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_dialled.h"
+#include "load_base.h"
+#include "load_connections.h"
+#include "load_measure.h"
+#include "load_options.h"
+#include "pattern.h"
+#include "server.h"
 
 #include <sys/epoll.h>
 

@@ -11,7 +11,15 @@
  */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_echo.h"
+#include "load_base.h"
+#include "load_connections.h"
+#include "load_measure.h"
+#include "load_memory.h"
+#include "load_options.h"
+#include "load_ring.h"
+#include "pattern.h"
+#include "server.h"
 
 struct connection {
     int fd;

@@ -2,9 +2,12 @@
  * invariant: the accounts of the server are taken next to the clock readings that bound what is counted. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_measure.h"
+#include "load_base.h"
+#include "load_options.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 int64_t now_ns(void) {

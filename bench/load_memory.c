@@ -4,9 +4,13 @@
  * settles. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_memory.h"
+#include "load_account.h"
+#include "load_base.h"
+#include "load_options.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <time.h>
 
 #define INTERVAL_MS 50

@@ -3,9 +3,14 @@
  * another one. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_options.h"
+#include "pattern.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct options options;
 

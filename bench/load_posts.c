@@ -2,8 +2,12 @@
  * (posts.h). Its one invariant: each must be whole, and those of a thread must come in order and without a gap. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_posts.h"
+#include "load_base.h"
+#include "load_connections.h"
+#include "load_measure.h"
 #include "posts.h"
+#include "server.h"
 
 #include <inttypes.h>
 

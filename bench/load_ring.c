@@ -7,7 +7,9 @@
  */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_ring.h"
+#include "load_base.h"
+#include "server.h"
 
 #include <liburing.h>
 #include <sys/mman.h>

@@ -8,7 +8,14 @@
  * `bytes` of a stream are its place in the pattern, so that each end knows which byte must be next. */
 #define _GNU_SOURCE
 
-#include "load.h"
+#include "load_stream.h"
+#include "load_account.h"
+#include "load_base.h"
+#include "load_connections.h"
+#include "load_measure.h"
+#include "load_options.h"
+#include "pattern.h"
+#include "server.h"
 #include "stream.h"
 
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 //! Keeps the architecture's one rule true: a file in src/ imports only files of levels before its own, and within its
 //! level only files named before it. The table is docs/ARCHITECTURE.md's; a new file has to find its place here first.
+//! The files of the load generator in bench/ are a stack by the same rule. Their table opens bench/load.c.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -152,4 +153,64 @@ fn imports_are_found_in_every_form() {
         assert_eq!(imports(code, true), expected.iter().map(|m| m.to_string()).collect(), "{code}");
     }
     assert_eq!(imports("use super::net;", false), BTreeSet::new());
+}
+
+/// The files of the load generator without their endings, from the top of the stack to its bottom.
+fn load_stack() -> Vec<String> {
+    let text = fs::read_to_string(bench().join("load.c")).unwrap();
+    let opening = text.split("*/").next().unwrap();
+    let rows = opening.lines().filter_map(|line| line.strip_prefix(" *   "));
+    rows.map(|row| stem_of(row.split_whitespace().next().unwrap())).collect()
+}
+
+fn bench() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("bench")
+}
+
+fn stem_of(file: &str) -> String {
+    file.split('.').next().unwrap().to_owned()
+}
+
+/// Each C file and header of the load generator.
+fn load_files() -> Vec<String> {
+    let names = fs::read_dir(bench()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.starts_with("load.") || name.starts_with("load_"))
+        .filter(|name| name.ends_with(".c") || name.ends_with(".h"))
+        .collect()
+}
+
+/// What `text` includes by a name in quotes, without the endings.
+fn includes(text: &str) -> Vec<String> {
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("#include \"")?.split('"').next());
+    names.map(stem_of).collect()
+}
+
+#[test]
+fn a_file_of_the_load_generator_includes_only_files_below_it() {
+    let stack = load_stack();
+    let place = |stem: &str| stack.iter().position(|name| name == stem);
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for file in load_files() {
+        let stem = stem_of(&file);
+        let own = place(&stem).unwrap_or_else(|| panic!("bench/load.c does not list {file}"));
+        for include in includes(&fs::read_to_string(bench().join(&file)).unwrap()) {
+            let Some(other) = place(&include) else { continue };
+            seen += 1;
+            if other <= own && include != stem {
+                wrong.push(format!("bench/{file} includes {include}.h, which is not below it"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > stack.len(), "only {seen} includes were found");
+}
+
+#[test]
+fn the_stack_of_the_load_generator_names_each_of_its_files_once() {
+    let files: BTreeSet<String> = load_files().iter().map(|file| stem_of(file)).collect();
+    let mut stack = load_stack();
+    stack.sort();
+    assert_eq!(stack, files.into_iter().collect::<Vec<_>>());
 }
