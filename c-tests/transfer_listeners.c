@@ -196,3 +196,61 @@ TEST(a_watch_gives_each_connection_whole_and_once)
     }
     CHECK_OK(net_stop(net));
 }
+
+/* ---- a watch goes on ---- */
+
+struct door {
+    struct latch opened, over;
+    iouringnet_status status;
+    int ends;
+};
+
+static void lets_in(void *user, const iouringnet_completion *done)
+{
+    struct door *door = user;
+    CHECK_EQ(door->ends, 0);
+    if (done->status == 0) {
+        sink_close(done->sink);
+        stream_close(done->stream);
+        latch_open(&door->opened);
+    } else {
+        door->ends++;
+        door->status = done->status;
+        latch_open(&door->over);
+    }
+}
+
+TEST(a_listener_stops_accepting_and_goes_on)
+{
+    iouringnet_net *net = net_of_mode();
+    struct door door = {LATCH(1), LATCH(1), 0, 0};
+    iouringnet_address address;
+    iouringnet_listener *listener = bind_loopback(net, &address);
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int fd;
+
+    for (int i = 0; i < 3; i++) {
+        latch_reset(&door.opened, 1);
+        latch_reset(&door.over, 1);
+        door.ends = 0;
+        CHECK_OK(listener_watch(listener, lets_in, &door));
+        CHECK_STATUS(listener_accept(listener, &sink, &stream), IOURINGNET_BUSY);
+        CHECK_STATUS(listener_watch(listener, lets_in, &door), IOURINGNET_BUSY);
+        fd = raw_dial(address.text);
+        latch_wait(&door.opened);
+        raw_expect_eof(fd);
+        raw_close(fd);
+        CHECK_OK(listener_watch(listener, NULL, NULL));
+        latch_wait(&door.over);
+        CHECK_STATUS(door.status, IOURINGNET_CANCELLED);
+        /* without the watch, accept takes the next connection */
+        fd = raw_dial(address.text);
+        CHECK_OK(listener_accept(listener, &sink, &stream));
+        sink_close(sink);
+        stream_close(stream);
+        raw_expect_eof(fd);
+        raw_close(fd);
+    }
+    CHECK_OK(net_stop(net));
+}

@@ -1,0 +1,292 @@
+/* Posts and the watches of sinks: FULL and room again, failures that are told, and flushes.
+   Rule: Watches. */
+
+#include "inside.h"
+
+struct room {
+    atomic_int told;
+    struct latch room, over;
+    iouringnet_status status;
+    int ends;
+};
+
+static void tells_room(void *user, const iouringnet_completion *done)
+{
+    struct room *room = user;
+    CHECK_EQ(room->ends, 0);
+    if (done->status == 0) {
+        atomic_fetch_add(&room->told, 1);
+        latch_open(&room->room);
+    } else {
+        room->ends++;
+        room->status = done->status;
+        latch_open(&room->over);
+    }
+}
+
+static void *reads_to_end(void *user)
+{
+    struct end *end = user;
+    char *into = take(1 << 20);
+    size_t at = 0, count;
+    iouringnet_status status;
+
+    while ((status = stream_recv_some(end->stream, into, 1 << 20, &count)) == 0) {
+        pattern_check(into, count, at, 20);
+        at += count;
+    }
+    CHECK_STATUS(status, IOURINGNET_EOF);
+    free(into);
+    return (void *)at;
+}
+
+TEST(posts_beyond_the_mark)
+{
+    enum { SIZE = 48 << 20, PIECE = 64 << 10 };
+    iouringnet_config config;
+    struct pair p;
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    char *data = take(PIECE);
+    pthread_t reader = 0;
+    void *taken;
+    int fulls = 0;
+
+    config_of_mode(&config);
+    config.post_mark = 256 << 10;
+    p = tcp_pair_with(&config);
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &room));
+    for (size_t at = 0; at < SIZE;) {
+        iouringnet_status status;
+
+        pattern_fill(data, PIECE, at, 20);
+        status = sink_post(p.a.sink, data, PIECE);
+        if (status == 0) {
+            at += PIECE;
+            continue;
+        }
+        CHECK_STATUS(status, IOURINGNET_FULL);
+        /* nothing reads before the first FULL, so that there is one for certain */
+        if (fulls++ == 0)
+            reader = spawn(reads_to_end, &p.b);
+        latch_wait(&room.room);
+        latch_reset(&room.room, 1);
+    }
+    CHECK(fulls > 0);
+    sink_close(p.a.sink);
+    CHECK_EQ(pthread_join(reader, &taken), 0);
+    CHECK_EQ((size_t)taken, SIZE);
+    latch_wait(&room.over);
+    CHECK_STATUS(room.status, IOURINGNET_CLOSED);
+    CHECK_EQ(room.told, fulls);
+    pair_close(&p);
+    free(data);
+}
+
+TEST(a_post_of_64_mib_on_an_empty_sink)
+{
+    enum { SIZE = 64 << 20 };
+    struct pair p = tcp_pair();
+    char *data = take(SIZE);
+    pthread_t reader;
+    void *taken;
+
+    pattern_fill(data, SIZE, 0, 20);
+    CHECK_OK(sink_post(p.a.sink, data, SIZE));
+    memset(data, 0, SIZE);
+    CHECK_STATUS(sink_post(p.a.sink, data, 1), IOURINGNET_FULL);
+    reader = spawn(reads_to_end, &p.b);
+    CHECK_OK(sink_flush(p.a.sink));
+    sink_close(p.a.sink);
+    CHECK_EQ(pthread_join(reader, &taken), 0);
+    CHECK_EQ((size_t)taken, SIZE);
+    pair_close(&p);
+    free(data);
+}
+
+TEST(room_is_told_at_once_when_armed_late)
+{
+    struct pair p = tcp_pair();
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    size_t total = jam(&p.a);
+    char *into = take(total);
+
+    CHECK_OK(stream_recv(p.b.stream, into, total, NULL));
+    CHECK_OK(sink_flush(p.a.sink));
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &room));
+    latch_wait(&room.room);
+    settle(p.a.net);
+    CHECK_EQ(room.told, 1);
+    CHECK_STATUS(sink_watch(p.a.sink, tells_room, &room), IOURINGNET_BUSY);
+    CHECK_OK(sink_watch(p.a.sink, NULL, NULL));
+    latch_wait(&room.over);
+    CHECK_STATUS(room.status, IOURINGNET_CANCELLED);
+    /* the sink itself goes on */
+    CHECK_OK(sink_send(p.a.sink, "on", 2, NULL));
+    CHECK_OK(stream_recv(p.b.stream, into, 2, NULL));
+    pair_close(&p);
+    free(into);
+}
+
+/* a watch that has ended does not swallow what the next one is to be told */
+TEST(room_is_told_to_the_next_watch)
+{
+    struct pair p = tcp_pair();
+    struct room first = {0, LATCH(1), LATCH(1), 0, 0}, second = {0, LATCH(1), LATCH(1), 0, 0};
+    size_t total;
+    char *into;
+
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &first));
+    CHECK_OK(sink_watch(p.a.sink, NULL, NULL));
+    latch_wait(&first.over);
+    total = jam(&p.a);
+    into = take(total);
+    CHECK_OK(stream_recv(p.b.stream, into, total, NULL));
+    CHECK_OK(sink_flush(p.a.sink));
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &second));
+    latch_wait(&second.room);
+    CHECK_EQ(first.told, 0);
+    pair_close(&p);
+    free(into);
+}
+
+TEST(no_room_is_told_without_a_full)
+{
+    struct pair p = tcp_pair();
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    char into[4];
+
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &room));
+    CHECK_OK(sink_post(p.a.sink, "1234", 4));
+    CHECK_OK(stream_recv(p.b.stream, into, 4, NULL));
+    settle(p.a.net);
+    CHECK_EQ(room.told, 0);
+    sink_close(p.a.sink);
+    latch_wait(&room.over);
+    CHECK_STATUS(room.status, IOURINGNET_CLOSED);
+    pair_close(&p);
+}
+
+TEST(a_failed_post_is_told)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    CHECK_OK(sink_watch(sink, tells_room, &room));
+    jam_sink(sink);
+    raw_reset(fd);
+    latch_wait(&room.over);
+    CHECK_STATUS(room.status, -ECONNRESET);
+    CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
+    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_flush(sink), -ECONNRESET);
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+    CHECK_EQ(room.ends, 1);
+}
+
+TEST(flush_waits_for_what_was_accepted)
+{
+    enum { SIZE = 16 << 20 };
+    struct pair p = tcp_pair();
+    struct result sent = RESULT, flushed = RESULT;
+    iouringnet_sink_info info;
+    char *data = take(SIZE), *into = take(SIZE);
+
+    pattern_fill(data, SIZE, 0, 21);
+    CHECK_OK(sink_send_async(p.a.sink, data, SIZE, result_store, &sent, NULL));
+    CHECK_OK(sink_flush_async(p.a.sink, result_store, &flushed, NULL));
+    settle(p.a.net);
+    CHECK_EQ(flushed.calls, 0);
+    /* a flush that is late takes nothing with it */
+    CHECK_OK(sink_set_timeout(p.a.sink, 30));
+    CHECK_STATUS(sink_flush(p.a.sink), IOURINGNET_TIMEOUT);
+    CHECK_OK(stream_recv(p.b.stream, into, SIZE, NULL));
+    CHECK_OK(result_wait(&flushed));
+    CHECK_EQ(sent.calls, 1);
+    CHECK_OK(sink_flush(p.a.sink));
+    CHECK_MEM(into, data, SIZE);
+    iouringnet_sink_info_init(&info);
+    CHECK_OK(sink_info(p.a.sink, &info));
+    CHECK_EQ(info.unsent, 0);
+    pair_close(&p);
+    free(data);
+    free(into);
+}
+
+/* posts that make no progress for the sink's timeout break it, and that is told */
+TEST(posts_without_progress_time_out)
+{
+    struct pair p = tcp_pair();
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+
+    jam(&p.a);
+    CHECK_OK(sink_watch(p.a.sink, tells_room, &room));
+    CHECK_OK(sink_set_timeout(p.a.sink, 50));
+    latch_wait(&room.over);
+    CHECK_STATUS(room.status, IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_post(p.a.sink, "x", 1), IOURINGNET_TIMEOUT);
+    pair_close(&p);
+    CHECK_EQ(room.ends, 1);
+}
+
+/* a send without a limit of its own has waited for long; the time of a post behind it begins with the post */
+TEST(a_post_behind_a_stuck_send_has_its_own_time)
+{
+    enum { SIZE = 32 << 20, LIMIT_MS = 200 };
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    struct result stuck = RESULT;
+    struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+    char *data = take(SIZE);
+    int64_t posted;
+    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+
+    memset(data, 1, SIZE);
+    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &stuck, NULL));
+    CHECK_OK(sink_set_timeout(sink, LIMIT_MS));
+    CHECK_OK(sink_watch(sink, tells_room, &room));
+    CHECK(!latch_wait_ms(&stuck.latch, 3 * LIMIT_MS / 2));
+    posted = now_ms();
+    CHECK_OK(sink_post(sink, "x", 1));
+    latch_wait(&room.over);
+    /* a clock that counts whole milliseconds may show one less than has passed */
+    CHECK_BETWEEN(now_ms() - posted, LIMIT_MS - 1, WAIT_MS);
+    CHECK_STATUS(room.status, IOURINGNET_TIMEOUT);
+    CHECK_STATUS(result_wait(&stuck), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TIMEOUT);
+    sink_close(sink);
+    stream_close(stream);
+    raw_close(fd);
+    CHECK_OK(net_stop(net));
+    free(data);
+}
+
+/* arming is accepted also then, and so there is a last call */
+TEST(a_watch_of_a_broken_sink_is_told_the_cause)
+{
+    iouringnet_net *net = net_of_mode();
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    char byte;
+    int fd = raw_peer(net, &sink, &stream);
+
+    raw_reset(fd);
+    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+    for (int i = 0; i < 3; i++) {
+        struct room room = {0, LATCH(1), LATCH(1), 0, 0};
+
+        CHECK_OK(sink_watch(sink, tells_room, &room));
+        latch_wait(&room.over);
+        CHECK_STATUS(room.status, -ECONNRESET);
+        CHECK_EQ(room.told, 0);
+    }
+    sink_close(sink);
+    stream_close(stream);
+    CHECK_OK(net_stop(net));
+}
