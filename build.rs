@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the types, constants and functions of C are.
-const SOURCES: [&str; 7] = ["types", "library", "net", "listener", "sink", "stream", "op"];
+const SOURCES: [&str; 9] = ["types", "config", "library", "net", "listener", "sink", "stream", "op", "watch"];
 
 /// The functions in the order of the header, simple before advanced. Every exported function is named once.
 const SECTIONS: [(&str, &[&str]); 8] = [

@@ -2,7 +2,8 @@
 //! What belongs to the library as a whole: version, texts, the probe. The only functions that work in a forked child.
 
 use super::guard_anywhere;
-use super::types::{Output, characters, iouringnet_probe_result, iouringnet_status};
+use super::types::{iouringnet_probe_result, iouringnet_status};
+use super::versioned::{Output, characters};
 use crate::error::Error;
 use crate::probe;
 use std::ffi::{c_char, c_void};

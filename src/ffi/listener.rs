@@ -1,14 +1,11 @@
 #![allow(unsafe_code)] // the C boundary; see `mod.rs`
-//! A listener: accept by wait, by completion or by watch, and its address.
+//! A listener: accept by wait or by completion, its address, and its close.
 
 use super::types::*;
-use super::{Notify, User, attach, completion, guard, guard_blocking, guard_void, handles, required, submit};
-use crate::completion::{Outcome, Tell};
-use crate::error::Result;
-use crate::net::Net;
-use crate::socket::Socket;
+use super::versioned::characters;
+use super::{Notify, guard, guard_blocking, guard_void, handles, required, submit};
+use crate::completion::Tell;
 use std::ffi::c_void;
-use std::sync::Arc;
 
 /// Accepts one connection and waits for it.
 ///
@@ -65,33 +62,6 @@ pub unsafe extern "C" fn listener_accept_async(
     })
 }
 
-/// Accepts every connection from now on, and calls for each.
-///
-/// `callback`  is told status 0 with `sink` and `stream`, which are from then on its own to close; and once
-///             and last a status that is not 0. NULL: ends the watch, whose last call then says
-///             IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call.
-///
-/// The last call says IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Neither a shortage of
-/// descriptors nor an error of one connection ends the watch; see `accept_errors` and `drains_shed`. A listener
-/// whose watch has ended accepts nothing, lets the kernel queue, and may be watched again.
-///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
-///          accepts are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn listener_watch(
-    listener: *mut iouringnet_listener,
-    callback: iouringnet_callback,
-    user: *mut c_void,
-) -> iouringnet_status {
-    guard(|| {
-        let listener = handles::share(listener)?;
-        listener.watch(accept_callback(listener.net(), callback, user))
-    })
-}
-
 /// Tells the address that a listener is bound to, with the port that the system chose where 0 was asked for.
 ///
 /// `address`  is set on success.
@@ -128,26 +98,4 @@ pub unsafe extern "C" fn listener_close(listener: *mut iouringnet_listener) {
             listener.close();
         }
     });
-}
-
-type Accepted = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
-
-/// The core's form of a C callback that is told every connection, and the end.
-fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Accepted> {
-    let function = callback?;
-    let (net, user) = (Arc::clone(net), User(user));
-    Some(Box::new(move |event| {
-        let mut done =
-            completion(Outcome { result: event.as_ref().map(|_| ()).map_err(|&error| error), bytes: 0 });
-        if let Ok(socket) = event {
-            let pair = handles::publish_connection(socket, &net);
-            if pair.is_err() {
-                // The connection is closed. A status that is not 0 would be the last call, and the watch goes on.
-                return;
-            }
-            attach(&mut done, pair);
-        }
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
-        unsafe { function(user.pointer(), &done) }
-    }))
 }

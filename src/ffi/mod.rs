@@ -9,6 +9,7 @@
 //!
 //! The comments on exported items are the text of `include/iouringnet.h`, so they speak to C programmers.
 
+mod config;
 mod handles;
 mod library;
 mod listener;
@@ -18,6 +19,8 @@ mod op;
 mod sink;
 mod stream;
 mod types;
+mod versioned;
+mod watch;
 
 use crate::callback_thread::in_callback;
 use crate::completion::{Callback, Done, Outcome, Tell};
@@ -31,6 +34,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use config::{iouringnet_bind_options, iouringnet_config, iouringnet_dial_options};
 pub use library::*;
 pub use listener::*;
 pub use net::*;
@@ -38,6 +42,7 @@ pub use op::*;
 pub use sink::*;
 pub use stream::*;
 pub use types::*;
+pub use watch::*;
 
 /// The status of success.
 const OK: iouringnet_status = 0;

@@ -2,11 +2,11 @@
 //! An operation that was begun by an async call: wait for it, cancel it, release it.
 
 use super::types::*;
+use super::versioned::Output;
 use super::{attach, completion, guard, handles, limit};
 use crate::callback_thread::in_callback;
 use crate::completion::{Outcome, Waited};
 use crate::error::Error;
-
 use std::time::Duration;
 
 /// Waits until an operation is done, or looks whether it is.

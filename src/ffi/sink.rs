@@ -2,11 +2,11 @@
 //! The sending half of a connection.
 
 use super::types::*;
+use super::versioned::{Output, characters};
 use super::{
-    Notify, User, completion, guard, guard_blocking, guard_counted, guard_transfer, guard_void, handles,
-    limit, memory, submit,
+    Notify, guard, guard_blocking, guard_counted, guard_transfer, guard_void, handles, limit, memory, submit,
 };
-use crate::completion::{Outcome, Tell};
+use crate::completion::Tell;
 use crate::error::{Error, Result};
 use crate::parts::{Many, Parts};
 use libc::iovec;
@@ -227,31 +227,6 @@ pub unsafe extern "C" fn sink_info(
     })
 }
 
-/// Watches a sink for room, and for its end.
-///
-/// `callback`  is told status 0 once after each IOURINGNET_FULL, when half of `post_mark` is free again; and
-///             once and last a status that is not 0. NULL: ends the watch, whose last call then says
-///             IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call.
-///
-/// If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
-/// After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
-/// may also be the cause that broke the sink, which a watch armed later is told at once, or
-/// IOURINGNET_STOPPED. A reset by the peer breaks the sink also while nothing is sent and nothing is received.
-///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
-///          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a watch does nothing, and 0 is returned.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sink_watch(
-    sink: *mut iouringnet_sink,
-    callback: iouringnet_callback,
-    user: *mut c_void,
-) -> iouringnet_status {
-    guard(|| handles::share(sink)?.watch(room_callback(callback, user)))
-}
-
 /// Sets the time limit of sends and flushes that follow, and of posts.
 ///
 /// `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
@@ -322,15 +297,4 @@ unsafe fn many(parts: *const iovec, count: usize) -> Result<Parts> {
     };
     parts.iter().try_for_each(|part| memory(part.iov_base, part.iov_len))?;
     Many::new(parts).map(Parts::Many).ok_or(Error::INVALID)
-}
-
-/// The core's form of a C callback that is told room, and the end.
-fn room_callback(callback: iouringnet_callback, user: *mut c_void) -> Option<Box<dyn FnMut(Result) + Send>> {
-    let function = callback?;
-    let user = User(user);
-    Some(Box::new(move |result| {
-        let done = completion(Outcome { result, bytes: 0 });
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
-        unsafe { function(user.pointer(), &done) }
-    }))
 }

@@ -3,11 +3,10 @@
 
 use super::types::*;
 use super::{
-    Notify, User, guard, guard_blocking_transfer, guard_counted, guard_transfer, guard_void, handles, limit,
-    memory, required, status, submit,
+    Notify, guard, guard_blocking_transfer, guard_counted, guard_transfer, guard_void, handles, limit,
+    memory, required, submit,
 };
 use crate::completion::Tell;
-use crate::error::Result;
 use std::ffi::c_void;
 
 /// Receives exactly as many bytes as asked for, and waits for them.
@@ -214,62 +213,6 @@ pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: us
     guard_transfer(|| handles::share(stream)?.consume(size))
 }
 
-/// Passes all bytes that are received from now on to a callback, until the stream ends.
-///
-/// `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
-///             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
-///             says IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call: free it there.
-///
-/// Bytes that were buffered before are shown first. Bytes left unconsumed are shown again together with the
-/// next to arrive, and stay receivable when the watch has ended. The last call says IOURINGNET_EOF,
-/// -ECONNRESET, IOURINGNET_TIMEOUT (so long without a byte, where a time limit is set), IOURINGNET_TOO_BIG
-/// (more than `buffer_max` left unconsumed), IOURINGNET_INVALID (it returned more than it was shown),
-/// IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Closing the handle stays the caller's, and
-/// is legal in the callback.
-///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
-///          receives are pending. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL
-///          without a watch does nothing, and 0 is returned.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn stream_watch(
-    stream: *mut iouringnet_stream,
-    callback: iouringnet_data_callback,
-    user: *mut c_void,
-) -> iouringnet_status {
-    guard(|| handles::share(stream)?.watch(data_callback(callback, user)))
-}
-
-/// Holds a watch, so that TCP holds the peer back.
-///
-/// After it returns no call of the watch is begun, but the last one. One that the callback thread has begun by
-/// then may still go on, or be about to enter the callback. The end of the stream waits for stream_resume; a
-/// close, an abort and net_stop do not. Bytes that arrive while paused never end the watch with
-/// IOURINGNET_TOO_BIG. Pausing twice is the same as once.
-///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
-/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn stream_pause(stream: *mut iouringnet_stream) -> iouringnet_status {
-    guard(|| handles::share(stream)?.pause())
-}
-
-/// Lets a paused watch go on. If bytes were kept it is called with them soon, without waiting for further
-/// ones.
-///
-/// Without a pause it does nothing.
-///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
-/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iouringnet_status {
-    guard(|| handles::share(stream)?.resume())
-}
-
 /// Sets the time limit of receives and fills that follow, and of the watch.
 ///
 /// `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which succeeds if enough is there;
@@ -309,18 +252,4 @@ pub unsafe extern "C" fn stream_close(stream: *mut iouringnet_stream) {
             stream.close();
         }
     });
-}
-
-type Received = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
-
-/// The core's form of a C callback that is shown bytes, and told the end.
-fn data_callback(callback: iouringnet_data_callback, user: *mut c_void) -> Option<Received> {
-    let function = callback?;
-    let user = User(user);
-    Some(Box::new(move |result, bytes| {
-        let (data, size) =
-            if result.is_ok() { (bytes.as_ptr().cast(), bytes.len()) } else { (std::ptr::null(), 0) };
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread; `bytes` outlives the call.
-        unsafe { function(user.pointer(), status(result), data, size) }
-    }))
 }

@@ -1,0 +1,332 @@
+#![allow(unsafe_code)] // reads structs of the caller's
+#![allow(non_camel_case_types)] // these are the names of C
+//! The config of a net and the options of a dial and a bind: as C has them, and as the core has them.
+//!
+//! `net.rs` calls it. Invariant: zero in a field is its default, and a value out of its range is refused.
+
+use super::types::*;
+use super::versioned::read_struct;
+use super::{limit, log, span};
+use crate::error::{Error, Result};
+use crate::net::{Config, DrainTimeout};
+use crate::open::BindOptions;
+use std::ffi::c_void;
+use std::time::Duration;
+
+/// Least and most entries of a ring.
+const RING_ENTRIES: std::ops::RangeInclusive<u32> = 8..=32768;
+/// Largest buffer for received bytes, 1 GiB.
+const LARGEST_BUFFER: usize = 1 << 30;
+/// Longest spin in microseconds.
+const LONGEST_SPIN_US: i64 = 1000;
+
+/// How a net is to be. Prepare with `iouringnet_config_init`; 0 in any field is its default.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct iouringnet_config {
+    /// Of this struct as the program knows it.
+    pub size: usize,
+    /// Entries of each ring, 8 to 32768; 0: 256. Neither connections nor operations are bounded by it. If the limit on
+    /// locked memory (RLIMIT_MEMLOCK) holds fewer, both rings have fewer. Of that limit, which all processes of a user
+    /// share, a net with 256 entries takes 108 KiB, and one with 16 entries, the fewest, 20 KiB. Exceptions: root is
+    /// not counted, and Linux 5.12 to 6.13 count no rings.
+    pub ring_entries: u32,
+    /// Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
+    /// connection is not counted.
+    pub max_operations: u32,
+    /// TCP_NODELAY: IOURINGNET_ON, which 0 is too, IOURINGNET_OFF or IOURINGNET_SYSTEM.
+    pub nodelay: u32,
+    /// Ask the kernel on the calling thread first, and use a ring only for what that leaves: IOURINGNET_ON, which
+    /// 0 is too, or IOURINGNET_OFF.
+    pub first_try: u32,
+    /// Idle time until the first keepalive probe, in milliseconds, rounded up to seconds, 32,767 s at most; 0: no
+    /// keepalive. How many probes follow, and how soon, is the system's: 9, one every 75 s, unless it is told
+    /// otherwise.
+    pub keepalive_ms: i64,
+    /// SO_SNDBUF of connections in bytes; 0: the system's.
+    pub send_buffer: usize,
+    /// SO_RCVBUF of connections in bytes; 0: the system's.
+    pub recv_buffer: usize,
+    /// Receives smaller than this are served from a buffer of this many bytes, at most 1 GiB; larger ones go
+    /// straight to the caller's memory. 0: 64 KiB. IOURINGNET_UNBUFFERED: no buffer, so nothing to peek or fill.
+    pub read_buffer: usize,
+    /// Most bytes that a watch may leave unconsumed, or that stream_fill may ask for, at most 1 GiB; 0: 1 MiB.
+    pub buffer_max: usize,
+    /// Bytes posted and unsent from which on sink_post answers IOURINGNET_FULL; 0: 1 MiB.
+    pub post_mark: usize,
+    /// Time limit of operations in milliseconds, until sink_set_timeout or stream_set_timeout. 0 or
+    /// IOURINGNET_NO_TIMEOUT: none.
+    pub timeout_ms: i64,
+    /// Time limit of a dial in milliseconds, looking up the name and all its addresses included; 0: 10 s.
+    /// IOURINGNET_NO_TIMEOUT: the kernel's.
+    pub dial_timeout_ms: i64,
+    /// How long a closed connection may go without progress until it is reset, in milliseconds; 0: 30 s.
+    /// IOURINGNET_NO_TIMEOUT: for ever.
+    pub close_timeout_ms: i64,
+    /// How long net_stop waits for unsent bytes until it resets, in milliseconds; 0: 5 s. IOURINGNET_NO_TIMEOUT:
+    /// for ever.
+    pub shutdown_timeout_ms: i64,
+    /// Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
+    /// IOURINGNET_NO_SPIN: none. The time adapts: longer and more often after spins that found something, less after
+    /// others. They never do where first_try is off, or where the process may use only one CPU.
+    pub spin_us: i64,
+    /// CPU for the send loop, as IOURINGNET_CPU(n); 0: any.
+    pub send_cpu: i32,
+    /// CPU for the receive loop, which runs the callbacks, as IOURINGNET_CPU(n); 0: any.
+    pub recv_cpu: i32,
+    /// What to log, IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE; 0: IOURINGNET_LOG_WARN.
+    pub log_level: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Is given the log; NULL: nothing is logged.
+    pub log: iouringnet_log_callback,
+    /// Handed to `log`. Must stay valid until net_stop has returned.
+    pub log_user: *mut c_void,
+    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close its
+    /// side, in milliseconds; 0: 2 s. IOURINGNET_NO_LINGER: not at all. The time counts from the acknowledgement.
+    /// Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
+    /// to answer the end of the stream; never more than `linger_ms`.
+    pub linger_ms: i64,
+    /// How long the whole drain after a close may take, with progress or without, in milliseconds; 0: 60 s and one
+    /// more second for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: for
+    /// ever. Only a peer that holds back needs longer than the default. `close_timeout_ms` counts beside it.
+    pub drain_timeout_ms: i64,
+}
+
+/// How to dial. Prepare with `iouringnet_dial_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct iouringnet_dial_options {
+    /// Of this struct as the program knows it.
+    pub size: usize,
+    /// Time limit in milliseconds; 0: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT: the kernel's.
+    pub timeout_ms: i64,
+}
+
+/// How to bind. Prepare with `iouringnet_bind_options_init`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct iouringnet_bind_options {
+    /// Of this struct as the program knows it.
+    pub size: usize,
+    /// Connections that may wait in the kernel to be accepted; 0: 4096. The system's somaxconn bounds it.
+    pub backlog: u32,
+    /// SO_REUSEPORT, to bind one port in several nets: IOURINGNET_ON or IOURINGNET_OFF, which 0 is too.
+    pub reuse_port: u32,
+}
+
+/// The time limit of a dial: `None` is the config's.
+///
+/// # Safety
+/// - `options` is NULL or a struct of the size that it says.
+pub(super) unsafe fn dial_timeout(
+    options: *const iouringnet_dial_options,
+) -> Result<Option<Option<Duration>>> {
+    if options.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, so the caller promises the rest.
+    let options = unsafe { read_struct(options) }?;
+    nonzero(options.timeout_ms).map(limit).transpose()
+}
+
+/// # Safety
+/// - `options` is NULL or a struct of the size that it says.
+pub(super) unsafe fn bind_options(options: *const iouringnet_bind_options) -> Result<BindOptions> {
+    if options.is_null() {
+        return Ok(BindOptions { backlog: 0, reuse_port: false });
+    }
+    // SAFETY: not NULL, so the caller promises the rest.
+    let options = unsafe { read_struct(options) }?;
+    Ok(BindOptions { backlog: options.backlog, reuse_port: switch(options.reuse_port)?.unwrap_or(false) })
+}
+
+/// A field that was set: zero means the default.
+fn nonzero<T: Default + PartialEq>(field: T) -> Option<T> {
+    (field != T::default()).then_some(field)
+}
+
+/// A switch that was set.
+fn switch(field: u32) -> Result<Option<bool>> {
+    match field {
+        0 => Ok(None),
+        IOURINGNET_ON => Ok(Some(true)),
+        IOURINGNET_OFF => Ok(Some(false)),
+        _ => Err(Error::INVALID),
+    }
+}
+
+/// The core's form of a config. What is zero keeps the core's default.
+pub(super) fn core_config(config: &iouringnet_config) -> Result<Config> {
+    let mut core = Config::default();
+    if let Some(entries) = nonzero(config.ring_entries) {
+        core.ring_entries =
+            if RING_ENTRIES.contains(&entries) { entries } else { return Err(Error::INVALID) };
+    }
+    if let Some(operations) = nonzero(config.max_operations) {
+        core.max_operations = operations;
+    }
+    if config.nodelay == IOURINGNET_SYSTEM {
+        core.nodelay = None;
+    } else if let Some(on) = switch(config.nodelay)? {
+        core.nodelay = Some(on);
+    }
+    if let Some(on) = switch(config.first_try)? {
+        core.first_try = on;
+    }
+    sizes(config, &mut core)?;
+    times(config, &mut core)?;
+    core.send_cpu = cpu(config.send_cpu)?;
+    core.recv_cpu = cpu(config.recv_cpu)?;
+    core.log = log::log(config.log, config.log_user, config.log_level)?;
+    if config.reserved == 0 { Ok(core) } else { Err(Error::INVALID) }
+}
+
+/// The fields that count bytes.
+fn sizes(config: &iouringnet_config, core: &mut Config) -> Result {
+    let at_most = |size: usize, most: usize| if size <= most { Ok(size) } else { Err(Error::INVALID) };
+    core.send_buffer = at_most(config.send_buffer, i32::MAX as usize)?;
+    core.recv_buffer = at_most(config.recv_buffer, i32::MAX as usize)?;
+    match config.read_buffer {
+        0 => {}
+        IOURINGNET_UNBUFFERED => core.read_buffer = 0,
+        size => core.read_buffer = at_most(size, LARGEST_BUFFER)?,
+    }
+    if let Some(size) = nonzero(config.buffer_max) {
+        core.buffer_max = at_most(size, LARGEST_BUFFER)?;
+    }
+    if let Some(size) = nonzero(config.post_mark) {
+        core.post_mark = at_most(size, isize::MAX as usize)?;
+    }
+    Ok(())
+}
+
+/// The fields that measure time.
+fn times(config: &iouringnet_config, core: &mut Config) -> Result {
+    if let Some(ms) = nonzero(config.keepalive_ms) {
+        core.keepalive = limit(ms)?;
+    }
+    if let Some(ms) = nonzero(config.timeout_ms) {
+        core.timeout = limit(ms)?;
+    }
+    if let Some(ms) = nonzero(config.dial_timeout_ms) {
+        core.dial_timeout = limit(ms)?;
+    }
+    if let Some(ms) = nonzero(config.close_timeout_ms) {
+        core.close_timeout = limit(ms)?.unwrap_or(Duration::MAX);
+    }
+    if let Some(ms) = nonzero(config.drain_timeout_ms) {
+        core.drain_timeout = limit(ms)?.map_or(DrainTimeout::Never, DrainTimeout::After);
+    }
+    match config.linger_ms {
+        0 => {}
+        IOURINGNET_NO_LINGER => core.linger = Duration::ZERO,
+        ms => core.linger = span(ms)?,
+    }
+    if let Some(ms) = nonzero(config.shutdown_timeout_ms) {
+        core.shutdown_timeout = limit(ms)?.unwrap_or(Duration::MAX);
+    }
+    match config.spin_us {
+        0 => {}
+        IOURINGNET_NO_SPIN => core.spin = Duration::ZERO,
+        us @ 1..=LONGEST_SPIN_US => core.spin = Duration::from_micros(us.unsigned_abs()),
+        _ => return Err(Error::INVALID),
+    }
+    Ok(())
+}
+
+/// A CPU as IOURINGNET_CPU gives it; zero is any.
+fn cpu(field: i32) -> Result<Option<usize>> {
+    let number = usize::try_from(field).map_err(|_| Error::INVALID)?;
+    Ok(number.checked_sub(1))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The core's form of a config of which one field was set.
+    fn with(set: impl FnOnce(&mut iouringnet_config)) -> Result<Config> {
+        // SAFETY: numbers, a pointer and an optional function, for all of which zeroes are valid.
+        let mut config: iouringnet_config = unsafe { std::mem::zeroed() };
+        set(&mut config);
+        core_config(&config)
+    }
+
+    #[test]
+    fn a_field_of_zero_has_the_default_that_the_header_names() {
+        let core = with(|_| {}).unwrap();
+        assert_eq!((core.ring_entries, core.max_operations), (256, 65536));
+        assert_eq!((core.nodelay, core.first_try, core.keepalive), (Some(true), true, None));
+        assert_eq!((core.send_buffer, core.recv_buffer), (0, 0));
+        assert_eq!((core.read_buffer, core.buffer_max, core.post_mark), (64 << 10, 1 << 20, 1 << 20));
+        assert_eq!((core.timeout, core.dial_timeout), (None, Some(Duration::from_secs(10))));
+        assert_eq!(core.close_timeout, Duration::from_secs(30));
+        assert_eq!(core.shutdown_timeout, Duration::from_secs(5));
+        assert_eq!(core.spin, Duration::from_micros(50));
+        assert_eq!((core.send_cpu, core.recv_cpu, core.log.is_none()), (None, None, true));
+    }
+
+    #[test]
+    fn each_time_is_the_field_of_its_name() {
+        type Field = fn(&mut iouringnet_config) -> &mut i64;
+        type Time = fn(&Config) -> Option<Duration>;
+        let fields: [(Field, Time, Option<Duration>); 5] = [
+            (|config| &mut config.keepalive_ms, |core| core.keepalive, None),
+            (|config| &mut config.timeout_ms, |core| core.timeout, None),
+            (|config| &mut config.dial_timeout_ms, |core| core.dial_timeout, None),
+            (|config| &mut config.close_timeout_ms, |core| Some(core.close_timeout), Some(Duration::MAX)),
+            (
+                |config| &mut config.shutdown_timeout_ms,
+                |core| Some(core.shutdown_timeout),
+                Some(Duration::MAX),
+            ),
+        ];
+        for (index, (field, _, for_ever)) in fields.iter().enumerate() {
+            let set = |ms: i64| with(|config| *field(config) = ms).unwrap();
+            let defaults = Config::default();
+            for (other, (_, time, _)) in fields.iter().enumerate() {
+                let wanted = |set: Option<Duration>| if other == index { set } else { time(&defaults) };
+                assert_eq!(time(&set(1234)), wanted(Some(Duration::from_millis(1234))), "{index} {other}");
+                assert_eq!(time(&set(-1)), wanted(*for_ever), "{index} {other}");
+            }
+            assert_eq!(with(|config| *field(config) = -2).err(), Some(Error::INVALID));
+        }
+    }
+
+    #[test]
+    fn a_closed_connection_has_the_times_that_it_says_no_limit_or_none() {
+        let drain = |ms| with(|config| config.drain_timeout_ms = ms).map(|core| core.drain_timeout);
+        assert_eq!(drain(0).unwrap(), DrainTimeout::ByBytes);
+        assert_eq!(drain(1234).unwrap(), DrainTimeout::After(Duration::from_millis(1234)));
+        assert_eq!(drain(IOURINGNET_NO_TIMEOUT).unwrap(), DrainTimeout::Never);
+        assert_eq!(drain(-2).err(), Some(Error::INVALID));
+        let linger = |ms| with(|config| config.linger_ms = ms).map(|core| core.linger);
+        assert_eq!(linger(0).unwrap(), Duration::from_secs(2));
+        assert_eq!(linger(1234).unwrap(), Duration::from_millis(1234));
+        assert_eq!(linger(IOURINGNET_NO_LINGER).unwrap(), Duration::ZERO);
+        assert_eq!(linger(-2).err(), Some(Error::INVALID));
+    }
+
+    #[test]
+    fn a_spin_is_as_long_as_it_says_or_none() {
+        let spin = |us| with(|config| config.spin_us = us).map(|core| core.spin);
+        assert_eq!(spin(0).unwrap(), Config::default().spin);
+        assert_eq!(spin(IOURINGNET_NO_SPIN).unwrap(), Duration::ZERO);
+        assert_eq!(spin(1000).unwrap(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn the_options_of_a_dial_have_a_limit_of_their_own() {
+        // SAFETY: the options are NULL, or a local.
+        let of = |ms| unsafe {
+            let options =
+                iouringnet_dial_options { size: size_of::<iouringnet_dial_options>(), timeout_ms: ms };
+            dial_timeout(&raw const options)
+        };
+        assert_eq!(of(0), Ok(None));
+        assert_eq!(of(77), Ok(Some(Some(Duration::from_millis(77)))));
+        assert_eq!(of(-1), Ok(Some(None)));
+        assert_eq!(of(-2), Err(Error::INVALID));
+    }
+}
