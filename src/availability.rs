@@ -1,15 +1,27 @@
 #![allow(unsafe_code)] // uname and getrlimit
-//! Why io_uring cannot be used here, in words that name the remedy.
+//! Why io_uring cannot be used here, as a status and in words that name the remedy.
 //!
-//! Called by the probe, and by who needs the limit on locked memory. Invariant: an answer is complete in `TEXT_MAX` bytes,
+//! Called by the start of a net, by the probe, and by who needs the limit on locked memory. Invariant: an answer is complete in `TEXT_MAX` bytes,
 //! and asking never fails: what cannot be found out is left out.
 
 use crate::error::Error;
 use std::ffi::CStr;
 use std::fs;
+use std::io;
 
 /// Longest text, so that it fits the probe's field with its zero byte.
 const TEXT_MAX: usize = 255;
+
+/// The status of a start that failed.
+pub fn status_of_start(error: &io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(errno @ (libc::EMFILE | libc::ENFILE | libc::EAGAIN)) => Error::from_errno(errno),
+        Some(libc::ENOMEM) if locked_memory_limit().is_some() => Error::LOCKED_MEMORY,
+        Some(libc::ENOMEM) => Error::from_errno(libc::ENOMEM),
+        Some(_) => Error::UNAVAILABLE,
+        None => Error::INVALID, // a CPU that is not there
+    }
+}
 
 /// Cause and remedy of a start that failed with `errno`.
 pub fn explain(errno: i32) -> String {

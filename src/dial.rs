@@ -21,6 +21,7 @@ use crate::shed;
 use crate::socket::Socket;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::sys;
 use crate::timers::Timer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -395,10 +396,11 @@ impl Handler for Dial {
             return;
         };
         attempt.request = None;
-        let answer = match -reaped.result {
-            ..=0 => attempt.answer(),
-            libc::ECANCELED | libc::EINTR if attempt.interrupting => Answer::Failed(Error::TIMEOUT),
-            errno => Attempt::failed(attempt.socket.fd(), Error::from_errno(errno)),
+        let answer = match reaped.answer() {
+            sys::Answer::Done(_) => attempt.answer(),
+            // Interrupted, or given up by a loop that dies, which ends the dial.
+            sys::Answer::WouldBlock | sys::Answer::Again => Answer::Failed(Error::TIMEOUT),
+            sys::Answer::Failed(error) => Attempt::failed(attempt.socket.fd(), error),
         };
         if let Step::End(Ok(socket)) = state.follow(attempt, answer) {
             return self.finish(state, event_loop, Ok(socket));

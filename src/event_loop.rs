@@ -29,11 +29,12 @@ use crate::completion::{Finished, Operation};
 use crate::logging::{Log, Writing};
 use crate::mailbox::{self, Letter, Listed};
 use crate::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
-use crate::request::{Request, Scratch};
+use crate::request::{Request, Scratch, answer_of};
 use crate::ring::{Completion, Features, Ring, Wait};
 use crate::ring_size::{RingSize, patiently};
 use crate::spin::Spin;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::Answer;
 use crate::threads::{self, Thread};
 use crate::timers::{Timer, Timers};
 use io_uring::{opcode, types};
@@ -76,10 +77,17 @@ pub trait Handler: Listed + Send + Sync {
 
 /// What a request came to.
 pub struct Reaped<'a> {
-    /// A count, or an errno below zero.
-    pub result: i32,
+    result: i32,
     /// The pool buffer with the bytes, where the kernel picked one.
     pub buffer: Option<PoolBuffer<'a>>,
+}
+
+impl Reaped<'_> {
+    /// What the kernel says.
+    #[inline]
+    pub fn answer(&self) -> Answer {
+        answer_of(self.result)
+    }
 }
 
 /// How a loop is set up.

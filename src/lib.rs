@@ -23,6 +23,7 @@ mod eventfd;
 pub mod ffi;
 #[cfg_attr(loom, allow(dead_code))] // some of it is ffi's alone
 mod fork;
+mod freed;
 mod hosts;
 mod linger;
 mod listener;
@@ -50,5 +51,6 @@ mod spin;
 mod stand_in;
 mod stream;
 mod sync;
+mod sys;
 mod threads;
 mod timers;

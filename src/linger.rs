@@ -16,6 +16,7 @@ use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sys::Answer;
 use crate::timers::Timer;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -268,16 +269,15 @@ impl Handler for Linger {
         drop(request);
         let mut state = self.state.lock();
         state.request = None;
-        match reaped.result {
+        match reaped.answer() {
             // Not progress: a peer that sends now and then and never reads must not hold the connection.
-            1.. => {}
-            0 => state.input_ended = true,
+            Answer::Done(1..) => {}
+            Answer::Done(0) => state.input_ended = true,
+            Answer::WouldBlock | Answer::Again => {}
             // A fault is kept for the sink, if it still drains.
-            result => {
-                if let (Some(socket), errno) = (&state.socket, -result)
-                    && !matches!(errno, libc::EINTR | libc::EAGAIN | libc::ECANCELED)
-                {
-                    socket.fail(errno);
+            Answer::Failed(error) => {
+                if let Some(socket) = &state.socket {
+                    socket.fail(error);
                     state.input_ended = true;
                 }
             }

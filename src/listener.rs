@@ -8,15 +8,17 @@ use crate::completion::{Operation, Target, Tell};
 use crate::connection::{self, Connection};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
+use crate::freed::when_descriptor_closes;
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::request::Request;
 use crate::shed;
-use crate::socket::{Socket, when_descriptor_closes};
+use crate::socket::Socket;
 use crate::stand_in::StandIn;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use crate::sys::Answer;
 use crate::timers::Timer;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -319,32 +321,31 @@ impl Listener {
     /// Takes one connection from the kernel, if there is one.
     fn take(self: &Arc<Self>, state: &mut State) {
         match self.socket.accept() {
-            Ok(socket) => {
+            Answer::Done(socket) => {
                 tracing::debug!(fd = socket.fd(), listener = self.address, "accepted a connection");
                 state.ready.push_back(Arc::new(socket));
             }
-            Err(libc::EAGAIN | libc::EINTR) => {} // another process has taken it, or comes first next time
+            Answer::WouldBlock | Answer::Again => {} // another process has taken it, or comes first next time
             // A connection that was gone before it was taken; the next one may be fine.
-            Err(libc::ECONNABORTED) => {
+            Answer::Failed(error) if error == Error::from_errno(libc::ECONNABORTED) => {
                 tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
                 self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
             }
-            Err(errno) => self.failed(state, errno),
+            Answer::Failed(error) => self.failed(state, error),
         }
     }
 
-    fn failed(self: &Arc<Self>, state: &mut State, errno: i32) {
+    fn failed(self: &Arc<Self>, state: &mut State, error: Error) {
         if state.cause.is_none() {
-            tracing::warn!(listener = self.address, error = %Error::from_errno(errno), "cannot accept");
+            tracing::warn!(listener = self.address, %error, "cannot accept");
             self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
-            self.back_off(state, errno);
+            self.back_off(state, error);
         } // else it met the end of the listener
     }
 
     /// An error must not come again at once: try later, or when a descriptor has been freed.
-    fn back_off(self: &Arc<Self>, state: &mut State, errno: i32) {
+    fn back_off(self: &Arc<Self>, state: &mut State, error: Error) {
         state.retry = Some(Instant::now() + RETRY);
-        let error = Error::from_errno(errno);
         if shed::is_shortage(error) && !self.starved.swap(true, Ordering::AcqRel) {
             let listener = Arc::downgrade(self);
             when_descriptor_closes(Box::new(move || {
@@ -403,10 +404,10 @@ impl Handler for Listener {
         state.request = None;
         state.interrupting = false;
         state.drop_cancelled();
-        match -reaped.result {
-            ..=0 if state.wants() => self.take(&mut state),
-            ..=0 | libc::ECANCELED | libc::EINTR => {}
-            errno => self.failed(&mut state, errno),
+        match reaped.answer() {
+            Answer::Done(_) if state.wants() => self.take(&mut state),
+            Answer::Done(_) | Answer::WouldBlock | Answer::Again => {}
+            Answer::Failed(error) => self.failed(&mut state, error),
         }
         self.drive(state, event_loop);
     }

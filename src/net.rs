@@ -6,7 +6,7 @@
 #[cfg(all(test, not(loom)))]
 pub mod fixture;
 
-use crate::availability::locked_memory_limit;
+use crate::availability::status_of_start;
 use crate::callback_thread::in_callback;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
 use crate::error::{Error, Result};
@@ -172,7 +172,7 @@ impl Net {
             threads: parking_lot::Mutex::new(Vec::new()),
             config,
         });
-        net.start_loops().map_err(|error| start_error(&error))?;
+        net.start_loops().map_err(|error| status_of_start(&error))?;
         Ok(net)
     }
 
@@ -407,17 +407,6 @@ impl Drop for Net {
     fn drop(&mut self) {
         self.send_loop.quit();
         self.recv_loop.quit();
-    }
-}
-
-/// The status of a loop that could not start.
-pub fn start_error(error: &io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(errno @ (libc::EMFILE | libc::ENFILE | libc::EAGAIN)) => Error::from_errno(errno),
-        Some(libc::ENOMEM) if locked_memory_limit().is_some() => Error::LOCKED_MEMORY,
-        Some(libc::ENOMEM) => Error::from_errno(libc::ENOMEM),
-        Some(_) => Error::UNAVAILABLE,
-        None => Error::INVALID, // a CPU that is not there
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Invariant: nothing of the try is left when it returns, and it answers wherever a start would fail.
 
-use crate::availability::{explain, kernel_release};
+use crate::availability::{explain, kernel_release, status_of_start};
 use crate::error::Result;
 use crate::event_loop::{EventLoop, LoopHandle};
-use crate::net::{Config, start_error};
+use crate::net::Config;
 use crate::ring::{Features, Ring};
 use crate::ring_size::RingSize;
 use crate::threads;
@@ -35,7 +35,7 @@ pub fn probe() -> Probe {
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
             Probe {
-                status: Err(start_error(&error)),
+                status: Err(status_of_start(&error)),
                 error: errno,
                 features: 0,
                 text: explain(errno),

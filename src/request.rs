@@ -5,11 +5,12 @@
 //! entry points to is owned by the request, or lent by a caller whose operation completes after the request came back.
 
 use crate::buffer::ReadBuffer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::parts::{ENTRY_MAX, Gather, message_of};
 use crate::pool::POOL_GROUP;
 use crate::socket::Socket;
 use crate::stand_in::StandIn;
+use crate::sys::{Answer, SEND_FLAGS};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 use std::mem;
@@ -243,6 +244,9 @@ impl Request {
     /// The ring entry, valid while the request lives.
     pub fn entry(&mut self) -> Entry {
         match self {
+            // A send never waits in the kernel: there it would wait for room and for the peer's FIN alike. Once the peer has
+            // sent its FIN, such a send wakes up in vain until, after about 127 times, the kernel moves it to a worker thread,
+            // where it cannot be cancelled and tells nothing before all of it is out. `Request::Room` waits instead.
             Request::Send { socket, message } => message.entry(types::Fd(socket.fd()), SEND_FLAGS),
             Request::Room { socket } => poll_again(socket, libc::POLLOUT),
             Request::HangUp { socket } => poll_again(socket, 0),
@@ -306,39 +310,18 @@ fn with_field(entry: Entry, place: Range<usize>, number: &[u8]) -> Entry {
     unsafe { mem::transmute(bytes) }
 }
 
-/// A send never waits in the kernel: there it would wait for room and for the peer's FIN alike. Once the peer has sent its
-/// FIN, such a send wakes up in vain until, after about 127 times, the kernel moves it to a worker thread, where it cannot be
-/// cancelled and tells nothing before all of it is out. [`Request::Room`] waits instead.
-const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-
-// Never MSG_WAITALL on a receive that may stay in flight, for the same reason. The owner submits the rest again instead.
+// Never MSG_WAITALL on a receive that may stay in flight, for the reason given at `Request::Send`. The owner submits the rest again instead.
 fn recv_flags(one_try: bool) -> i32 {
     if one_try { libc::MSG_DONTWAIT } else { 0 }
 }
 
-/// What a completion's result means to the owner of a connection.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Meaning {
-    /// So many bytes, or success.
-    Count(usize),
-    /// Nothing came of it; ask again if it is still wanted.
-    Again,
-    /// One try was asked for, and nothing could be done.
-    WouldBlock,
-    /// It failed.
-    Failed(Error),
-}
-
-impl Meaning {
-    /// Reads a completion's result; a fault of a connection is stored in `socket` for its other half.
-    pub fn of(result: i32, socket: &Socket) -> Meaning {
-        match -result {
-            ..=0 => Meaning::Count(result as usize),
-            // ENOBUFS: the pool was empty for a moment; its buffers come back within the round.
-            libc::ECANCELED | libc::EINTR | libc::ENOBUFS => Meaning::Again,
-            libc::EAGAIN => Meaning::WouldBlock,
-            errno => Meaning::Failed(socket.fail(errno)),
-        }
+/// Reads a completion's result, a count or an errno below zero.
+#[inline]
+pub fn answer_of(result: i32) -> Answer {
+    match -result {
+        // ENOBUFS: the pool was empty for a moment; its buffers come back within the round.
+        libc::ECANCELED | libc::ENOBUFS => Answer::Again,
+        _ => Answer::of(result),
     }
 }
 

@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::hosts;
 use crate::sync::Mutex;
+use crate::sys::to_error;
 use crate::threads;
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -90,7 +91,7 @@ impl Resolver {
             }
             Err(error) => {
                 lookups.waiting.push_front(question);
-                Err(Error::from_errno(error.raw_os_error().unwrap_or(libc::EAGAIN)))
+                Err(to_error(error))
             }
         }
     }

@@ -5,7 +5,7 @@
 //! descriptors are. Invariant: the list keeps nothing alive, and no lock is held while a connection is told.
 
 use crate::error::Error;
-use crate::socket::when_descriptor_closes;
+use crate::freed::when_descriptor_closes;
 use crate::sync::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

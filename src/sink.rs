@@ -25,12 +25,13 @@ use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::ownership::{AfterRelease, Gate, Next, Owner};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
-use crate::request::{Meaning, Message, Request};
+use crate::request::{Message, Request};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use crate::sys::Answer;
 use crate::timers::Timer;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -628,17 +629,16 @@ impl Handler for Sink {
         }
         state.request = None;
         state.queue.answered();
-        let meaning = Meaning::of(reaped.result, &self.socket);
-        self.socket.send_ends();
-        match meaning {
-            Meaning::Count(count) => state.advance(count),
-            Meaning::Again => {}
-            Meaning::WouldBlock => {
+        match reaped.answer() {
+            Answer::Done(count) => state.advance(count),
+            Answer::Again => {}
+            Answer::WouldBlock => {
                 state.end_try();
                 state.full = true;
             }
-            Meaning::Failed(error) => state.break_with(error),
+            Answer::Failed(error) => state.break_with(self.socket.fail(error)),
         }
+        self.socket.send_ends();
         state.tell_room(&self.net);
         self.drive(state, event_loop);
     }

@@ -1,35 +1,21 @@
-#![allow(unsafe_code)] // connect, send, recv, ioctl and getsockopt on memory that the callers name
-//! One TCP descriptor: its options, the calls made on it directly, and the error that both halves share.
+#![allow(unsafe_code)] // sends and receives of memory that the callers name
+//! One TCP connection's or listener's socket: what the kernel's answers mean for it, and the error that both halves share.
 //!
 //! Shared by the two halves of a connection and by every request in flight, so that the descriptor closes after the
 //! last of them. Invariant: no error that the kernel reported once is forgotten; the half that did not see it learns
 //! it here.
 
+pub use crate::sys::Options;
+
 use crate::deadlines::DrainEnd;
 use crate::error::{Error, Result};
-use crate::parts::{EMPTY_PART, ENTRY_MAX, Gather, PARTS_MAX, Parts, message_of};
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
-use crate::threads;
-use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
-use std::io;
-use std::mem::{self, ManuallyDrop};
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use crate::sys::{Answer, Descriptor};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-
-/// What is set on every socket of a net.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// TCP_NODELAY; `None` leaves the system's.
-    pub nodelay: Option<bool>,
-    /// The idle time before the first keepalive probe.
-    pub keepalive: Option<Duration>,
-    /// SO_SNDBUF in bytes; 0 leaves the system's.
-    pub send_buffer: usize,
-    /// SO_RCVBUF in bytes; 0 leaves the system's.
-    pub recv_buffer: usize,
-}
 
 /// One of the two directions of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +53,6 @@ type EndedHook = Box<dyn Fn() + Send + Sync>;
 
 /// A TCP socket, closed when the last owner lets go.
 pub struct Socket {
-    socket: ManuallyDrop<socket2::Socket>,
     error: AtomicI32,
     fin_sent: AtomicBool,
     /// When the own direction ended, the peer had acknowledged everything before it.
@@ -82,103 +67,48 @@ pub struct Socket {
     ended: OnceLock<Box<EndedHook>>,
     /// When the drain of what was queued at the close must be over; set by the sink.
     drain_until: DrainEnd,
-    _freed: Freed,
+    /// Last: as it closes, who waits for a descriptor hears of it.
+    descriptor: Descriptor,
 }
 
 /// As much input as one call drops, so that a close in a callback is not long.
 const DISCARDED_AT_ONCE: usize = 256 << 10;
 
-/// Called when a descriptor may have become free; see [`when_descriptor_closes`].
-type Hook = Box<dyn FnOnce() + Send>;
-// Outside of every loom model, so not from `sync`.
-static STARVED: rustix_futex_sync::Mutex<Vec<Hook>> = rustix_futex_sync::Mutex::new(Vec::new());
-static STARVED_COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+/// Errors that are the fault of one call and not of the connection: memory that cannot be read, say.
+const OF_ONE_CALL: [Error; 6] = [
+    Error::from_errno(libc::EFAULT),
+    Error::from_errno(libc::EINVAL),
+    Error::from_errno(libc::ENOMEM),
+    Error::from_errno(libc::ENOBUFS),
+    Error::from_errno(libc::EMSGSIZE),
+    Error::from_errno(libc::EIO),
+];
 
-/// Runs `hook` once, when the next socket of this process closes.
-pub fn when_descriptor_closes(hook: Hook) {
-    STARVED.lock().push(hook);
-    STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
-}
-
-// Calls that do not wait go round libc's wrappers where those are cancellation points: sends and receives have cancellation
-// turned on, and arranging for it costs a tenth of an echo's own work.
-
-/// send(2) without waiting.
-///
-/// # Safety
-/// `size` bytes at `data` are readable during the call.
-unsafe fn send(fd: RawFd, data: *const u8, size: usize) -> isize {
-    let (flags, nowhere) = (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, std::ptr::null::<libc::sockaddr>());
-    // SAFETY: the caller vouches for the memory; no address is named.
-    unsafe { libc::syscall(libc::SYS_sendto, fd, data, size, flags, nowhere, 0usize) as isize }
-}
-
-/// recv(2) without waiting.
-///
-/// # Safety
-/// `size` bytes at `into` are writable during the call, but with MSG_TRUNC, with which the kernel drops a TCP socket's bytes
-/// and writes to no memory.
-unsafe fn recv(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> isize {
-    let (flags, nowhere) = (flags | libc::MSG_DONTWAIT, std::ptr::null_mut::<libc::sockaddr>());
-    // SAFETY: the caller vouches for the memory; no address is asked for.
-    unsafe { libc::syscall(libc::SYS_recvfrom, fd, into, size, flags, nowhere, nowhere) as isize }
-}
-
-/// connect(2) of a socket that does not block, or to AF_UNSPEC.
-///
-/// # Safety
-/// `size` bytes at `address` are a socket address.
-unsafe fn connect(fd: RawFd, address: *const libc::sockaddr, size: libc::socklen_t) -> io::Result<()> {
-    // SAFETY: the caller vouches for the address.
-    match unsafe { libc::syscall(libc::SYS_connect, fd, address, size) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
+const RESET: Error = Error::from_errno(libc::ECONNRESET);
 
 impl Socket {
     /// A new socket for `address`'s family, for [`Socket::connect`].
     pub fn to_connect(address: &SocketAddr, options: &Options) -> Result<Socket> {
-        Socket::new(address, Type::STREAM.nonblocking(), options)
-    }
-
-    fn new(address: &SocketAddr, kind: Type, options: &Options) -> Result<Socket> {
-        let domain = Domain::for_address(*address);
-        let kind = kind.cloexec();
-        let socket = socket2::Socket::new_raw(domain, kind, Some(Protocol::TCP)).map_err(to_error)?;
-        let socket = Socket::wrap(socket);
-        socket.apply(options).map_err(to_error)?;
-        Ok(socket)
+        Descriptor::new(address, options).map(Socket::of)
     }
 
     /// A listening socket. The sockets that it accepts inherit `options`.
     pub fn listen(address: &SocketAddr, backlog: u32, reuse_port: bool, options: &Options) -> Result<Socket> {
-        let socket = Socket::new(address, Type::STREAM.nonblocking(), options)?;
-        let listen = || -> io::Result<()> {
-            socket.socket.set_reuse_address(true)?;
-            if reuse_port {
-                socket.socket.set_reuse_port(true)?;
-            }
-            socket.socket.bind(&SockAddr::from(*address))?;
-            socket.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
-        };
-        listen().map_err(to_error)?;
-        Ok(socket)
+        let descriptor = Descriptor::new(address, options)?;
+        descriptor.listen(address, backlog, reuse_port)?;
+        Ok(Socket::of(descriptor))
     }
 
     /// Connects to `address` without waiting, or looks how far that is. False: it is under way, and over when the socket
     /// is writable or broken.
     pub fn connect(&self, address: &SocketAddr) -> Result<bool> {
-        let address = SockAddr::from(*address);
         // The first call begins. The second, or one after a wait, tells the end; over the loopback device that has come
         // before the first returns.
         for _ in 0..2 {
-            // SAFETY: the address is the local above.
-            let connected = unsafe { connect(self.fd(), address.as_ptr().cast(), address.len()) };
-            match connected.map_err(|error| error.raw_os_error()) {
-                Ok(()) => return Ok(true),
-                Err(Some(libc::EINPROGRESS | libc::EALREADY | libc::EINTR)) => {}
-                Err(errno) => return Err(Error::from_errno(errno.unwrap_or(libc::EINVAL))),
+            match self.descriptor.connect(address) {
+                Answer::Done(_) => return Ok(true),
+                Answer::WouldBlock | Answer::Again => {}
+                Answer::Failed(error) => return Err(error),
             }
         }
         Ok(false)
@@ -193,22 +123,13 @@ impl Socket {
         local.port() == dialled.port() && self.peer() == Some(local)
     }
 
-    /// Takes a connection from a listening socket, without waiting. The errno if there is none.
-    pub fn accept(&self) -> std::result::Result<Socket, i32> {
-        let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
-        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: no memory is involved.
-        let fd = unsafe { libc::accept4(self.fd(), nowhere, std::ptr::null_mut(), flags) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
-        }
-        // SAFETY: just made, and nobody else knows it.
-        Ok(Socket::wrap(socket2::Socket::from(unsafe { OwnedFd::from_raw_fd(fd) })))
+    /// Takes a connection from a listening socket, without waiting.
+    pub fn accept(&self) -> Answer<Socket> {
+        self.descriptor.accept().map(Socket::of)
     }
 
-    fn wrap(socket: socket2::Socket) -> Socket {
+    fn of(descriptor: Descriptor) -> Socket {
         Socket {
-            socket: ManuallyDrop::new(socket),
             error: AtomicI32::new(0),
             fin_sent: AtomicBool::new(false),
             fin_was_last: AtomicBool::new(false),
@@ -219,42 +140,23 @@ impl Socket {
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
             ended: OnceLock::new(),
             drain_until: DrainEnd::new(),
-            _freed: Freed,
+            descriptor,
         }
-    }
-
-    fn apply(&self, options: &Options) -> io::Result<()> {
-        self.socket.set_out_of_band_inline(true)?; // else an urgent byte of the peer falls out of the stream
-        if let Some(on) = options.nodelay {
-            self.socket.set_tcp_nodelay(on)?;
-        }
-        if let Some(idle) = options.keepalive {
-            let seconds = idle.as_millis().div_ceil(1000).clamp(1, 32_767) as u64;
-            let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(seconds));
-            self.socket.set_tcp_keepalive(&keepalive)?;
-        }
-        if options.send_buffer > 0 {
-            self.socket.set_send_buffer_size(options.send_buffer)?;
-        }
-        if options.recv_buffer > 0 {
-            self.socket.set_recv_buffer_size(options.recv_buffer)?;
-        }
-        Ok(())
     }
 
     /// The descriptor's number, for ring entries of requests that hold this socket.
     pub fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.descriptor.number()
     }
 
     /// The own address.
     pub fn local(&self) -> Option<SocketAddr> {
-        self.socket.local_addr().ok()?.as_socket()
+        self.descriptor.local()
     }
 
     /// The other side's address.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()?.as_socket()
+        self.descriptor.peer()
     }
 
     /// Offers `parts`, from byte `skip` on, to the kernel without waiting.
@@ -265,10 +167,9 @@ impl Socket {
     pub unsafe fn try_send(&self, parts: &Parts, skip: usize) -> Tried {
         match parts {
             Parts::One(data, size) => {
-                let size = (size - skip).min(ENTRY_MAX);
                 self.send_begins();
                 // SAFETY: the caller vouches for the memory; skip is within it.
-                self.sent(unsafe { send(self.fd(), data.add(skip), size) })
+                self.sent(unsafe { self.descriptor.send(data.add(skip), size - skip) })
             }
             // SAFETY: the caller vouches for the memory.
             Parts::Many(_) => unsafe { self.try_send_many(parts, skip) },
@@ -296,27 +197,21 @@ impl Socket {
         self.send_begins();
         if let [part] = parts {
             // SAFETY: the caller vouches for the one part.
-            return self.sent(unsafe { send(self.fd(), part.iov_base.cast(), part.iov_len) });
+            return self.sent(unsafe { self.descriptor.send(part.iov_base.cast(), part.iov_len) });
         }
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-        let message = message_of(parts);
-        // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
-        self.sent(unsafe { libc::syscall(libc::SYS_sendmsg, self.fd(), &raw const message, flags) as isize })
+        // SAFETY: the caller vouches for the parts.
+        self.sent(unsafe { self.descriptor.send_parts(parts) })
     }
 
     #[inline]
-    fn sent(&self, result: isize) -> Tried {
-        let tried = if result >= 0 { Tried::Bytes(result as usize) } else { self.not_sent() };
+    fn sent(&self, answer: Answer) -> Tried {
+        let tried = match answer {
+            Answer::Done(count) => Tried::Bytes(count),
+            Answer::WouldBlock | Answer::Again => Tried::WouldBlock,
+            Answer::Failed(error) => Tried::Failed(self.fail(error)),
+        };
         self.send_ends();
         tried
-    }
-
-    #[cold]
-    fn not_sent(&self) -> Tried {
-        match io::Error::last_os_error().raw_os_error() {
-            Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
-            errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
-        }
     }
 
     /// Before the kernel is asked to send, here or by a ring.
@@ -335,14 +230,11 @@ impl Socket {
     /// `size` bytes at `into` are writable during the call and `size` is not 0.
     pub unsafe fn try_recv(&self, into: *mut u8, size: usize) -> Tried {
         // SAFETY: the caller vouches for the memory.
-        let result = unsafe { recv(self.fd(), into, size.min(ENTRY_MAX), 0) };
-        match result {
-            1.. => Tried::Bytes(result as usize),
-            0 => self.received_end(),
-            _ => match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EAGAIN | libc::EINTR) => Tried::WouldBlock,
-                errno => Tried::Failed(self.fail(errno.unwrap_or(libc::EIO))),
-            },
+        match unsafe { self.descriptor.recv(into, size) } {
+            Answer::Done(0) => self.received_end(),
+            Answer::Done(count) => Tried::Bytes(count),
+            Answer::WouldBlock | Answer::Again => Tried::WouldBlock,
+            Answer::Failed(error) => Tried::Failed(self.fail(error)),
         }
     }
 
@@ -356,7 +248,7 @@ impl Socket {
         }
         // After a FIN of ours the state may be TCP_CLOSE in all order; before it, that means a reset.
         if may_be_taken && !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
-            return Tried::Failed(self.fail(libc::ECONNRESET));
+            return Tried::Failed(self.fail(RESET));
         }
         self.input_ended.store(true, Ordering::Relaxed); // a hint, for `discard_input`
         Tried::End
@@ -370,17 +262,14 @@ impl Socket {
         }
         // What is there, and the end behind it. A peer that sends more meanwhile is for a linger to wait for.
         for _ in 0..2 {
-            // SAFETY: with MSG_TRUNC no memory is written to.
-            match unsafe { recv(self.fd(), std::ptr::null_mut(), DISCARDED_AT_ONCE, libc::MSG_TRUNC) } {
-                1.. => {}
-                0 => return true,
-                _ => match io::Error::last_os_error().raw_os_error() {
-                    Some(libc::EAGAIN | libc::EINTR) => return false,
-                    errno => {
-                        self.fail(errno.unwrap_or(libc::EIO));
-                        return true;
-                    }
-                },
+            match self.descriptor.discard(DISCARDED_AT_ONCE) {
+                Answer::Done(0) => return true,
+                Answer::Done(_) => {}
+                Answer::WouldBlock | Answer::Again => return false,
+                Answer::Failed(error) => {
+                    self.fail(error);
+                    return true;
+                }
             }
         }
         false
@@ -390,12 +279,11 @@ impl Socket {
     /// once, which may be now.
     pub fn look_for_error(&self) -> Option<Error> {
         self.send_begins(); // a receive that finds the error taken must not mistake that for the end
-        let taken = self.socket.take_error().ok().flatten();
-        let error = match taken.and_then(|error| error.raw_os_error()) {
-            Some(errno) => Some(self.fail(errno)),
+        let error = match self.descriptor.take_error() {
+            Some(error) => Some(self.fail(error)),
             None => self.error().or_else(|| {
                 let reset = self.is_dead() && !self.has_sent_fin();
-                reset.then(|| self.fail(libc::ECONNRESET))
+                reset.then(|| self.fail(RESET))
             }),
         };
         self.send_ends();
@@ -404,31 +292,14 @@ impl Socket {
 
     fn is_dead(&self) -> bool {
         const TCP_CLOSE: u8 = 7;
-        self.info().is_some_and(|info| info.tcpi_state == TCP_CLOSE)
+        self.descriptor.info().is_some_and(|info| info.tcpi_state == TCP_CLOSE)
     }
 
-    /// What the kernel tells of the connection.
-    fn info(&self) -> Option<libc::tcp_info> {
-        // SAFETY: tcp_info is plain numbers, for which zeroes are valid.
-        let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-        let mut size = mem::size_of_val(&info) as libc::socklen_t;
-        let into = (&raw mut info).cast();
-        // SAFETY: `into` and `size` describe the local above.
-        let result =
-            unsafe { libc::getsockopt(self.fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
-        (result == 0).then_some(info)
-    }
-
-    /// What `errno` means here. An end of the connection is stored for the half that did not see it, and the first one
-    /// stays; what is the fault of one call (memory that cannot be read, say) is that call's alone.
-    pub fn fail(&self, errno: i32) -> Error {
-        let error = Error::from_errno(errno);
-        let of_one_call =
-            [libc::EFAULT, libc::EINVAL, libc::ENOMEM, libc::ENOBUFS, libc::EMSGSIZE, libc::EIO];
-        if of_one_call.contains(&errno) {
-            return error;
-        }
-        self.fail_with(error)
+    /// What `error` means here. An end of the connection is stored for the half that did not see it, and the first one
+    /// stays. The fault of one call is that call's alone.
+    #[cold]
+    pub fn fail(&self, error: Error) -> Error {
+        if OF_ONE_CALL.contains(&error) { error } else { self.fail_with(error) }
     }
 
     /// Stores why the connection ends, for both halves; the first cause stays, and is returned.
@@ -455,7 +326,7 @@ impl Socket {
             self.fin_was_last.store(true, Ordering::Relaxed); // published with `fin_sent`
         }
         self.fin_sent.store(true, Ordering::Release);
-        let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        self.descriptor.shutdown(Shutdown::Write);
         self.tell_ended();
     }
 
@@ -472,7 +343,7 @@ impl Socket {
         if !self.has_sent_fin() || !self.fin_was_last.load(Ordering::Relaxed) {
             return None;
         }
-        let info = self.info()?;
+        let info = self.descriptor.info()?;
         let round_trip = Duration::from_micros(info.tcpi_rtt.into());
         let unsent = Duration::from_millis(info.tcpi_last_data_sent.into());
         Some(Quiet { time: unsent.saturating_sub(round_trip), round_trip })
@@ -493,7 +364,7 @@ impl Socket {
 
     /// Ends a listener, also for forked children that hold the descriptor.
     pub fn shutdown_listener(&self) {
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        self.descriptor.shutdown(Shutdown::Both);
     }
 
     /// Resets the connection at once, in spite of forked children that hold the descriptor.
@@ -502,11 +373,7 @@ impl Socket {
     /// would see an end of stream instead, and SO_LINGER acts only at the last close.
     pub fn reset(&self) {
         self.reset.store(true, Ordering::Release);
-        // SAFETY: a sockaddr is plain numbers, for which zeroes are valid; AF_UNSPEC is 0.
-        let unspecified: libc::sockaddr = unsafe { mem::zeroed() };
-        let size = mem::size_of_val(&unspecified) as libc::socklen_t;
-        // SAFETY: the address is the local above.
-        let _ = unsafe { connect(self.fd(), &unspecified, size) }; // it fails where the connection is gone already
+        self.descriptor.disconnect();
         self.tell_ended();
     }
 
@@ -517,18 +384,12 @@ impl Socket {
 
     /// The bytes that the peer has not acknowledged yet, a FIN counting as one.
     pub fn unacknowledged(&self) -> usize {
-        let mut bytes: libc::c_int = 0;
-        // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) stores one int.
-        let result = unsafe { libc::ioctl(self.fd(), libc::TIOCOUTQ, &mut bytes) };
-        if result == 0 { bytes.max(0) as usize } else { 0 }
+        self.descriptor.unacknowledged()
     }
 
     /// The bytes that have come and nobody has received.
     pub fn unread(&self) -> usize {
-        let mut bytes: libc::c_int = 0;
-        // SAFETY: FIONREAD stores one int.
-        let result = unsafe { libc::ioctl(self.fd(), libc::FIONREAD, &mut bytes) };
-        if result == 0 { bytes.max(0) as usize } else { 0 }
+        self.descriptor.unread()
     }
 
     /// A drain has begun that must be over at `until`, if ever.
@@ -562,155 +423,10 @@ impl Drop for Socket {
         // A connection that nobody collected, or a loop's last resort: a forked child may still hold the descriptor,
         // and close(2) alone would send no FIN then.
         if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
-            let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        }
-        // SAFETY: taken once, here, and not looked at again.
-        let socket = unsafe { ManuallyDrop::take(&mut self.socket) };
-        threads::close(socket.into());
-    }
-}
-
-/// Tells those who wait for one that a descriptor has closed; the last field of its owner, which drops fields in their order.
-struct Freed;
-
-impl Drop for Freed {
-    fn drop(&mut self) {
-        if STARVED_COUNT.load(Ordering::Relaxed) > 0 {
-            let hooks = mem::take(&mut *STARVED.lock());
-            STARVED_COUNT.fetch_sub(hooks.len(), Ordering::Relaxed);
-            hooks.into_iter().for_each(|hook| hook());
+            self.descriptor.shutdown(Shutdown::Both);
         }
     }
-}
-
-/// The error of a failed socket call.
-pub fn to_error(error: io::Error) -> Error {
-    Error::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL))
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use std::net::{Shutdown, TcpListener, TcpStream};
-
-    /// A connection's socket, and its other end.
-    fn pair() -> (Socket, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        (Socket::wrap(listener.accept().unwrap().0.into()), peer)
-    }
-
-    fn reset(peer: TcpStream) {
-        socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).unwrap(); // and closes it
-    }
-
-    /// Waits for `events`; an end is something to receive, and an error is any of them.
-    fn wait(socket: &Socket, events: i16) {
-        let mut poll = libc::pollfd { fd: socket.fd(), events, revents: 0 };
-        // SAFETY: one pollfd, a local.
-        assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1);
-    }
-
-    #[test]
-    fn a_connect_is_over_at_once_or_when_the_socket_is_writable() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let socket = Socket::to_connect(&address, &Options::default()).unwrap();
-        assert_eq!(socket.connect(&address), Ok(true));
-        assert_eq!(socket.peer(), Some(address));
-        drop(listener);
-        let socket = Socket::to_connect(&address, &Options::default()).unwrap();
-        assert_eq!(socket.connect(&address), Err(Error::from_errno(libc::ECONNREFUSED)));
-        // A listener whose backlog is full drops what asks; the kernel asks again after a second.
-        let full = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 0, false, &Options::default()).unwrap();
-        let address = full.local().unwrap();
-        let new = || Socket::to_connect(&address, &Options::default()).unwrap();
-        let sockets: Vec<_> = (0..4).map(|_| new()).collect();
-        let waits = sockets.iter().position(|socket| socket.connect(&address) == Ok(false)).unwrap();
-        assert_eq!(sockets[waits].connect(&address), Ok(false), "still under way");
-        for _ in 0..waits {
-            full.socket.accept().unwrap();
-        }
-        wait(&sockets[waits], libc::POLLOUT);
-        assert_eq!(sockets[waits].connect(&address), Ok(true));
-    }
-
-    #[test]
-    fn input_is_discarded_up_to_its_end() {
-        let (socket, mut peer) = pair();
-        assert!(!socket.discard_input(), "the peer may still send");
-        peer.write_all(b"unwanted").unwrap();
-        wait(&socket, libc::POLLIN);
-        assert!(!socket.discard_input());
-        peer.write_all(b"more").unwrap();
-        wait(&socket, libc::POLLIN);
-        peer.shutdown(Shutdown::Write).unwrap();
-        let ends = (0..1000).any(|_| {
-            std::thread::sleep(Duration::from_millis(1));
-            socket.discard_input()
-        });
-        assert!(ends);
-        assert_eq!(socket.error(), None);
-    }
-
-    #[test]
-    fn a_socket_is_connected_to_itself_by_port_and_address() {
-        let bound = |address: &str| {
-            let address: SocketAddr = address.parse().unwrap();
-            let socket = Socket::to_connect(&address, &Options::default()).unwrap();
-            socket.socket.bind(&address.into()).map(|()| socket)
-        };
-        let itself = bound("127.0.0.1:0").unwrap();
-        let own = itself.local().unwrap();
-        assert_eq!(itself.connect(&own), Ok(true));
-        assert!(itself.is_connected_to_itself(&own));
-        let same_port = || {
-            let listener = TcpListener::bind("127.0.0.2:0").unwrap();
-            let address = listener.local_addr().unwrap();
-            let socket = bound(&format!("127.0.0.1:{}", address.port())).ok()?; // or somebody else has that port
-            Some((listener, address, socket))
-        };
-        let (_listener, other, socket) = (0..100).find_map(|_| same_port()).unwrap();
-        assert_eq!(socket.connect(&other), Ok(true));
-        assert!(!socket.is_connected_to_itself(&other), "another one at the same port");
-    }
-
-    #[test]
-    fn a_reset_is_the_end_of_input_and_kept_for_the_other_half() {
-        let (socket, peer) = pair();
-        reset(peer);
-        wait(&socket, libc::POLLIN);
-        assert!(socket.discard_input());
-        assert_eq!(socket.error(), Some(Error::from_errno(libc::ECONNRESET)));
-    }
-
-    #[test]
-    fn a_reset_whose_error_a_send_may_have_taken_is_no_end_of_stream() {
-        let (socket, peer) = pair();
-        reset(peer);
-        wait(&socket, libc::POLLIN);
-        socket.send_begins();
-        socket.socket.take_error().unwrap(); // as a send of another thread would
-        let mut byte = 0;
-        // SAFETY: one byte, a local.
-        let tried = unsafe { socket.try_recv(&raw mut byte, 1) };
-        assert_eq!(tried, Tried::Failed(Error::from_errno(libc::ECONNRESET)));
-    }
-
-    #[test]
-    fn an_end_of_stream_is_one_with_and_without_a_send_under_way() {
-        for sends in [false, true] {
-            let (socket, peer) = pair();
-            peer.shutdown(Shutdown::Write).unwrap();
-            wait(&socket, libc::POLLIN);
-            if sends {
-                socket.send_begins();
-            }
-            let mut byte = 0;
-            // SAFETY: one byte, a local.
-            assert_eq!(unsafe { socket.try_recv(&raw mut byte, 1) }, Tried::End);
-            assert!(socket.discard_input());
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,3 @@
-#![allow(unsafe_code)] // ppoll is a C call
 //! A caller's thread that waits for a socket by itself, until the socket is ready or somebody interrupts it.
 //!
 //! A blocking call that owns its half, and has nobody behind it, needs no loop to wait for it. Whoever comes to need
@@ -7,6 +6,7 @@
 //! before it waits again.
 
 use crate::eventfd::EventFd;
+use crate::sys::{self, Answer};
 use std::cell::OnceCell;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -61,22 +61,10 @@ impl SocketWaiter {
             if left.is_some_and(|left| left.is_zero()) {
                 return Woken::Late; // however busy the socket is
             }
-            let left = left.map(|left| libc::timespec {
-                tv_sec: left.as_secs().min(1 << 30) as i64,
-                tv_nsec: left.subsec_nanos().into(),
-            });
-            let limit = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-            let mask = std::ptr::null::<libc::sigset_t>();
-            // Not libc's own ppoll, for the reason given in eventfd.rs.
-            // SAFETY: two entries and a limit, if any, all locals; the signal mask stays as it is.
-            let found =
-                unsafe { libc::syscall(libc::SYS_ppoll, polled.as_mut_ptr(), 2, limit, mask, 0usize) };
-            match found {
-                _ if found > 0 && polled[1].revents != 0 => return Woken::Interrupted,
-                1.. => return Woken::Ready,
-                0 => {} // the deadline, as the next look at it tells
-                _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-                _ => return Woken::Interrupted,
+            match sys::poll(&mut polled, left) {
+                Answer::Done(0) | Answer::Again => {} // the deadline, as the next look at it tells, or a signal
+                Answer::Done(_) if polled[1].revents == 0 => return Woken::Ready,
+                Answer::Done(_) | Answer::WouldBlock | Answer::Failed(_) => return Woken::Interrupted,
             }
         }
     }

@@ -28,11 +28,12 @@ use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::ownership::{AfterRelease, Next, Owner};
 use crate::pool::PoolBuffer;
-use crate::request::{Meaning, Request, Start};
+use crate::request::{Request, Start};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
+use crate::sys::Answer;
 use crate::timers::Timer;
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -256,11 +257,11 @@ impl Stream {
     /// What a request that is over has brought. The stream gets back what the request owned or was lent.
     #[allow(unsafe_code)]
     fn brought<'a>(&self, state: &mut State, mut request: Request, reaped: Reaped<'a>) -> Brought<'a> {
-        let meaning = self.meaning_of(&request, reaped.result);
+        let answer = self.answer_to(&request, reaped.answer());
         match &mut request {
             Request::RecvMultishot { callback, .. } => state.take_back(callback),
             Request::RecvBuffered { buffer, .. } => {
-                let count = if let Meaning::Count(count) = meaning { count } else { 0 };
+                let count = if let Answer::Done(count) = answer { count } else { 0 };
                 // SAFETY: the kernel has written `count` bytes to the room that the request offered.
                 unsafe { buffer.filled(count) };
                 buffer.trim();
@@ -268,14 +269,14 @@ impl Stream {
             }
             _ => {}
         }
-        match (meaning, request) {
-            (Meaning::Count(count), Request::Recv { .. }) => Brought::Direct(count),
-            (Meaning::Count(_), Request::RecvBuffered { .. }) => Brought::Buffered,
-            (Meaning::Count(_), Request::Readable { .. }) => Brought::Readable,
-            (Meaning::Count(_), _) => reaped.buffer.map_or(Brought::Nothing, Brought::Pooled),
-            (Meaning::WouldBlock, _) => Brought::WouldBlock,
-            (Meaning::Again, _) => Brought::Nothing,
-            (Meaning::Failed(error), _) => {
+        match (answer, request) {
+            (Answer::Done(count), Request::Recv { .. }) => Brought::Direct(count),
+            (Answer::Done(_), Request::RecvBuffered { .. }) => Brought::Buffered,
+            (Answer::Done(_), Request::Readable { .. }) => Brought::Readable,
+            (Answer::Done(_), _) => reaped.buffer.map_or(Brought::Nothing, Brought::Pooled),
+            (Answer::WouldBlock, _) => Brought::WouldBlock,
+            (Answer::Again, _) => Brought::Nothing,
+            (Answer::Failed(error), _) => {
                 state.end.get_or_insert(error);
                 Brought::Nothing
             }
@@ -283,13 +284,14 @@ impl Stream {
     }
 
     /// A receive that has found no bytes has met the end of the stream.
-    fn meaning_of(&self, request: &Request, result: i32) -> Meaning {
-        match Meaning::of(result, &self.socket) {
-            Meaning::Count(0) if !matches!(request, Request::Readable { .. }) => {
+    fn answer_to(&self, request: &Request, answer: Answer) -> Answer {
+        match answer {
+            Answer::Done(0) if !matches!(request, Request::Readable { .. }) => {
                 let end = self.socket.received_end();
-                Meaning::Failed(if let Tried::Failed(error) = end { error } else { Error::EOF })
+                Answer::Failed(if let Tried::Failed(error) = end { error } else { Error::EOF })
             }
-            meaning => meaning,
+            Answer::Failed(error) => Answer::Failed(self.socket.fail(error)),
+            answer => answer,
         }
     }
 

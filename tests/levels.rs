@@ -18,9 +18,11 @@ const LEVELS: &[&[&str]] = &[
         "threads",
         "logging",
         "spin",
+        "freed",
     ],
     &[
         "parts",
+        "sys",
         "socket",
         "shed",
         "stand_in",

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Error;
 use crate::socket::{Options, Socket};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -15,7 +16,7 @@ struct Probe {
 #[derive(Debug, PartialEq, Eq)]
 enum Call {
     Mail,
-    Complete(i32),
+    Complete(Answer),
     Fail,
 }
 
@@ -41,7 +42,7 @@ impl Handler for Probe {
     }
 
     fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, reaped: Reaped) {
-        self.calls.send(Call::Complete(reaped.result)).unwrap();
+        self.calls.send(Call::Complete(reaped.answer())).unwrap();
     }
 
     fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
@@ -115,7 +116,7 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
     });
     under_test.0.post(probe);
     assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
-    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Complete(-libc::ECANCELED)));
+    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Complete(Answer::Again)));
     stop(under_test);
 }
 
@@ -149,7 +150,11 @@ fn a_loop_that_has_lost_its_ring_refuses_at_once_what_it_is_asked() {
     });
     handle.post(probe);
     assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
-    assert_eq!(calls.recv_timeout(LONG), Ok(Call::Complete(-libc::EIO)), "though nobody wakes it");
+    assert_eq!(
+        calls.recv_timeout(LONG),
+        Ok(Call::Complete(Answer::Failed(Error::from_errno(libc::EIO)))),
+        "though nobody wakes it"
+    );
     handle.quit();
     thread.join();
 }

@@ -1,4 +1,3 @@
-#![allow(unsafe_code)] // poll is a C call
 //! The fifth step of a loop: it sleeps until there is something to do, and may look for it for a while before.
 //!
 //! Invariant: a loop that sleeps in the kernel has said so in its mailbox, under the lock that mail is put in by, so that
@@ -6,6 +5,7 @@
 
 use super::EventLoop;
 use crate::ring::{Ring, Wait};
+use crate::sys;
 use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
@@ -85,14 +85,13 @@ impl EventLoop {
     }
 
     fn sleep_without_ring(&self, wait: Wait) {
-        let milliseconds = match wait {
-            Wait::No => 0,
-            Wait::Forever => -1,
-            Wait::For(time) => i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX),
+        let time = match wait {
+            Wait::No => Some(Duration::ZERO),
+            Wait::Forever => None,
+            Wait::For(time) => Some(time),
         };
-        let mut poll = libc::pollfd { fd: self.handle.eventfd.fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one pollfd, a local.
-        unsafe { libc::poll(&mut poll, 1, milliseconds) };
+        let eventfd = libc::pollfd { fd: self.handle.eventfd.fd(), events: libc::POLLIN, revents: 0 };
+        sys::poll(&mut [eventfd], time); // whatever it says: the loop looks
         self.handle.eventfd.clear();
     }
 }

@@ -12,6 +12,7 @@ use crate::net::Net;
 use crate::request::Request;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
+use crate::sys::Answer;
 use std::sync::{Arc, Weak};
 
 /// Told `Ok` when there is room again after a FULL, and once and last an error: how the sink's watch ended.
@@ -146,7 +147,7 @@ impl Handler for Watch {
 
     fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, _: Request, reaped: Reaped) {
         self.events.lock().poll = None;
-        if reaped.result >= 0 {
+        if let Answer::Done(_) = reaped.answer() {
             Arc::clone(&self).on_ready(event_loop);
             self.poll(event_loop);
         }

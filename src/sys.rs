@@ -1,0 +1,360 @@
+#![allow(unsafe_code)] // system calls on memory that the callers name
+//! The system calls on sockets, and what their results mean.
+//!
+//! `socket` keeps a connection's state and decides what an answer means for the connection. The loops wait, and read the
+//! results of their requests here too. Invariant: every result of a socket call becomes an [`Answer`] or a [`Result`] here.
+//! No other file sorts errnos, except for what only a ring says (request.rs).
+
+use crate::error::{Error, Result};
+use crate::freed;
+use crate::parts::{ENTRY_MAX, message_of};
+use crate::threads;
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use std::io;
+use std::mem::{self, ManuallyDrop};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// What the kernel answers to a call or a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<T = usize> {
+    /// It is done: a send or a receive with so many bytes.
+    Done(T),
+    /// It would have to wait.
+    WouldBlock,
+    /// Nothing came of it, for a reason that is gone; ask again if it is still wanted.
+    Again,
+    /// It failed.
+    Failed(Error),
+}
+
+impl Answer {
+    /// Reads a result: a count, or an errno below zero.
+    #[inline]
+    pub fn of(result: i32) -> Answer {
+        match -result {
+            ..=0 => Answer::Done(result as usize),
+            libc::EAGAIN => Answer::WouldBlock,
+            libc::EINTR => Answer::Again,
+            errno => Answer::Failed(Error::from_errno(errno)),
+        }
+    }
+
+    /// Reads what syscall(2) has returned.
+    #[inline]
+    fn of_call(result: libc::c_long) -> Answer {
+        if result >= 0 { Answer::Done(result as usize) } else { Answer::of(-errno()) }
+    }
+}
+
+/// What the call that has failed says.
+#[cold]
+fn errno() -> i32 {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+impl<T> Answer<T> {
+    /// The same answer, where what was done is another thing.
+    #[inline]
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Answer::Done(done) => Answer::Done(change(done)),
+            Answer::WouldBlock => Answer::WouldBlock,
+            Answer::Again => Answer::Again,
+            Answer::Failed(error) => Answer::Failed(error),
+        }
+    }
+}
+
+/// The error of a failed system call.
+pub fn to_error(error: io::Error) -> Error {
+    Error::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL))
+}
+
+/// What is set on every socket of a net.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// TCP_NODELAY; `None` leaves the system's.
+    pub nodelay: Option<bool>,
+    /// The idle time before the first keepalive probe.
+    pub keepalive: Option<Duration>,
+    /// SO_SNDBUF in bytes; 0 leaves the system's.
+    pub send_buffer: usize,
+    /// SO_RCVBUF in bytes; 0 leaves the system's.
+    pub recv_buffer: usize,
+}
+
+/// A TCP socket's descriptor, closed when dropped.
+///
+/// Calls that do not wait go round libc's wrappers where those are cancellation points: sends and receives have cancellation
+/// turned on, and arranging for it costs a tenth of an echo's own work.
+pub struct Descriptor(ManuallyDrop<Socket>);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and not looked at again.
+        let socket = unsafe { ManuallyDrop::take(&mut self.0) };
+        threads::close(socket.into());
+        freed::descriptor_closed();
+    }
+}
+
+impl From<Socket> for Descriptor {
+    fn from(socket: Socket) -> Descriptor {
+        Descriptor(ManuallyDrop::new(socket))
+    }
+}
+
+impl Descriptor {
+    /// A new socket for `address`'s family, which does not block.
+    pub fn new(address: &SocketAddr, options: &Options) -> Result<Descriptor> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new_raw(Domain::for_address(*address), kind, Some(Protocol::TCP));
+        let descriptor = Descriptor::from(socket.map_err(to_error)?);
+        descriptor.apply(options).map_err(to_error)?;
+        Ok(descriptor)
+    }
+
+    fn apply(&self, options: &Options) -> io::Result<()> {
+        self.0.set_out_of_band_inline(true)?; // else an urgent byte of the peer falls out of the stream
+        if let Some(on) = options.nodelay {
+            self.0.set_tcp_nodelay(on)?;
+        }
+        if let Some(idle) = options.keepalive {
+            let seconds = idle.as_millis().div_ceil(1000).clamp(1, 32_767) as u64;
+            let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(seconds));
+            self.0.set_tcp_keepalive(&keepalive)?;
+        }
+        if options.send_buffer > 0 {
+            self.0.set_send_buffer_size(options.send_buffer)?;
+        }
+        if options.recv_buffer > 0 {
+            self.0.set_recv_buffer_size(options.recv_buffer)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptor's number.
+    pub fn number(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// bind(2) and listen(2).
+    pub fn listen(&self, address: &SocketAddr, backlog: u32, reuse_port: bool) -> Result {
+        let listen = || -> io::Result<()> {
+            self.0.set_reuse_address(true)?;
+            if reuse_port {
+                self.0.set_reuse_port(true)?;
+            }
+            self.0.bind(&SockAddr::from(*address))?;
+            self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+        };
+        listen().map_err(to_error)
+    }
+
+    /// Takes a connection from a listening socket.
+    pub fn accept(&self) -> Answer<Descriptor> {
+        let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::accept4(self.number(), nowhere, std::ptr::null_mut(), flags) };
+        Answer::of_call(fd.into()).map(|_| {
+            // SAFETY: just made, and nobody else knows it.
+            Descriptor::from(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+        })
+    }
+
+    /// connect(2), which begins, or looks how far that is.
+    pub fn connect(&self, address: &SocketAddr) -> Answer {
+        let address = SockAddr::from(*address);
+        // SAFETY: the address is the local above.
+        match unsafe { self.connect_to(address.as_ptr().cast(), address.len()) } {
+            Answer::Failed(error) if UNDER_WAY.contains(&error) => Answer::WouldBlock,
+            answer => answer,
+        }
+    }
+
+    /// connect(2) to AF_UNSPEC. The kernel sends a RST and ends every operation in flight.
+    pub fn disconnect(&self) {
+        // SAFETY: a sockaddr is plain numbers, for which zeroes are valid; AF_UNSPEC is 0.
+        let unspecified: libc::sockaddr = unsafe { mem::zeroed() };
+        let size = mem::size_of_val(&unspecified) as libc::socklen_t;
+        // SAFETY: the address is the local above.
+        let _ = unsafe { self.connect_to(&unspecified, size) }; // it fails where the connection is gone already
+    }
+
+    /// # Safety
+    /// `size` bytes at `address` are a socket address.
+    unsafe fn connect_to(&self, address: *const libc::sockaddr, size: libc::socklen_t) -> Answer {
+        // SAFETY: the caller vouches for the address.
+        Answer::of_call(unsafe { libc::syscall(libc::SYS_connect, self.number(), address, size) })
+    }
+
+    /// send(2) without waiting.
+    ///
+    /// # Safety
+    /// `size` bytes at `data` are readable during the call.
+    #[inline]
+    pub unsafe fn send(&self, data: *const u8, size: usize) -> Answer {
+        let nowhere = std::ptr::null::<libc::sockaddr>();
+        let size = size.min(ENTRY_MAX);
+        // SAFETY: the caller vouches for the memory; no address is named.
+        let result = unsafe {
+            libc::syscall(libc::SYS_sendto, self.number(), data, size, SEND_FLAGS, nowhere, 0usize)
+        };
+        Answer::of_call(result)
+    }
+
+    /// sendmsg(2) without waiting.
+    ///
+    /// # Safety
+    /// The memory that `parts` names is readable during the call.
+    #[inline]
+    pub unsafe fn send_parts(&self, parts: &[libc::iovec]) -> Answer {
+        let message = message_of(parts);
+        // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
+        let result =
+            unsafe { libc::syscall(libc::SYS_sendmsg, self.number(), &raw const message, SEND_FLAGS) };
+        Answer::of_call(result)
+    }
+
+    /// recv(2) without waiting.
+    ///
+    /// # Safety
+    /// `size` bytes at `into` are writable during the call.
+    #[inline]
+    pub unsafe fn recv(&self, into: *mut u8, size: usize) -> Answer {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { self.recv_from(into, size.min(ENTRY_MAX), libc::MSG_DONTWAIT) }
+    }
+
+    /// Drops up to `size` bytes that have come, without waiting.
+    pub fn discard(&self, size: usize) -> Answer {
+        // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes and writes to no memory.
+        unsafe { self.recv_from(std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }
+    }
+
+    /// # Safety
+    /// `size` bytes at `into` are writable during the call, but with MSG_TRUNC.
+    #[inline]
+    unsafe fn recv_from(&self, into: *mut u8, size: usize, flags: i32) -> Answer {
+        let nowhere = std::ptr::null_mut::<libc::sockaddr>();
+        // SAFETY: the caller vouches for the memory; no address is asked for.
+        let result =
+            unsafe { libc::syscall(libc::SYS_recvfrom, self.number(), into, size, flags, nowhere, nowhere) };
+        Answer::of_call(result)
+    }
+
+    /// shutdown(2). It fails where the connection is gone already.
+    pub fn shutdown(&self, how: Shutdown) {
+        let _ = self.0.shutdown(how);
+    }
+
+    /// The own address.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()?.as_socket()
+    }
+
+    /// The other side's address.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer_addr().ok()?.as_socket()
+    }
+
+    /// SO_ERROR: takes the error that the kernel keeps for the next call.
+    pub fn take_error(&self) -> Option<Error> {
+        let error = self.0.take_error().ok().flatten()?;
+        error.raw_os_error().map(Error::from_errno)
+    }
+
+    /// TCP_INFO.
+    pub fn info(&self) -> Option<libc::tcp_info> {
+        // SAFETY: tcp_info is plain numbers, for which zeroes are valid.
+        let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+        let mut size = mem::size_of_val(&info) as libc::socklen_t;
+        let into = (&raw mut info).cast();
+        // SAFETY: `into` and `size` describe the local above.
+        let result =
+            unsafe { libc::getsockopt(self.number(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &mut size) };
+        (result == 0).then_some(info)
+    }
+
+    /// SIOCOUTQ (the same number as TIOCOUTQ): the bytes that the peer has not acknowledged, a FIN counting as one.
+    pub fn unacknowledged(&self) -> usize {
+        self.count(libc::TIOCOUTQ)
+    }
+
+    /// FIONREAD: the bytes that have come and nobody has received.
+    pub fn unread(&self) -> usize {
+        self.count(libc::FIONREAD)
+    }
+
+    fn count(&self, what: libc::Ioctl) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: both requests store one int.
+        let result = unsafe { libc::ioctl(self.number(), what, &mut bytes) };
+        if result == 0 { bytes.max(0) as usize } else { 0 }
+    }
+}
+
+/// A send raises no signal and does not wait, by a call and by a request.
+pub const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// What connect(2) says before the connection is there.
+const UNDER_WAY: [Error; 2] = [Error::from_errno(libc::EINPROGRESS), Error::from_errno(libc::EALREADY)];
+
+/// ppoll(2): waits until one of `polled` is ready, at most so long. The number of those that are.
+pub fn poll(polled: &mut [libc::pollfd], time: Option<Duration>) -> Answer {
+    let time = time.map(|time| libc::timespec {
+        tv_sec: time.as_secs().min(1 << 30) as i64,
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let limit = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let mask = std::ptr::null::<libc::sigset_t>();
+    let (start, count) = (polled.as_mut_ptr(), polled.len());
+    // Not libc's own ppoll, for the reason given in eventfd.rs.
+    // SAFETY: the entries are the caller's, the limit is a local; the signal mask stays as it is.
+    Answer::of_call(unsafe { libc::syscall(libc::SYS_ppoll, start, count, limit, mask, 0usize) })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_a_count_or_one_of_three_kinds_of_errno() {
+        assert_eq!(Answer::of(0), Answer::Done(0));
+        assert_eq!(Answer::of(i32::MAX), Answer::Done(i32::MAX as usize));
+        assert_eq!(Answer::of(-libc::EAGAIN), Answer::WouldBlock);
+        assert_eq!(Answer::of(-libc::EINTR), Answer::Again);
+        assert_eq!(Answer::of(-libc::ECONNRESET), Answer::Failed(Error::from_errno(libc::ECONNRESET)));
+        assert_eq!(Answer::of(-libc::EPIPE), Answer::Failed(Error::from_errno(libc::ECONNRESET)));
+    }
+
+    #[test]
+    fn a_call_says_what_its_errno_says() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listener = Descriptor::new(&address, &Options::default()).unwrap();
+        listener.listen(&address, 1, false).unwrap();
+        assert!(matches!(listener.accept(), Answer::WouldBlock));
+        let socket = Descriptor::new(&address, &Options::default()).unwrap();
+        // SAFETY: one byte, a constant.
+        assert_eq!(unsafe { socket.send([0].as_ptr(), 1) }, Answer::Failed(Error::from_errno(libc::EPIPE)));
+        let local = listener.local().unwrap();
+        let connected = (0..2).any(|_| socket.connect(&local) == Answer::Done(0));
+        assert!(connected, "over the loopback device the second call tells at the latest");
+        assert_eq!(socket.discard(1), Answer::WouldBlock);
+        assert!(matches!(listener.accept(), Answer::Done(_)));
+    }
+
+    #[test]
+    fn a_poll_counts_what_is_ready_and_ends_in_time() {
+        let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        let of = |events| libc::pollfd { fd: one.as_raw_fd(), events, revents: 0 };
+        let soon = Some(Duration::from_millis(1));
+        assert_eq!(poll(&mut [of(libc::POLLIN)], soon), Answer::Done(0));
+        assert_eq!(poll(&mut [of(libc::POLLIN), of(libc::POLLOUT)], None), Answer::Done(1));
+        drop(two);
+        assert_eq!(poll(&mut [of(libc::POLLIN), of(libc::POLLOUT)], None), Answer::Done(2));
+    }
+}
