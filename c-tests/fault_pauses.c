@@ -10,7 +10,7 @@
 
 /* ---- the peer ---- */
 
-enum { CONNECTIONS = 100, LIMIT_MS = 60, WANTED = 10, MOST = 100 };
+enum { CONNECTIONS = 100, LIMIT_MS = 60, WANTED = 10, MOST = 100, SEED = 3 };
 enum { CROWD = 1000, CROWD_LIMIT_MS = 1500, CROWD_WANTED = 2, CROWD_MOST = 20 };
 enum act { ACCEPT, SEND, SEND_AND_END, READ, DRAIN_BACKLOG };
 
@@ -64,10 +64,11 @@ static void sleep_until(int64_t moment)
         nap();
 }
 
+static char bytes[1 << 20];
+
 /* while the parent is stopped: no check may end this process before it goes on */
 static bool act(const struct order *order, int listening, int *fds)
 {
-    static char bytes[1 << 20];
     bool fine = order->act != DRAIN_BACKLOG || listen(listening, 64) == 0;
 
     for (int i = 0; i < order->connections; i++) {
@@ -121,6 +122,7 @@ static void peer_run(int control, int listening)
     struct order order;
 
     child_begin();
+    pattern_fill(bytes, sizeof bytes, 0, SEED);
     while (read(control, &order, sizeof order) == sizeof order) {
         if (order.act != ACCEPT) {
             pause_parent(control, &order, listening, fds);
@@ -394,6 +396,63 @@ TEST(a_blocking_receive_is_in_time)
     CHECK_OK(net_stop(net));
     peer_end(&peer);
     free(into);
+}
+
+/* Less than a receive wants came in time: the receive ends with its deadline, and the part is there for the next one. */
+static void a_part_is_in_time(bool blocking, size_t wants, size_t part)
+{
+    struct peer peer = peer_of(0, CONNECTIONS);
+    iouringnet_net *net = net_of_mode();
+    struct tally tally = {0, 0};
+    char *into = take(wants);
+
+    while (goes_on(&tally)) {
+        struct order order = {SEND, 1, (int)part, blocking ? 10 : 0, LIMIT_MS + 20, 0};
+        struct result result = RESULT;
+        iouringnet_status status;
+        size_t count, rest;
+        struct end end;
+
+        dial_peer(&peer, net, 1, &end);
+        CHECK_OK(stream_set_timeout(end.stream, LIMIT_MS));
+        order.deadline = now_ms() + LIMIT_MS;
+        if (!blocking)
+            receive(EXACT, end.stream, into, wants, &result);
+        peer_order(&peer, order);
+        if (blocking) {
+            status = stream_recv(end.stream, into, wants, &count);
+        } else {
+            status = result_wait(&result);
+            count = result.done.bytes;
+        }
+        counts(&tally, &peer); /* now everything has been sent, in time or not */
+        CHECK_STATUS(status, IOURINGNET_TIMEOUT);
+        CHECK_BETWEEN(count, 0, wants <= 65535 ? 0 : part);
+        pattern_check(into, count, 0, SEED);
+        rest = part - count;
+        CHECK_OK(stream_set_timeout(end.stream, IOURINGNET_NO_TIMEOUT));
+        CHECK_OK(stream_recv(end.stream, into, rest, &count));
+        CHECK_EQ(count, rest);
+        pattern_check(into, rest, part - rest, SEED);
+        CHECK_OK(stream_set_timeout(end.stream, 0));
+        CHECK_STATUS(stream_recv_some(end.stream, into, 1, NULL), IOURINGNET_TIMEOUT);
+        drop(&end);
+    }
+    CHECK_OK(net_stop(net));
+    peer_end(&peer);
+    free(into);
+}
+
+TEST(a_part_for_a_receive_stays_when_the_deadline_has_passed)
+{
+    a_part_is_in_time(false, 100, 60);
+    a_part_is_in_time(false, 100000, 30000);
+}
+
+TEST(a_part_for_a_blocking_receive_stays_when_the_deadline_has_passed)
+{
+    a_part_is_in_time(true, 100, 60);
+    a_part_is_in_time(true, 100000, 30000);
 }
 
 TEST(the_end_of_the_stream_is_in_time)
