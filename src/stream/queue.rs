@@ -20,10 +20,19 @@ use std::time::Instant;
 #[derive(Default)]
 pub(super) struct RecvQueue {
     items: VecDeque<Item>,
-    /// Somebody asked for the end of an operation here.
-    cancelled: bool,
+    next_sweep: Sweep,
+}
+
+/// When a sweep may find something to end; the soonest is the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Sweep {
+    /// A caller asked for the end of an operation in the queue.
+    Now,
     /// No deadline in the queue is earlier.
-    earliest: Option<Instant>,
+    At(Instant),
+    /// Nothing in the queue has a deadline.
+    #[default]
+    Never,
 }
 
 /// One receive or fill.
@@ -47,6 +56,10 @@ impl Item {
         self.limit.is_late(now).then_some(Error::TIMEOUT)
     }
 
+    fn deadline(&self) -> Sweep {
+        self.limit.deadline.map_or(Sweep::Never, Sweep::At)
+    }
+
     fn fail(self, error: Error) {
         self.operation.complete(Err(error), self.got);
     }
@@ -60,13 +73,13 @@ impl RecvQueue {
 
     /// Somebody asked for the end of an operation here: the next sweep looks which.
     pub fn note_cancelled(&mut self) {
-        self.cancelled = true;
+        self.next_sweep = Sweep::Now;
     }
 
     /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
-        self.cancelled |= item.operation.is_cancelled();
-        self.earliest = self.earliest.into_iter().chain(item.limit.deadline).min();
+        let sweep = if item.operation.is_cancelled() { Sweep::Now } else { item.deadline() };
+        self.next_sweep = self.next_sweep.min(sweep);
         if first_in_line {
             self.items.push_front(item);
         } else {
@@ -101,7 +114,7 @@ impl RecvQueue {
 
     /// Ends what was cancelled or is late behind the front, which a request in flight serves.
     fn sweep(&mut self, now: Instant) {
-        if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
+        if Sweep::At(now) < self.next_sweep {
             return;
         }
         let mut index = 1;
@@ -112,8 +125,7 @@ impl RecvQueue {
                 None => index += 1,
             }
         }
-        self.cancelled = false;
-        self.earliest = self.items.iter().filter_map(|item| item.limit.deadline).min();
+        self.next_sweep = self.items.iter().map(Item::deadline).min().unwrap_or_default();
     }
 
     /// Ends everything with `cause`.
@@ -155,7 +167,9 @@ impl Stream {
         if state.cause.is_some() || state.queue.front_is_cut(now) {
             state.cancel_request(event_loop);
         }
-        if let Some(when) = state.queue.earliest.filter(|_| !state.interrupting) {
+        if let Sweep::At(when) = state.queue.next_sweep
+            && !state.interrupting
+        {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
         }
     }
@@ -249,7 +263,7 @@ mod tests {
         let results = [&front, &middle, &cancelled, &last].map(|operation| result_of(operation));
         assert_eq!(results, [None, Some(Err(Error::TIMEOUT)), Some(Err(Error::CANCELLED)), None]);
         assert!(queue.front_is_cut(now), "the loop ends the front when the kernel has answered");
-        assert_eq!(queue.earliest, Some(now));
+        assert_eq!(queue.next_sweep, Sweep::At(now));
         queue.fail_all(Error::CLOSED);
         assert_eq!(
             (result_of(&front), result_of(&last)),
