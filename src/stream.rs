@@ -101,23 +101,7 @@ impl Stream {
             net: Arc::clone(net),
             socket,
             steady: AtomicBool::new(false),
-            state: Mutex::new(State {
-                owner: Owner::Nobody,
-                cause: None,
-                closing: false,
-                closed: false,
-                end: None,
-                buffer: ReadBuffer::default(),
-                queue: RecvQueue::default(),
-                watch: None,
-                timeout: net.config.timeout,
-                request: None,
-                interrupting: false,
-                timer: Timer::default(),
-                spin_level: SpinLevel::default(),
-                waiter: None,
-                successor: None,
-            }),
+            state: Mutex::new(State::new(net.config.timeout)),
         })
     }
 
@@ -329,6 +313,26 @@ impl Stream {
 }
 
 impl State {
+    fn new(timeout: Option<Duration>) -> State {
+        State {
+            owner: Owner::Nobody,
+            cause: None,
+            closing: false,
+            closed: false,
+            end: None,
+            buffer: ReadBuffer::default(),
+            queue: RecvQueue::default(),
+            watch: None,
+            timeout,
+            request: None,
+            interrupting: false,
+            timer: Timer::default(),
+            spin_level: SpinLevel::default(),
+            waiter: None,
+            successor: None,
+        }
+    }
+
     fn check_open(&self, net: &Net) -> Result {
         match net.refusal() {
             Some(refusal) => Err(refusal),

@@ -41,6 +41,7 @@ const BUDGET_MAX: usize = 1 << 20;
 const CALL_MAX: usize = 256 << 10;
 
 /// What the receive loop does next for a watch.
+#[derive(Debug, PartialEq, Eq)]
 enum Work {
     /// Calls the callback with the kept bytes.
     Show,
@@ -323,7 +324,7 @@ impl Stream {
         if let Some(kept) = kept {
             state.buffer = kept;
         }
-        state.shown(callback, consumed <= size);
+        state.put_back(callback, consumed <= size);
         state
     }
 
@@ -342,7 +343,7 @@ impl Stream {
             kept.append(bytes.get(consumed..).unwrap_or_default());
             let mut state = self.state.lock();
             state.buffer = kept;
-            state.shown(callback, consumed <= bytes.len());
+            state.put_back(callback, consumed <= bytes.len());
             self.bound_kept(&mut state);
             self.lend(state, lent)
         } else {
@@ -430,7 +431,7 @@ impl Stream {
 
 impl State {
     /// The callback has had a call. Not in order: it wants to be done with more than it was shown.
-    fn shown(&mut self, callback: DataCallback, in_order: bool) {
+    fn put_back(&mut self, callback: DataCallback, in_order: bool) {
         self.note_progress();
         if let Some(watch) = &mut self.watch {
             watch.callback = Some(callback);

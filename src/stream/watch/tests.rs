@@ -137,3 +137,51 @@ fn a_callback_that_panics_is_not_called_again() {
     assert_eq!(steady.calls.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
     steady.over();
 }
+
+/// What is next for the watch of `state`, in a turn in which nothing has been done.
+fn next(state: &mut State) -> Work {
+    state.watch_work(Instant::now(), &mut Turn::default())
+}
+
+#[test]
+fn the_state_of_a_watch_says_what_is_next() {
+    let mut state = State::new(None);
+    assert_eq!(next(&mut state), Work::Nothing, "no watch");
+    state.watch = Some(Watch::new(Box::new(|_, bytes| bytes.len()), Instant::now()));
+    assert_eq!(next(&mut state), Work::Receive, "nothing is kept");
+    state.buffer.append(b"kept");
+    assert_eq!(next(&mut state), Work::Show, "the first call is owed");
+    assert_eq!(next(&mut state), Work::Receive, "it has been made");
+
+    let watch = |state: &mut State, change: fn(&mut Watch)| change(state.watch.as_mut().unwrap());
+    watch(&mut state, |watch| watch.bulk = true);
+    let mut turn = Turn::default();
+    assert_eq!(state.watch_work(Instant::now(), &mut turn), Work::ReceiveBulk);
+    assert_eq!(state.watch_work(Instant::now(), &mut turn), Work::Receive, "once in a turn");
+
+    state.end = Some(Error::EOF);
+    watch(&mut state, |watch| watch.paused = true);
+    assert_eq!(next(&mut state), Work::Rest, "the end waits for a resume");
+    watch(&mut state, |watch| (watch.paused, watch.owed) = (false, true));
+    let mut turn = Turn::default();
+    assert_eq!(state.watch_work(Instant::now(), &mut turn), Work::Show, "kept bytes come before the end");
+    watch(&mut state, |watch| watch.owed = true);
+    assert_eq!(state.watch_work(Instant::now(), &mut turn), Work::Nothing, "resumed in the call");
+    watch(&mut state, |watch| watch.owed = false);
+    assert_eq!(next(&mut state), Work::End(Error::EOF));
+}
+
+#[test]
+fn the_first_reason_ends_a_watch_and_a_cause_comes_before_it() {
+    let mut state = State::new(Some(SHORT));
+    let long_ago = Instant::now().checked_sub(SHORT).unwrap();
+    state.watch = Some(Watch::new(Box::new(|_, bytes| bytes.len()), long_ago));
+    state.watch.as_mut().unwrap().paused = true;
+    assert_eq!(next(&mut state), Work::Rest, "a pause does not count");
+    state.watch.as_mut().unwrap().paused = false;
+    assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
+    state.watch.as_mut().unwrap().end(Error::CANCELLED);
+    assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
+    state.cause = Some(Error::CLOSED);
+    assert_eq!(next(&mut state), Work::End(Error::CLOSED));
+}
