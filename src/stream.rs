@@ -1,10 +1,11 @@
 //! The receiving half of a connection.
 //!
-//! A receive is served on its caller's thread first (stream/recv.rs). One that has to wait is queued here, and is the
-//! receive loop's. Who may take bytes from the socket and the buffer at a moment is told by ownership.rs.
+//! This file has what receives and a watch share: the state, its life, and the dispatch of what the receive loop brings.
+//! A receive begins on its caller's thread (stream/recv.rs) and may wait there (stream/wait.rs). The receive loop serves
+//! receives that are queued (stream/queue.rs), or the watch (stream/watch.rs).
 //!
-//! Invariant: only the owner touches the buffer's and the socket's bytes, so receives complete in order
-//! and no byte is lost: what a receive does not take stays in the buffer, which has memory only while it holds bytes.
+//! Invariant: only the owner (ownership.rs) takes bytes from the socket and the buffer. Therefore receives complete in
+//! order, and no byte is lost: the buffer keeps what a receive does not take.
 
 #[cfg(all(test, not(loom)))]
 mod fixture;
@@ -45,19 +46,20 @@ pub struct Stream {
     place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
-    /// While a receive has the watch's callback: nobody has asked anything of the watch since. See watch.rs.
+    /// A receive in flight owns the watch's callback, and nobody has changed the watch since. See stream/watch.rs.
     steady: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     owner: Owner,
-    /// Why pending and later work ends: CLOSED, STOPPED or PANIC.
+    /// Why pending and later receives and the watch end: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
-    /// The handle is closed; with nobody at work, so is the half.
+    /// The handle is closed.
     closing: bool,
+    /// The half is closed, too.
     closed: bool,
-    /// The end of the stream, or the fault that broke it, met once and told ever after.
+    /// The end of the stream, or the error that broke the connection. Every later receive has it as its result.
     end: Option<Error>,
     buffer: ReadBuffer,
     queue: RecvQueue,
@@ -67,29 +69,29 @@ struct State {
     interrupting: bool,
     timer: Timer,
     spin_level: SpinLevel,
-    /// The thread that owns the stream and waits for the socket by itself.
+    /// The caller's thread that owns the stream and waits for the socket (stream/wait.rs).
     waiter: Option<Arc<SocketWaiter>>,
-    /// Is posted once nothing is received any more: from then on a break of the connection is its own to meet.
+    /// The sink's watch, which is posted when the stream no longer receives. It then polls the socket itself.
     successor: Option<Weak<dyn Handler>>,
 }
 
 /// What a request that is over has brought to the stream.
 enum Brought<'a> {
-    /// So many bytes, in the memory of the receive at the front.
+    /// So many bytes in the memory of the receive at the front.
     Direct(usize),
     /// Bytes in a pool buffer.
     Pooled(PoolBuffer<'a>),
     /// Bytes in the stream's own buffer, behind those that it had.
     Buffered,
-    /// The news that the socket has bytes.
+    /// No bytes, but the socket has some.
     Readable,
-    /// Nothing: it was one try, and the socket had no bytes.
+    /// No bytes: the request was one try, and the socket had none.
     WouldBlock,
-    /// Nothing else.
+    /// No bytes: the request failed or was cancelled, or there was no request.
     Nothing,
 }
 
-/// Without a pool, the least room that is offered for bytes that the socket has.
+/// Without a pool, a receive for bytes that the socket has offers at least this much room.
 const ROOM_MIN: usize = 16 << 10;
 
 impl Stream {
@@ -110,7 +112,7 @@ impl Stream {
         &self.net
     }
 
-    /// Releases the stream: receives that wait go to the receive loop, and a close that waited is finished.
+    /// As the owner: releases the stream. Queued receives go to the receive loop. If the handle is closed, the half closes.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
             state.queue.fail_all(cause);
@@ -135,7 +137,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing is received. If something is, `successor` is posted once nothing is any more.
+    /// Whether the stream receives nothing. If it does receive, it posts `successor` when it no longer does.
     pub fn is_quiet_or_tells<S: Handler + 'static>(&self, successor: &Arc<S>) -> bool {
         let mut state = self.state.lock();
         let quiet = state.owner == Owner::Nobody || state.watch.as_ref().is_some_and(Watch::is_paused);
@@ -182,7 +184,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Receives accepted from now on may take `timeout`; a watch may go that long without bytes.
+    /// Receives accepted from now on may take `timeout`. A watch may last that long without bytes.
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.lock_to_change();
         state.timeout = timeout;
@@ -205,13 +207,14 @@ impl Stream {
         self.look_again(state);
     }
 
-    /// Ends what is pending with `cause`, and refuses more; the handle stays to be closed.
+    /// Ends pending receives and the watch with `cause`, and refuses more. The handle stays open.
     pub fn end(self: &Arc<Self>, cause: Error) {
         let mut state = self.lock_to_change();
         state.cause.get_or_insert(cause);
         self.look_again(state);
     }
 
+    /// Ends what is pending: here if nobody owns the stream, and otherwise through its owner.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.interrupt_waiter();
         match state.owner.notify_closed() {
@@ -220,11 +223,11 @@ impl Stream {
                 drop(state);
                 self.post_to_loop();
             }
-            _ => {} // the owner sees it
+            _ => {} // the owner sees it when it locks the stream again
         }
     }
 
-    /// As the receive loop: takes in what a request has brought, and does what is to be done next.
+    /// As the receive loop: hands what a request has brought to the watch or the queue, which then does what is next.
     fn drive<'a>(
         self: &'a Arc<Self>,
         state: MutexGuard<'a, State>,
@@ -234,11 +237,11 @@ impl Stream {
         match (state.owner, &state.watch) {
             (Owner::Loop, Some(_)) => self.drive_watch(state, event_loop, brought),
             (Owner::Loop, None) => self.drive_queue(state, event_loop, brought),
-            _ => {} // mail that somebody else has answered meanwhile
+            _ => {} // late mail: another owner has done what it was for
         }
     }
 
-    /// What a request that is over has brought. The stream gets back what the request owned or was lent.
+    /// Reads what a request that is over has brought. The stream takes back the memory or the callback of the request.
     #[allow(unsafe_code)]
     fn brought<'a>(&self, state: &mut State, mut request: Request, reaped: Reaped<'a>) -> Brought<'a> {
         let answer = self.answer_to(&request, reaped.answer());
@@ -246,7 +249,7 @@ impl Stream {
             Request::RecvMultishot { callback, .. } => state.take_back(callback),
             Request::RecvBuffered { buffer, .. } => {
                 let count = if let Answer::Done(count) = answer { count } else { 0 };
-                // SAFETY: the kernel has written `count` bytes to the room that the request offered.
+                // SAFETY: the kernel has written `count` bytes to the room that the request offered, and none if it failed.
                 unsafe { buffer.filled(count) };
                 buffer.trim();
                 state.buffer = mem::take(buffer);
@@ -267,7 +270,7 @@ impl Stream {
         }
     }
 
-    /// A receive that has found no bytes has met the end of the stream.
+    /// What `answer` means for a connection. A receive without bytes has met the end of the stream.
     fn answer_to(&self, request: &Request, answer: Answer) -> Answer {
         match answer {
             Answer::Done(0) if !matches!(request, Request::Readable { .. }) => {
@@ -279,7 +282,7 @@ impl Stream {
         }
     }
 
-    /// The socket is readable, and there is no pool: receives what is there into the stream's own buffer.
+    /// Without a pool: receives what the socket has into the stream's own buffer.
     fn receive_what_is_there(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         let room = self.net.config.read_buffer.max(ROOM_MIN);
         let buffer = mem::take(&mut state.buffer);
@@ -287,7 +290,7 @@ impl Stream {
         state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
     }
 
-    /// Receives towards the buffer: it holds no memory while nothing arrives.
+    /// A request whose bytes go to the buffer. It holds no memory while nothing arrives. Exception: one try without a pool.
     fn buffered_request(
         &self,
         event_loop: &EventLoop,
@@ -341,7 +344,7 @@ impl State {
         }
     }
 
-    /// For calls without a completion, which are told at once what has ended the stream.
+    /// The same for calls without a completion: they return the cause that has ended the stream.
     fn check_sound(&self, net: &Net) -> Result {
         self.check_open(net)?;
         self.cause.map_or(Ok(()), Err)
@@ -360,7 +363,7 @@ impl State {
         self.end = taken.end;
     }
 
-    /// Cancels the request in flight, once.
+    /// Cancels the request in flight, if there is one, and only once.
     fn cancel_request(&mut self, event_loop: &mut EventLoop) {
         if let Some(request) = self.request.filter(|_| !self.interrupting) {
             self.interrupting = true;
@@ -368,7 +371,7 @@ impl State {
         }
     }
 
-    /// Has the one who waits alone look what has changed.
+    /// Interrupts the caller's thread that waits for the socket, if there is one.
     fn interrupt_waiter(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             waiter.interrupt();
@@ -388,7 +391,7 @@ impl Target for Stream {
         state.queue.note_cancelled();
         if state.owner == Owner::Loop {
             drop(state);
-            self.post_to_loop(); // another owner looks when it releases the stream
+            self.post_to_loop(); // any other owner passes the queue to the loop when it releases the stream
         }
     }
 }

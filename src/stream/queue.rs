@@ -23,7 +23,7 @@ pub(super) struct RecvQueue {
     next_sweep: Sweep,
 }
 
-/// When a sweep may find something to end; the soonest is the least.
+/// When a sweep may find something to end. The soonest is the least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Sweep {
     /// A caller asked for the end of an operation in the queue.
@@ -48,7 +48,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Why it must end now, if it must.
+    /// The error with which it must end at `now`, if it must.
     fn cut(&self, now: Instant) -> Option<Error> {
         if self.operation.is_cancelled() {
             return Some(Error::CANCELLED);
@@ -71,7 +71,7 @@ impl RecvQueue {
         self.items.is_empty()
     }
 
-    /// Somebody asked for the end of an operation here: the next sweep looks which.
+    /// A caller asked for the end of an operation here. The next sweep finds it.
     pub fn note_cancelled(&mut self) {
         self.next_sweep = Sweep::Now;
     }
@@ -94,7 +94,7 @@ impl RecvQueue {
         }
     }
 
-    /// If the front was to be one try, it has had it.
+    /// The request for the front found no bytes. A front that is one try ends.
     fn end_try(&mut self) {
         if self.items.front().is_some_and(|front| front.limit.one_try)
             && let Some(item) = self.items.pop_front()
@@ -112,7 +112,7 @@ impl RecvQueue {
         self.items.front().is_some_and(|front| front.limit.is_late(now))
     }
 
-    /// Ends what was cancelled or is late behind the front, which a request in flight serves.
+    /// Ends what was cancelled or is late behind the front. The front has a request in flight.
     fn sweep(&mut self, now: Instant) {
         if Sweep::At(now) < self.next_sweep {
             return;
@@ -159,8 +159,8 @@ impl Stream {
             }
             state = self.serve_front(state, event_loop, now);
         }
-        // Only here: there may have been bytes for those that are late as well. While the kernel still has some for a late
-        // front, it has not come as far as those behind: each is served when the request has come back.
+        // Not earlier: there may have been bytes for receives that are late. While the kernel still has bytes for a late
+        // front, the receives behind it have not had their turn. Each is served when the request has come back.
         if !(state.queue.front_is_late(now) && self.socket.unread() > 0) {
             state.queue.sweep(now);
         }
@@ -184,7 +184,7 @@ impl Stream {
         let Some(mut item) = state.queue.items.pop_front() else {
             return state;
         };
-        // One that is late may not have come to the kernel yet.
+        // A late receive may not have asked the kernel yet.
         let is_late = item.cut(now) == Some(Error::TIMEOUT);
         let ask = || if is_late { Ask::held_by(&self.socket) } else { Ask::Never };
         let (mut state, step) = self.serve_unlocked(state, item.want, &mut item.got, ask);
@@ -203,7 +203,7 @@ impl Stream {
         state
     }
 
-    /// What the ring is asked for on behalf of `item`.
+    /// The request that brings bytes for `item`.
     fn request(&self, event_loop: &EventLoop, state: &mut State, item: &Item) -> Request {
         let capacity = self.net.config.read_buffer;
         let one_try = item.limit.one_try;
@@ -211,7 +211,7 @@ impl Stream {
             let room = item.want.room(state.buffer.len(), capacity);
             return self.buffered_request(event_loop, state, room, one_try);
         };
-        let most = if one_try { usize::MAX } else { SERVE_MAX }; // one try has to find all that is there
+        let most = if one_try { usize::MAX } else { SERVE_MAX }; // one try must find all that the socket has
         Request::Recv { socket: Arc::clone(&self.socket), into: into.at_most(most), one_try }
     }
 }

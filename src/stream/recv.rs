@@ -18,26 +18,26 @@ use crate::socket::{Half, Socket, Tried};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
 
-/// How often the kernel may be asked.
+/// How often a receive may ask the kernel.
 #[derive(Clone, Copy)]
 pub(super) enum Ask {
     /// Not at all.
     Never,
-    /// Once, for no more than [`SERVE_MAX`]: a callback must not be long, however fast the peer sends.
+    /// Once, for at most [`SERVE_MAX`]. A callback must not be long, however fast the peer sends.
     Once,
-    /// For what came before a deadline that has passed, so many bytes and the end behind them: see [`Ask::held_by`].
+    /// For so many bytes: those that came before a deadline that has passed. See [`Ask::held_by`].
     Held(usize),
-    /// While it has bytes.
+    /// While the socket has bytes.
     Always,
 }
 
 impl Ask {
-    /// For what `socket` holds now. What comes while that is received came too late, however fast the peer sends.
+    /// For what `socket` holds now, and for the end behind it. Bytes that come during the receive are too late.
     pub(super) fn held_by(socket: &Socket) -> Ask {
-        Ask::Held(socket.unread() + 1) // one more asks for the end
+        Ask::Held(socket.unread() + 1) // one more finds the end
     }
 
-    /// How many bytes the next call may bring; 0: there is none.
+    /// How many bytes the next call may bring. 0 means no call.
     fn most(self) -> usize {
         match self {
             Ask::Never => 0,
@@ -47,7 +47,7 @@ impl Ask {
         }
     }
 
-    /// What is left to ask after a call that has brought `count` bytes.
+    /// What may follow a call that has brought `count` bytes.
     fn after(self, count: usize) -> Ask {
         match self {
             Ask::Never | Ask::Once => Ask::Never,
@@ -66,8 +66,8 @@ pub(super) enum Step {
 }
 
 impl Stream {
-    /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing; a larger one counts
-    /// what it took, whatever the result.
+    /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing. A larger one counts what
+    /// it took, whatever the result.
     #[allow(unsafe_code)]
     pub fn recv(self: &Arc<Self>, into: &mut [u8]) -> Outcome {
         // SAFETY: `into` is borrowed until this returns.
@@ -90,10 +90,10 @@ impl Stream {
         self.wait_for(Want::Exactly(Lent { start: into, size }))
     }
 
-    /// The same, with the result told as `tell` says. An error means that nothing was started.
+    /// The same, but `tell` says how the caller learns the result. If this returns an error, nothing has begun.
     ///
     /// # Safety
-    /// `size` bytes at `into` are writable, and nobody else uses them until the end has been told.
+    /// `size` bytes at `into` are writable, and nobody else uses them until the receive has completed.
     #[allow(unsafe_code)]
     pub unsafe fn recv_raw_async(self: &Arc<Self>, into: *mut u8, size: usize, tell: Tell<'_>) -> Result {
         self.begin(Want::Exactly(Lent { start: into, size }), tell).map(drop)
@@ -108,7 +108,7 @@ impl Stream {
         self.wait_for(Want::Some(Lent { start: into, size }))
     }
 
-    /// The same, with the result told as `tell` says.
+    /// The same, but `tell` says how the caller learns the result.
     ///
     /// # Safety
     /// As for [`Stream::recv_raw_async`].
@@ -128,7 +128,7 @@ impl Stream {
         self.wait_for(Want::Buffered(size)).result
     }
 
-    /// The same, with the result told as `tell` says.
+    /// The same, but `tell` says how the caller learns the result.
     pub fn fill_async(self: &Arc<Self>, size: usize, tell: Tell<'_>) -> Result {
         self.check_fill(size)?;
         self.begin(Want::Buffered(size), tell).map(drop)
@@ -180,12 +180,12 @@ impl Stream {
         match accepted {
             _ if !self.net.config.first_try => Ask::Never,
             Accepted::By(_) | Accepted::Call(..) if !limit.one_try && in_callback() => Ask::Once,
-            _ => Ask::Always, // a call that waits is in no callback, and one try has to find all that is there
+            _ => Ask::Always, // a blocking call is in no callback, and one try must find all
         }
     }
 
-    /// The end of a receive that owns the stream: told before the stream is free for others, so that completions keep
-    /// the order of the receives.
+    /// Ends a receive that owns the stream. It completes before the stream is free for others, so that completions keep the
+    /// order of the receives.
     fn over(
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,
@@ -198,7 +198,7 @@ impl Stream {
         Ok(begun)
     }
 
-    /// A receive that owns the stream and has found too little: waits here if its caller may. Queues what is still open.
+    /// Goes on with a receive that owns the stream and lacks bytes: a blocking one waits here, and any other is queued.
     #[inline(never)] // keeps the first try short
     fn go_on<'a>(
         self: &'a Arc<Self>,
@@ -217,7 +217,7 @@ impl Stream {
         let end = match (step, state.cause) {
             (Step::Done(outcome), _) => Some(outcome),
             (Step::Blocked, Some(cause)) => Some(Outcome { result: Err(cause), bytes: got }),
-            // With the first try off, the one try is the ring's.
+            // With the first try off, the ring makes the one try.
             (Step::Blocked, None) if limit.one_try && asked => {
                 Some(Outcome { result: Err(Error::TIMEOUT), bytes: got })
             }
@@ -230,7 +230,7 @@ impl Stream {
         match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
             Ok(operation) => {
                 let item = Item { want, got, operation: Arc::clone(&operation), limit };
-                state.queue.push(item, true); // before those that were queued meanwhile
+                state.queue.push(item, true); // before those that came meanwhile
                 self.release(state);
                 Ok(Begun::Queued(operation))
             }
@@ -241,7 +241,7 @@ impl Stream {
         }
     }
 
-    /// A receive that finds the stream owned.
+    /// Queues a receive that finds the stream owned.
     fn queue_behind(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -258,12 +258,12 @@ impl Stream {
         let next = state.owner.queued(false);
         drop(state);
         if next == Next::TellLoop && limit.deadline.is_some() {
-            self.post_to_loop(); // it has one more deadline to mind
+            self.post_to_loop(); // which has one more deadline to keep
         }
         Ok(Begun::Queued(operation))
     }
 
-    /// As the owner: serves `want` while the lock is free for others. `ask` is called without the lock.
+    /// As the owner: unlocks, serves `want`, and locks again. `ask` runs without the lock.
     pub(super) fn serve_unlocked<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -279,7 +279,7 @@ impl Stream {
         (state, step)
     }
 
-    /// Serves `want` from the buffer and, as `ask` says, by receives that do not wait. As the owner, without the lock.
+    /// As the owner, without the lock: serves `want` from the buffer and, as `ask` allows, by receives that do not wait.
     pub(super) fn serve_as_owner(
         &self,
         want: Want,
@@ -309,6 +309,7 @@ impl Stream {
         }
     }
 
+    /// One receive into the caller's memory.
     #[allow(unsafe_code)]
     fn fill_lent(&self, rest: Lent, got: &mut usize) -> Tried {
         // SAFETY: the memory is lent until the receive ends, and this thread owns the stream.
@@ -319,10 +320,11 @@ impl Stream {
         tried
     }
 
+    /// One receive into `room` bytes of the buffer.
     #[allow(unsafe_code)]
     pub(super) fn fill_buffer(&self, taken: &mut Taken, room: usize) -> Tried {
         let (into, size) = taken.buffer.room(room);
-        // SAFETY: the buffer's own room, of which so much counts as received is written.
+        // SAFETY: the memory is the buffer's own room, and this thread has the buffer for itself.
         let tried = unsafe { self.socket.try_recv(into, size) };
         if let Tried::Bytes(count) = tried {
             // SAFETY: the kernel has written `count` bytes there.

@@ -1,7 +1,7 @@
-//! A blocking receive waits on its caller's thread: first it spins, then it sleeps until the socket has bytes.
+//! How a blocking receive waits on its caller's thread: it spins, then it sleeps until the socket has bytes.
 //!
-//! The caller owns the stream meanwhile. Invariant: the wait ends as soon as anyone else needs the stream, and what the
-//! receive then lacks goes on as a queued receive.
+//! The caller owns the stream meanwhile. Invariant: a second receive, a close or a stop ends the wait. The receive then goes
+//! on as the front of the queue, or ends with the cause.
 
 use super::recv::{Ask, Step};
 use super::want::{Taken, Want};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How much shorter a stream's next spin is than the longest one: two levels halve the time. From [`NO_SPIN`] on there is
 /// no spin, and each wait lowers the level by one.
 ///
-/// Two levels, because after one spin in vain the peer sleeps too, and its next answer comes later than those before.
+/// One spin in vain is no evidence: afterwards the peer sleeps too, and its next answer comes later than those before.
 #[derive(Default)]
 pub(super) struct SpinLevel(u8);
 
@@ -29,7 +29,7 @@ const WAITS_WITHOUT: u8 = 128;
 const LATE: Duration = Duration::from_millis(2);
 
 impl SpinLevel {
-    /// How long the next wait may spin, if it may.
+    /// How long the next wait spins, if it does.
     fn time(&mut self, longest: Duration) -> Option<Duration> {
         if longest.is_zero() {
             return None;
@@ -54,7 +54,7 @@ impl SpinLevel {
 }
 
 impl Stream {
-    /// As the owner: asks again for a short while, and then waits for the socket.
+    /// As the owner: spins, then sleeps.
     pub(super) fn spin_and_wait<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -81,8 +81,8 @@ impl Stream {
         self.wait_alone(state, want, got, deadline)
     }
 
-    /// Asks the kernel again and again for a short while, because it costs more to wake a sleeping thread. Between two calls
-    /// other threads run: they may bring the bytes, or spin likewise. Returns how often it asked, too.
+    /// Asks the kernel again and again until `end`, because waking a sleeping thread costs more. Between two calls other
+    /// threads may run: one of them may bring the bytes. Returns also how often it asked.
     fn spin(&self, want: Want, got: &mut usize, taken: &mut Taken, end: Instant) -> (Step, u32) {
         let mut looks = 0;
         loop {
@@ -98,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// Sleeps until the socket has bytes, and takes them. Ends blocked as soon as anyone else needs the stream.
+    /// Sleeps until the socket has bytes, and serves `want` with them. An interrupt ends the wait.
     fn wait_alone<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -131,7 +131,7 @@ impl Stream {
         (state, Step::Blocked)
     }
 
-    /// The deadline has passed. A process that was stopped may find only now the bytes that came in time.
+    /// The deadline has passed. If the process was stopped, bytes that came in time may wait in the socket.
     fn serve_late<'a>(
         &'a self,
         state: MutexGuard<'a, State>,

@@ -1,7 +1,7 @@
 //! What a receive asks for, and when what there is satisfies it.
 //!
-//! Invariant: a receive that is smaller than the read buffer takes all or nothing from it, so that what had arrived is
-//! still there for the next call when it fails; a larger one counts what it took.
+//! Invariant: a receive that is smaller than the read buffer takes all or nothing from the buffer. If it fails, the next
+//! receive finds the bytes that had arrived. A larger receive counts what it took.
 
 use crate::buffer::ReadBuffer;
 use crate::completion::Outcome;
@@ -11,30 +11,30 @@ use crate::request::Lent;
 /// What a receive asks for.
 #[derive(Clone, Copy)]
 pub enum Want {
-    /// All of the memory filled.
+    /// Enough bytes to fill all of the memory.
     Exactly(Lent),
-    /// Whatever there is, but something.
+    /// Whatever there is, at least one byte.
     Some(Lent),
     /// So many bytes in the buffer.
     Buffered(usize),
 }
 
-/// What the owner works on without the lock.
+/// What the owner takes out of the state while it works without the lock.
 pub struct Taken {
     /// The buffered bytes.
     pub buffer: ReadBuffer,
-    /// The end of the stream, once it was met.
+    /// The end of the stream, if a receive has met it.
     pub end: Option<Error>,
 }
 
-/// So many bytes are more than a message that somebody waits for. They are better left to grow: a thread that is always
-/// there first receives them in pieces, and by more calls.
+/// From this size on, bytes are bulk rather than a message that someone waits for. Bulk is better left to grow: a thread
+/// that always comes first receives it in pieces, by more calls.
 const BULK: usize = 16 << 10;
 
-/// So much at most comes to a loop's own thread in one go: a peer that sends as fast as it is received must not hold it.
+/// The most that a loop's thread receives at once. A peer that sends as fast as the loop receives must not hold it.
 pub const SERVE_MAX: usize = 1 << 20;
 
-/// The most room that is offered at once, where the read buffer is no larger.
+/// The most room that one receive offers, unless the read buffer is larger.
 const ROOM_MAX: usize = 1 << 20;
 
 impl Want {
@@ -46,7 +46,7 @@ impl Want {
         }
     }
 
-    /// Whether `got`, or what is to be in the buffer, is more than a message.
+    /// Whether `got`, or the size of a fill, is bulk.
     pub fn is_bulk(self, got: usize) -> bool {
         match self {
             Want::Exactly(_) | Want::Some(_) => got >= BULK,
@@ -54,7 +54,7 @@ impl Want {
         }
     }
 
-    /// The memory that the kernel is to write to directly: for receives at least as large as the buffer.
+    /// The memory that the kernel writes to directly, for a receive at least as large as the read buffer.
     pub fn direct(self, got: usize, capacity: usize) -> Option<Lent> {
         match self {
             Want::Exactly(lent) | Want::Some(lent) if lent.size >= capacity => Some(lent.after(got)),
@@ -68,11 +68,11 @@ impl Want {
             Want::Buffered(size) => size.max(capacity),
             Want::Exactly(_) | Want::Some(_) => capacity,
         };
-        // In steps: memory for a large fill is taken as its bytes arrive.
+        // In steps: the memory for a large fill grows as its bytes arrive.
         whole.saturating_sub(kept).clamp(1, capacity.max(ROOM_MAX))
     }
 
-    /// Ends the receive if what has come, or the end of the stream, is enough for that.
+    /// Takes what the receive may take. Returns its outcome if it has enough, or if the stream has ended.
     #[allow(unsafe_code)]
     pub fn satisfy(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
         let kept = taken.buffer.len();

@@ -1,10 +1,19 @@
-//! A stream's watch: every byte that arrives is shown to a callback on the receive loop.
+//! A stream's watch: the receive loop shows every byte that arrives to a callback.
 //!
-//! Invariant: after the last call, which alone has an error, the callback never runs again; what it left stays in the
-//! stream's buffer, to be shown with the next bytes or received once the watch is over.
+//! Callers set, pause, resume and end the watch. The receive loop does all else: [`State::watch_work`] decides what is next,
+//! [`Stream::drive_watch`] does it, and [`Stream::call`] alone runs the callback.
 //!
-//! While a receive goes on, and nothing else happens to the watch, no message needs the lock: the receive, which is the
-//! loop's, has the callback, and a flag tells that nobody has changed anything. Whoever does takes it down, under the lock.
+//! A watch ends for one of these reasons:
+//!
+//! - the stream's cause: a close, a stop or a panic;
+//! - the watch's own reason: its caller ended it, it went too long without bytes, or its callback kept or claimed too much;
+//! - the end of the stream, after the callback has seen all bytes before it.
+//!
+//! Invariant: the last call alone brings an error, and after it the callback never runs again. What the callback leaves
+//! stays in the stream's buffer: the next call shows it, or a receive takes it after the watch.
+//!
+//! Most messages do not take the lock. While a multishot receive goes on, its request owns the callback, and the flag
+//! `steady` says that nobody has changed the watch. A thread that changes the watch clears the flag under the lock.
 
 use super::{Brought, State, Stream};
 use crate::buffer::ReadBuffer;
@@ -19,25 +28,26 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a stream knows of its watch; gone before the last call.
+/// What a stream knows of its watch. The state loses it before the last call.
 pub struct Watch {
-    /// Away while it runs, and while a receive has it, which is when no bytes are kept.
+    /// `None` while it runs, and while a multishot receive owns it. A receive owns it only while the buffer is empty.
     callback: Option<DataCallback>,
     paused: bool,
-    /// A resume, or the arming, owes a call with the kept bytes.
+    /// The watch has begun or been resumed. The next call shows the kept bytes.
     owed: bool,
+    /// The watch's own reason to end.
     ending: Option<Error>,
-    /// The peer sends more than a pool buffer takes: the loop waits by a poll, and receives by a call.
+    /// The peer sends more than a pool buffer holds. The loop waits by a poll, and receives by a call.
     bulk: bool,
-    /// When bytes came last, or the watch had no cause to expect any.
+    /// The moment from which the time limit counts.
     progress: Instant,
 }
 
-/// What one multishot receive may bring, and the rest of its last buffer: so much at most comes after a pause. To begin a new
-/// one costs as much as a message of some KiB.
+/// What one multishot receive brings at most, except for the rest of its last buffer. As much may come after a pause. A new
+/// receive costs as much as a message of some KiB.
 const BUDGET_MIN: usize = 16 << 10;
 const BUDGET_MAX: usize = 1 << 20;
-/// What one call may bring, into memory that is to stay in the cache, before others have their turn.
+/// What one call brings at most, so that its memory stays in the cache, and other handles have their turn.
 const CALL_MAX: usize = 256 << 10;
 
 /// What the receive loop does next for a watch.
@@ -45,21 +55,21 @@ const CALL_MAX: usize = 256 << 10;
 enum Work {
     /// Calls the callback with the kept bytes.
     Show,
-    /// Receives by a call, since the peer sends in bulk.
+    /// Receives by a call of its own, because the peer sends in bulk.
     ReceiveBulk,
-    /// Waits for bytes, with a receive in flight.
+    /// Waits for bytes, with a request in flight.
     Receive,
-    /// Waits for a resume. A receive in flight is cancelled.
+    /// The watch is paused: cancels the request in flight, and waits for a resume.
     Rest,
-    /// The watch ends when the receive in flight is over: cancels it.
+    /// The watch ends: cancels the request in flight, and waits for its completion.
     Cancel,
-    /// Ends the watch: its last call brings this error.
+    /// Ends the watch. Its last call brings this error.
     End(Error),
-    /// Waits for mail, which is on its way.
+    /// Waits for mail that a caller has posted.
     Nothing,
 }
 
-/// What a watch has had in one turn of the loop, each at most once. Then others have their turn.
+/// What the loop has done for a watch since it last came to it: each at most once, because other handles wait.
 #[derive(Default)]
 struct Turn {
     shown: bool,
@@ -82,12 +92,12 @@ impl Watch {
         self.progress = Instant::now();
     }
 
-    /// It ends, unless it does already: the first reason stays.
+    /// Gives it a reason to end. The first reason stays.
     fn end(&mut self, reason: Error) {
         self.ending.get_or_insert(reason);
     }
 
-    /// When it has been too long without bytes.
+    /// When it has gone too long without bytes. A pause does not count.
     fn deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
         let timeout = timeout.filter(|timeout| !timeout.is_zero() && !self.paused)?;
         self.progress.checked_add(timeout)
@@ -95,7 +105,7 @@ impl Watch {
 }
 
 impl State {
-    /// What is to be done next for the watch, by what the kernel had at `settled`.
+    /// What the receive loop does next. The loop has handled all that the kernel had at `settled`.
     fn watch_work(&mut self, settled: Instant, turn: &mut Turn) -> Work {
         let Some(watch) = &mut self.watch else {
             return Work::Nothing; // it has ended
@@ -114,10 +124,10 @@ impl State {
             watch.owed = false;
             return Work::Show;
         }
-        // Owed again by a resume inside that call, which has posted mail: its turn comes when others have had theirs, and
-        // the bytes that the callback may be waiting for are asked for meanwhile.
+        // If the call is owed again, a resume inside the callback has posted mail. Other handles come first. The loop
+        // receives meanwhile, because the callback may wait for more bytes.
         match self.end {
-            Some(_) if owed => Work::Nothing, // nothing more can come, and the end comes after that call
+            Some(_) if owed => Work::Nothing, // that call comes before the end
             Some(end) => Work::End(end),
             None if self.request.is_none() && watch.bulk && !mem::replace(&mut turn.received, true) => {
                 Work::ReceiveBulk
@@ -126,14 +136,14 @@ impl State {
         }
     }
 
-    /// Bytes have come for the watch, or its callback has had a call: that time does not count.
+    /// The time limit counts from now: bytes have come, or the callback has returned.
     fn note_progress(&mut self) {
         if let Some(watch) = self.watch.as_mut().filter(|_| self.timeout.is_some()) {
             watch.note_progress();
         }
     }
 
-    /// Whether the next bytes may be shown as they come, and there is nothing else to do for the watch.
+    /// Whether the loop has nothing else to do for the watch than to show the next bytes.
     fn may_lend(&self) -> bool {
         let watch = self.watch.as_ref();
         self.cause.is_none()
@@ -143,7 +153,7 @@ impl State {
 }
 
 impl Stream {
-    /// Shows every byte that arrives to `callback` from now on. `None` ends the watch with CANCELLED.
+    /// Shows every byte from now on to `callback`. `None` ends the watch with CANCELLED.
     pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
         let mut state = self.lock_to_change();
         let Some(callback) = callback else {
@@ -154,7 +164,7 @@ impl Stream {
                     self.post_to_loop();
                     Ok(())
                 }
-                None => Ok(()), // over already
+                None => Ok(()), // it has ended already
             };
         };
         state.check_sound(&self.net)?;
@@ -167,7 +177,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Stops the watch's calls, and with them the peer. After this returns none starts but the last one.
+    /// Stops the watch's calls, and thereby holds the peer back. After this returns, only the last call may still begin.
+    /// The receive in flight goes on until it brings bytes, and then the loop cancels it.
     pub fn pause(self: &Arc<Self>) -> Result {
         let mut state = self.lock_to_change();
         let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
@@ -175,7 +186,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends a pause; bytes kept meanwhile are shown.
+    /// Ends a pause, and shows the bytes that were kept meanwhile.
     pub fn resume(self: &Arc<Self>) -> Result {
         let mut state = self.lock_to_change();
         let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
@@ -188,7 +199,7 @@ impl Stream {
         Ok(())
     }
 
-    /// As the receive loop: shows what a request has brought, and then does [`Work`] until there is none.
+    /// As the receive loop: shows what a request has brought. Then it does the watch's work until there is none.
     pub(super) fn drive_watch<'a>(
         self: &'a Arc<Self>,
         state: MutexGuard<'a, State>,
@@ -216,6 +227,7 @@ impl Stream {
         }
     }
 
+    /// Shows the bytes that a request has brought, or receives those that the socket has.
     fn take_in<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
@@ -226,7 +238,7 @@ impl Stream {
             Brought::Pooled(bytes) => return self.arrived(state, bytes.as_slice()),
             Brought::Buffered => return self.arrived(state, &[]),
             Brought::Readable => {
-                state.note_progress(); // the bytes are there, and asked for next
+                state.note_progress(); // the bytes have come, and the loop receives them next
                 if state.watch.as_ref().is_none_or(|watch| !watch.bulk) {
                     self.receive_what_is_there(&mut state, event_loop);
                 }
@@ -236,7 +248,7 @@ impl Stream {
         state
     }
 
-    /// Sees to it that a receive is in flight, and that a time limit is kept.
+    /// Submits a request if none is in flight, and arms the timer for the time limit.
     fn receive_more(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         if state.request.is_none() {
             let request = self.watch_request(event_loop, state);
@@ -248,14 +260,15 @@ impl Stream {
         }
     }
 
-    /// At most `most` bytes, or as much as the caller lets a stream keep.
+    /// How much to receive at once: `buffer_max`, but at least [`BUDGET_MIN`] and at most `most`.
     fn watch_budget(&self, most: usize) -> usize {
         self.net.config.buffer_max.clamp(BUDGET_MIN, most)
     }
 
-    /// One call of the kernel for a peer that sends in bulk. The memory is the same each time and stays in the cache, where
-    /// the kernel fills a pool's buffers in turn; and what comes by one call counts as one when the kernel finds out how
-    /// large a window the connection needs.
+    /// One recv(2) for a peer that sends in bulk.
+    ///
+    /// It beats the pool for two reasons. Its memory is the same each time and stays in the cache, while the kernel fills a
+    /// pool's buffers in turn. And the kernel sizes the connection's window by how much one call takes.
     fn receive_bulk<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let mut taken = state.take_work();
         drop(state);
@@ -280,7 +293,7 @@ impl Stream {
 
     fn watch_request(&self, event_loop: &EventLoop, state: &mut State) -> Request {
         let bulk = state.watch.as_ref().is_some_and(|watch| watch.bulk);
-        // A poll of a socket that has bytes is over as it is submitted, and would overtake those that wait for their turn.
+        // A poll of a socket with bytes completes at once, and would overtake connections that wait in the kernel.
         if bulk && !event_loop.is_crowded() {
             return Request::Readable { socket: Arc::clone(&self.socket) };
         }
@@ -293,13 +306,13 @@ impl Stream {
         }
     }
 
-    /// Runs the callback, while no lock is held.
+    /// Runs the callback. No lock is held.
     fn call(&self, callback: &mut DataCallback, result: Result, bytes: &[u8]) -> usize {
         self.net.recv_loop.count_callback();
         callback(result, bytes)
     }
 
-    /// One call of the watch: what was kept, joined with `arrived`. What it leaves is kept.
+    /// One call with the kept bytes and `arrived` behind them. The buffer keeps what the callback leaves.
     fn show<'a>(&'a self, mut state: MutexGuard<'a, State>, arrived: &[u8]) -> MutexGuard<'a, State> {
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
             return state;
@@ -328,7 +341,8 @@ impl Stream {
         state
     }
 
-    /// A receive that goes on has brought `bytes`; `lent` is what it was lent. True: there is more to do.
+    /// Shows what a receive that goes on has brought. `lent` is the place of the callback that the receive may own. True:
+    /// the loop has more to do for the watch.
     pub(super) fn show_next(&self, lent: &mut Option<DataCallback>, bytes: &[u8]) -> bool {
         if self.is_steady()
             && bytes.len() < POOL_BUFFER_SIZE
@@ -339,7 +353,7 @@ impl Stream {
                 *lent = Some(callback);
                 return false;
             }
-            let mut kept = ReadBuffer::default(); // nothing was kept before, or the callback would not be here
+            let mut kept = ReadBuffer::default(); // a receive owns the callback only while nothing is kept
             kept.append(bytes.get(consumed..).unwrap_or_default());
             let mut state = self.state.lock();
             state.buffer = kept;
@@ -353,20 +367,20 @@ impl Stream {
         }
     }
 
-    /// Whether the watch is as it was when [`Stream::lend`] looked. Nothing is read on the strength of it, so the order
-    /// that each flag has by itself is enough.
+    /// Whether the watch is as it was when [`Stream::lend`] looked. No other memory is read because of this flag. Therefore
+    /// the order of its own values suffices.
     fn is_steady(&self) -> bool {
         self.steady.load(Ordering::Relaxed)
     }
 
-    /// Locks to change what a watch goes by: its next message is not shown without a look under the lock.
+    /// Locks the state for a change that concerns the watch. The next message takes the lock, too.
     pub(super) fn lock_to_change(&self) -> MutexGuard<'_, State> {
         let state = self.state.lock();
         self.steady.store(false, Ordering::Relaxed);
         state
     }
 
-    /// Lends the callback to the receive if the next bytes may be shown as they come. True: there is more to do.
+    /// Lends the callback to the receive, unless bytes are kept. True: the loop has more to do for the watch.
     fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut Option<DataCallback>) -> bool {
         if !state.may_lend() {
             return true;
@@ -380,7 +394,7 @@ impl Stream {
         false
     }
 
-    /// More left by the callback than the net's configuration allows ends the watch.
+    /// If the callback has left more than `buffer_max`, the watch ends.
     fn bound_kept(&self, state: &mut State) {
         let too_big = state.buffer.len() > self.net.config.buffer_max;
         if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
@@ -388,6 +402,7 @@ impl Stream {
         }
     }
 
+    /// Ends the watch and makes its last call. No request is in flight.
     fn end_watch(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -398,8 +413,8 @@ impl Stream {
         event_loop.disarm(&mut state.timer);
         state.owner.release(false, false);
         drop(state);
-        // Nothing of the watch is left in the state, and nobody owns the stream: inside its last call the stream may be
-        // watched again, or read.
+        // The state has nothing of the watch, and nobody owns the stream. Therefore the last call may begin another watch or
+        // a receive.
         if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
             self.call(&mut callback, Err(last), &[]);
         }
@@ -409,7 +424,8 @@ impl Stream {
         }
     }
 
-    /// Bytes have come for the watch: `bytes`, or they are in the buffer already, behind what was kept.
+    /// Shows bytes that have come: `bytes`, or those in the buffer behind the kept ones. Keeps them if the watch is paused
+    /// or ends.
     fn arrived<'a>(&'a self, mut state: MutexGuard<'a, State>, bytes: &[u8]) -> MutexGuard<'a, State> {
         let ending = state.cause.is_some();
         let Some(watch) = &mut state.watch else {
@@ -417,7 +433,7 @@ impl Stream {
             return state;
         };
         if watch.paused || watch.ending.is_some() || ending {
-            state.buffer.append(bytes); // shown after the resume, or receivable after the watch
+            state.buffer.append(bytes); // for the resume, or for receives after the watch
             state.buffer.shrink();
         } else {
             watch.owed = false;
@@ -430,7 +446,7 @@ impl Stream {
 }
 
 impl State {
-    /// The callback has had a call. Not in order: it wants to be done with more than it was shown.
+    /// Puts the callback back after a call. Not `in_order`: it claims more bytes than the call showed.
     fn put_back(&mut self, callback: DataCallback, in_order: bool) {
         self.note_progress();
         if let Some(watch) = &mut self.watch {
@@ -441,7 +457,7 @@ impl State {
         }
     }
 
-    /// What a receive was lent is the watch's again, which is there as long as the receive is in flight.
+    /// Takes the callback back from a receive. The watch stays as long as its receive is in flight.
     pub(super) fn take_back(&mut self, lent: &mut Option<DataCallback>) {
         if let Some(watch) = self.watch.as_mut().filter(|_| lent.is_some()) {
             watch.callback = lent.take();

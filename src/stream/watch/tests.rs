@@ -1,4 +1,4 @@
-//! A watch whose messages come one by one, and what stops them.
+//! What is next for a watch; a watch whose messages come one by one without the lock, and what interrupts them.
 
 use super::*;
 use crate::net::{Config, Net};
@@ -10,7 +10,7 @@ use std::net::TcpStream;
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// A watched stream whose messages come one by one, and nothing else has happened to it.
+/// A watched stream whose messages come one by one. Nothing else has happened to the stream.
 struct Steady {
     net: Arc<Net>,
     stream: Arc<Stream>,
@@ -19,7 +19,7 @@ struct Steady {
 }
 
 impl Steady {
-    /// The callback does what a message's first byte says.
+    /// The first byte of a message says what the callback does.
     fn new() -> Option<Steady> {
         let (net, stream, peer) = open(Config::default())?;
         peer.set_nodelay(true).unwrap();
