@@ -245,6 +245,29 @@ static int refused_starts_leave_nothing(void)
     return 0;
 }
 
+/* where waiting for memory cannot help, nobody waits; the fastest of some tries is no matter of load */
+static int refused_starts_are_quick(void)
+{
+    iouringnet_net *net;
+    int64_t fastest = WAIT_MS;
+
+    for (int i = 0; i < 5; i++) {
+        int64_t began = now_ms(), took;
+
+        CHECK_EQ(start(&net), REFUSED);
+        took = now_ms() - began;
+        fastest = took < fastest ? took : fastest;
+    }
+    CHECK_BETWEEN(fastest, 0, 500);
+    return 0;
+}
+
+TEST(a_limit_too_small_for_any_net_is_told_at_once)
+{
+    need_counted_rings();
+    CHECK_EQ(limited((rlim_t)sysconf(_SC_PAGESIZE), refused_starts_are_quick), 0);
+}
+
 TEST(a_limit_too_small_is_named_with_its_value)
 {
     need_counted_rings();

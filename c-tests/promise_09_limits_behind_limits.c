@@ -84,6 +84,24 @@ TEST(a_send_behind_one_with_a_longer_limit_ends_at_its_own)
     CHECK_STATUS(last.done.status, IOURINGNET_CLOSED);
 }
 
+/* The loop sleeps until it learns of the limit, and nothing but the send tells it. */
+TEST(a_send_behind_one_without_a_limit_ends_at_its_own)
+{
+    struct stuck stuck;
+    struct result behind = RESULT;
+    int64_t began;
+
+    stuck_begin(&stuck, IOURINGNET_NO_TIMEOUT);
+    CHECK_OK(sink_set_timeout(stuck.sink, LIMIT_MS));
+    pass(2 * LIMIT_MS);
+    began = now_ms();
+    CHECK_OK(sink_send_async(stuck.sink, "behind", 6, result_store, &behind, NULL));
+    CHECK_STATUS(result_wait(&behind), IOURINGNET_TIMEOUT);
+    CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
+    CHECK_EQ(stuck.send.calls, 0);
+    stuck_end(&stuck);
+}
+
 TEST(a_limit_that_has_passed_lets_the_send_loop_sleep)
 {
     struct stuck stuck;
