@@ -7,6 +7,8 @@
 //! Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the owner sees it when it locks
 //! again, as it must to release the sink once the gate was shut.
 
+mod close;
+mod drive;
 mod queue;
 mod send;
 mod watch;
@@ -18,22 +20,18 @@ use self::watch::Watch;
 use crate::address;
 use crate::completion::Target;
 use crate::error::{Error, Result};
-use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
-use crate::linger::Linger;
+use crate::event_loop::RequestId;
 use crate::mailbox::Listed;
-use crate::members::{Member, Place, Stop};
+use crate::members::Place;
 use crate::net::Net;
 use crate::ownership::{AfterRelease, Gate, Next, Owner};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
-use crate::request::{Message, Request};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::sys::Answer;
 use crate::timers::Timer;
-use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -290,95 +288,6 @@ impl Sink {
         weak
     }
 
-    /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
-    fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.closed = true;
-        let counted = mem::replace(&mut state.counted, true);
-        let (cause, polls) = (state.cause, state.poll.is_some());
-        if let (Some(watch), None) = (&state.watch, cause) {
-            watch.end(&self.net, Error::CLOSED);
-        }
-        drop(state);
-        if polls {
-            self.post_to_loop(); // to end the poll; before the sink leaves
-        }
-        match cause {
-            // A truncated stream must not look complete.
-            Some(_) => self.socket.reset(),
-            None => self.socket.shutdown_send(),
-        }
-        if !counted {
-            Linger::half_closed(&self.net, &self.socket); // before it leaves: a net without members may end
-        }
-        self.net.members.leave(&**self);
-    }
-
-    /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
-    pub fn close(self: &Arc<Self>) {
-        let mut state = self.lock();
-        if state.closing || state.counted {
-            return; // closed, or another thread is at it
-        }
-        if state.owner != Owner::Nobody {
-            // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
-            // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
-            // net without members may end.
-            state.counted = true;
-            drop(state);
-            Linger::half_closed(&self.net, &self.socket);
-            state = self.lock();
-        }
-        state.begin_closing();
-        state.interrupt_waiter();
-        match state.owner.notify_closed() {
-            Next::Try => self.release(state),
-            Next::TellLoop => {
-                drop(state);
-                self.post_to_loop(); // from now on the close timeout counts
-            }
-            _ => {} // the owner sees it
-        }
-    }
-
-    /// Discards what is unsent and resets the connection; ends both halves.
-    pub fn abort(self: &Arc<Self>) {
-        // The stream first: what it has pending must end with CLOSED, not with the reset that it is about to meet.
-        if let Some(stream) = self.stream.upgrade() {
-            stream.end(Error::CLOSED);
-        }
-        self.end_now(Error::CLOSED);
-    }
-
-    fn end_now(self: &Arc<Self>, cause: Error) {
-        let mut state = self.lock();
-        if state.closed && cause == Error::STOPPED {
-            return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
-        }
-        let counted = mem::replace(&mut state.counted, true);
-        if !state.closed {
-            state.begin_closing();
-            if cause == Error::STOPPED && !state.queue.is_empty() {
-                self.net.sends_were_cut();
-            }
-            state.cause.get_or_insert(cause);
-        }
-        drop(state);
-        self.socket.reset();
-        if !counted {
-            Linger::half_closed(&self.net, &self.socket);
-        }
-        state = self.lock();
-        state.interrupt_waiter();
-        match state.owner.notify_closed() {
-            Next::Try => self.release(state),
-            Next::TellLoop => {
-                drop(state);
-                self.post_to_loop();
-            }
-            _ => {} // the owner sees it
-        }
-    }
-
     /// Tells `watch` when there is room after a FULL, and how the sink ended. `None` ends the watch with CANCELLED.
     pub fn watch(self: &Arc<Self>, callback: Option<RoomCallback>) -> Result {
         let mut state = self.lock();
@@ -439,89 +348,6 @@ impl Sink {
         drop(state);
         SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
     }
-
-    /// As the send loop: looks what is to be done, unless a send is in flight.
-    fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
-        if state.owner != Owner::Loop {
-            if let Some(poll) = state.poll.filter(|_| state.closed) {
-                event_loop.cancel(poll);
-            }
-            return; // else mail that somebody else has answered meanwhile
-        }
-        let now = event_loop.settled();
-        state.sweep(now);
-        self.cut_off(&mut state, now);
-        if state.request.is_some() {
-            return; // its answer is about to come
-        }
-        if state.cause.is_some() || state.queue.is_empty() {
-            event_loop.disarm(&mut state.timer);
-            state.full = false; // what is sent past the loop may change it
-            return self.release(state);
-        }
-        if !state.full {
-            state.request = Some(self.submit(event_loop, &mut state));
-        } else if state.poll.is_none() {
-            let request = Request::Room { socket: Arc::clone(&self.socket) };
-            state.poll = Some(event_loop.submit(Arc::clone(self) as _, request));
-        }
-        if let Some(when) = self.next_deadline(&state) {
-            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
-        }
-    }
-
-    /// No progress for too long ends a drain, and posts that nobody waits for. A drain ends after its whole time too.
-    fn cut_off(&self, state: &mut State, now: Instant) {
-        self.begin_drain(state);
-        let Some(limit) = self.progress_limit(state) else {
-            return;
-        };
-        if state.cause.is_none() && limit <= now {
-            state.break_with(Error::TIMEOUT);
-            tracing::warn!(fd = self.socket.fd(), "a peer takes too long; what is unsent is lost");
-            if state.closing {
-                self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
-            }
-            if self.net.members.is_stopping() {
-                self.net.sends_were_cut();
-            }
-        }
-    }
-
-    /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
-    fn begin_drain(&self, state: &mut State) {
-        if state.closing && self.socket.drain_until().is_none() {
-            let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
-            self.socket.begin_drain(self.net.config.drain_timeout.deadline(Instant::now(), left));
-        }
-    }
-
-    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
-    fn progress_limit(&self, state: &State) -> Option<Instant> {
-        let limit = if state.closing {
-            Some(self.net.config.close_timeout)
-        } else if state.queue.posted() > 0 {
-            state.timeout.filter(|timeout| !timeout.is_zero())
-        } else {
-            None
-        };
-        let progress = limit.and_then(|limit| state.progress.checked_add(limit));
-        progress.into_iter().chain(self.socket.drain_until().flatten()).min()
-    }
-
-    fn next_deadline(&self, state: &State) -> Option<Instant> {
-        let operations = state.queue.earliest().filter(|_| !state.closing);
-        operations.into_iter().chain(self.progress_limit(state)).min()
-    }
-
-    fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
-        let mut vectors = [EMPTY_PART; PARTS_MAX];
-        let mut gather = Gather::new(&mut vectors);
-        state.queue.gather(&mut gather);
-        let request = Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather) };
-        self.socket.send_begins();
-        event_loop.submit(Arc::clone(self) as _, request)
-    }
 }
 
 impl State {
@@ -543,15 +369,6 @@ impl State {
     fn interrupt_waiter(&mut self) {
         if let Some(send) = self.waiting.take() {
             send.waiter.interrupt();
-        }
-    }
-
-    fn begin_closing(&mut self) {
-        if !self.closing {
-            self.closing = true;
-            if self.owner != Owner::Nobody {
-                self.progress = Instant::now(); // of the drain
-            }
         }
     }
 
@@ -612,80 +429,6 @@ impl Target for Sink {
     fn cancel_requested(self: Arc<Self>) {
         self.lock().queue.note_cancelled();
         self.post_to_loop();
-    }
-}
-
-impl Handler for Sink {
-    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
-        self.drive(self.lock(), event_loop);
-    }
-
-    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
-        let mut state = self.lock();
-        if let Request::Room { .. } = request {
-            state.poll = None; // armed anew if it is still needed
-            state.full = false;
-            return self.drive(state, event_loop);
-        }
-        state.request = None;
-        state.queue.answered();
-        match reaped.answer() {
-            Answer::Done(count) => state.advance(count),
-            Answer::Again => {}
-            Answer::WouldBlock => {
-                state.end_try();
-                state.full = true;
-            }
-            Answer::Failed(error) => state.break_with(self.socket.fail(error)),
-        }
-        self.socket.send_ends();
-        state.tell_room(&self.net);
-        self.drive(state, event_loop);
-    }
-
-    fn on_ready(self: Arc<Self>, event_loop: &mut EventLoop) {
-        let mut state = self.lock();
-        state.full = false;
-        if let (Some(poll), true) = (state.poll, state.owner != Owner::Loop) {
-            event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
-        } else {
-            self.drive(state, event_loop);
-        }
-    }
-
-    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
-        let mut state = self.lock();
-        state.timer.fired();
-        self.drive(state, event_loop);
-    }
-
-    fn end_round(self: Arc<Self>) {
-        let ours = self.lock().owner.take_from_round();
-        if ours {
-            self.try_queue();
-        }
-    }
-
-    fn fail(self: Arc<Self>) {
-        self.end_now(Error::PANIC);
-    }
-}
-
-impl Member for Sink {
-    fn place(&self) -> &Place {
-        &self.place
-    }
-
-    fn stop(self: Arc<Self>, how: Stop) {
-        match how {
-            Stop::Work => {} // accepted sends go out first
-            Stop::Connections => self.close(),
-            Stop::Now(cause) => self.end_now(cause),
-        }
-    }
-
-    fn ask_net(&self) {
-        self.lock().asks_net = true; // which shuts the gate as well
     }
 }
 

@@ -171,22 +171,7 @@ impl Sink {
             // SAFETY: the caller vouches for the memory.
             (state, late) = unsafe { self.wait_alone(state, &mut data, limit.deadline) };
         }
-        let end = if data.sent == data.size {
-            Some(Ok(()))
-        } else if let Some(cause) = state.cause {
-            if cause == Error::STOPPED {
-                self.net.sends_were_cut();
-            }
-            Some(Err(cause))
-        } else if limit.one_try || late {
-            if data.sent > 0 {
-                state.break_with(Error::TORN);
-            }
-            Some(Err(Error::TIMEOUT))
-        } else {
-            None
-        };
-        if let Some(result) = end {
+        if let Some(result) = self.end_of(&mut state, &data, limit.one_try || late) {
             let begun = self.net.over_at_once(accepted, result, data.sent); // before the release, as above
             self.release(state);
             return Ok(begun);
@@ -203,6 +188,23 @@ impl Sink {
                 Err(error)
             }
         }
+    }
+
+    /// How a send that was tried ends, if it does: it is out, or the sink is broken, or it gives up.
+    fn end_of(&self, state: &mut State, data: &Outgoing, gives_up: bool) -> Option<Result> {
+        if data.sent == data.size {
+            return Some(Ok(()));
+        }
+        if let Some(cause) = state.cause {
+            if cause == Error::STOPPED {
+                self.net.sends_were_cut();
+            }
+            return Some(Err(cause));
+        }
+        if gives_up && data.sent > 0 {
+            state.break_with(Error::TORN);
+        }
+        gives_up.then_some(Err(Error::TIMEOUT))
     }
 
     /// A send that is not tried by its caller: it finds the sink owned, or is collected, or the first try is off.

@@ -1,6 +1,7 @@
 //! What a sink does at moments that no program can bring about.
 
 use super::*;
+use crate::members::{Member, Stop};
 use crate::net::{Config, fixture};
 use std::io::Read;
 use std::net::TcpStream;

@@ -1,0 +1,130 @@
+//! How a sink ends: by a close, an abort, its net, or what broke it.
+//!
+//! Invariant: the half is counted as closed once, and the sink leaves its net after that. A FIN follows everything that was
+//! accepted; where something was lost, a reset does.
+
+use super::{Sink, State};
+use crate::error::Error;
+use crate::linger::Linger;
+use crate::members::{Member, Place, Stop};
+use crate::ownership::{Next, Owner};
+use crate::sync::MutexGuard;
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Sink {
+    /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
+    pub(super) fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.closed = true;
+        let counted = mem::replace(&mut state.counted, true);
+        let (cause, polls) = (state.cause, state.poll.is_some());
+        if let (Some(watch), None) = (&state.watch, cause) {
+            watch.end(&self.net, Error::CLOSED);
+        }
+        drop(state);
+        if polls {
+            self.post_to_loop(); // to end the poll; before the sink leaves
+        }
+        match cause {
+            // A truncated stream must not look complete.
+            Some(_) => self.socket.reset(),
+            None => self.socket.shutdown_send(),
+        }
+        if !counted {
+            Linger::half_closed(&self.net, &self.socket); // before it leaves: a net without members may end
+        }
+        self.net.members.leave(&**self);
+    }
+
+    /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
+    pub fn close(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.closing || state.counted {
+            return; // closed, or another thread is at it
+        }
+        if state.owner != Owner::Nobody {
+            // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
+            // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
+            // net without members may end.
+            state.counted = true;
+            drop(state);
+            Linger::half_closed(&self.net, &self.socket);
+            state = self.lock();
+        }
+        state.begin_closing();
+        self.look_again(state);
+    }
+
+    /// Discards what is unsent and resets the connection; ends both halves.
+    pub fn abort(self: &Arc<Self>) {
+        // The stream first: what it has pending must end with CLOSED, not with the reset that it is about to meet.
+        if let Some(stream) = self.stream.upgrade() {
+            stream.end(Error::CLOSED);
+        }
+        self.end_now(Error::CLOSED);
+    }
+
+    pub(super) fn end_now(self: &Arc<Self>, cause: Error) {
+        let mut state = self.lock();
+        if state.closed && cause == Error::STOPPED {
+            return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
+        }
+        let counted = mem::replace(&mut state.counted, true);
+        if !state.closed {
+            state.begin_closing();
+            if cause == Error::STOPPED && !state.queue.is_empty() {
+                self.net.sends_were_cut();
+            }
+            state.cause.get_or_insert(cause);
+        }
+        drop(state);
+        self.socket.reset();
+        if !counted {
+            Linger::half_closed(&self.net, &self.socket);
+        }
+        self.look_again(self.lock());
+    }
+
+    /// The end has begun, of which the owner must learn.
+    fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        state.interrupt_waiter();
+        match state.owner.notify_closed() {
+            Next::Try => self.release(state),
+            Next::TellLoop => {
+                drop(state);
+                self.post_to_loop(); // from now on the close timeout counts
+            }
+            _ => {} // the owner sees it
+        }
+    }
+}
+
+impl State {
+    fn begin_closing(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            if self.owner != Owner::Nobody {
+                self.progress = Instant::now(); // of the drain
+            }
+        }
+    }
+}
+
+impl Member for Sink {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn stop(self: Arc<Self>, how: Stop) {
+        match how {
+            Stop::Work => {} // accepted sends go out first
+            Stop::Connections => self.close(),
+            Stop::Now(cause) => self.end_now(cause),
+        }
+    }
+
+    fn ask_net(&self) {
+        self.lock().asks_net = true; // which shuts the gate as well
+    }
+}

@@ -1,0 +1,157 @@
+//! What the send loop does with a sink: it sends what is queued, and ends what takes too long.
+//!
+//! Invariant: while a send of the sink is in the ring, no other is submitted. The poll for room stays armed until the sink
+//! has closed, or a caller owns the sink.
+
+use super::{Sink, State};
+use crate::error::Error;
+use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
+use crate::ownership::Owner;
+use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
+use crate::request::{Message, Request};
+use crate::sync::MutexGuard;
+use crate::sync::atomic::Ordering;
+use crate::sys::Answer;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Sink {
+    /// As the send loop: looks what is to be done, unless a send is in flight.
+    fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
+        if state.owner != Owner::Loop {
+            if let Some(poll) = state.poll.filter(|_| state.closed) {
+                event_loop.cancel(poll);
+            }
+            return; // else mail that somebody else has answered meanwhile
+        }
+        let now = event_loop.settled();
+        state.sweep(now);
+        self.cut_off(&mut state, now);
+        if state.request.is_some() {
+            return; // its answer is about to come
+        }
+        if state.cause.is_some() || state.queue.is_empty() {
+            event_loop.disarm(&mut state.timer);
+            state.full = false; // what is sent past the loop may change it
+            return self.release(state);
+        }
+        if !state.full {
+            state.request = Some(self.submit(event_loop, &mut state));
+        } else if state.poll.is_none() {
+            let request = Request::Room { socket: Arc::clone(&self.socket) };
+            state.poll = Some(event_loop.submit(Arc::clone(self) as _, request));
+        }
+        if let Some(when) = self.next_deadline(&state) {
+            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// No progress for too long ends a drain, and posts that nobody waits for. A drain ends after its whole time too.
+    fn cut_off(&self, state: &mut State, now: Instant) {
+        self.begin_drain(state);
+        let Some(limit) = self.progress_limit(state) else {
+            return;
+        };
+        if state.cause.is_none() && limit <= now {
+            state.break_with(Error::TIMEOUT);
+            tracing::warn!(fd = self.socket.fd(), "a peer takes too long; what is unsent is lost");
+            if state.closing {
+                self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
+            }
+            if self.net.members.is_stopping() {
+                self.net.sends_were_cut();
+            }
+        }
+    }
+
+    /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
+    pub(super) fn begin_drain(&self, state: &mut State) {
+        if state.closing && self.socket.drain_until().is_none() {
+            let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
+            self.socket.begin_drain(self.net.config.drain_timeout.deadline(Instant::now(), left));
+        }
+    }
+
+    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
+    fn progress_limit(&self, state: &State) -> Option<Instant> {
+        let limit = if state.closing {
+            Some(self.net.config.close_timeout)
+        } else if state.queue.posted() > 0 {
+            state.timeout.filter(|timeout| !timeout.is_zero())
+        } else {
+            None
+        };
+        let progress = limit.and_then(|limit| state.progress.checked_add(limit));
+        progress.into_iter().chain(self.socket.drain_until().flatten()).min()
+    }
+
+    fn next_deadline(&self, state: &State) -> Option<Instant> {
+        let operations = state.queue.earliest().filter(|_| !state.closing);
+        operations.into_iter().chain(self.progress_limit(state)).min()
+    }
+
+    fn submit(self: &Arc<Self>, event_loop: &mut EventLoop, state: &mut State) -> RequestId {
+        let mut vectors = [EMPTY_PART; PARTS_MAX];
+        let mut gather = Gather::new(&mut vectors);
+        state.queue.gather(&mut gather);
+        let request = Request::Send { socket: Arc::clone(&self.socket), message: Message::new(&gather) };
+        self.socket.send_begins();
+        event_loop.submit(Arc::clone(self) as _, request)
+    }
+}
+
+impl Handler for Sink {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
+        self.drive(self.lock(), event_loop);
+    }
+
+    fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
+        let mut state = self.lock();
+        if let Request::Room { .. } = request {
+            state.poll = None; // armed anew if it is still needed
+            state.full = false;
+            return self.drive(state, event_loop);
+        }
+        state.request = None;
+        state.queue.answered();
+        match reaped.answer() {
+            Answer::Done(count) => state.advance(count),
+            Answer::Again => {}
+            Answer::WouldBlock => {
+                state.end_try();
+                state.full = true;
+            }
+            Answer::Failed(error) => state.break_with(self.socket.fail(error)),
+        }
+        self.socket.send_ends();
+        state.tell_room(&self.net);
+        self.drive(state, event_loop);
+    }
+
+    fn on_ready(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.lock();
+        state.full = false;
+        if let (Some(poll), true) = (state.poll, state.owner != Owner::Loop) {
+            event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
+        } else {
+            self.drive(state, event_loop);
+        }
+    }
+
+    fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
+        let mut state = self.lock();
+        state.timer.fired();
+        self.drive(state, event_loop);
+    }
+
+    fn end_round(self: Arc<Self>) {
+        let ours = self.lock().owner.take_from_round();
+        if ours {
+            self.try_queue();
+        }
+    }
+
+    fn fail(self: Arc<Self>) {
+        self.end_now(Error::PANIC);
+    }
+}
