@@ -288,23 +288,8 @@ impl Dial {
         let Some(operation) = &state.operation else {
             return;
         };
-        let settled = event_loop.settled();
-        let end = self.end(&state, operation, settled);
-        if let Some(attempt) = &mut state.attempt {
-            let ends = end.is_some() || attempt.until.is_some_and(|until| until <= settled);
-            match attempt.request {
-                None if ends => {
-                    state.attempt = None;
-                    state.last_error = Error::TIMEOUT;
-                }
-                None => attempt.await_answer(self, event_loop),
-                Some(request) if ends && !attempt.interrupting => {
-                    attempt.interrupting = true;
-                    event_loop.cancel(request);
-                }
-                Some(_) => {}
-            }
-        }
+        let end = self.end(&state, operation, event_loop.settled());
+        self.drive_attempt(&mut state, event_loop, end.is_some());
         if state.attempt.is_none() {
             let step = match end {
                 Some(error) => Step::End(Err(error)),
@@ -326,6 +311,26 @@ impl Dial {
         let deadline = self.deadline.filter(|_| state.attempt.is_none());
         if let Some(when) = share.or(deadline) {
             event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        }
+    }
+
+    /// Has the ring wait for an attempt's answer. Gives the attempt up if the dial `ends`, or its share of the time is over.
+    fn drive_attempt(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop, ends: bool) {
+        let Some(attempt) = &mut state.attempt else {
+            return;
+        };
+        let ends = ends || attempt.until.is_some_and(|until| until <= event_loop.settled());
+        match attempt.request {
+            None if ends => {
+                state.attempt = None;
+                state.last_error = Error::TIMEOUT;
+            }
+            None => attempt.await_answer(self, event_loop),
+            Some(request) if ends && !attempt.interrupting => {
+                attempt.interrupting = true;
+                event_loop.cancel(request);
+            }
+            Some(_) => {}
         }
     }
 

@@ -81,30 +81,13 @@ impl Linger {
             net.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let now = Instant::now();
         let linger = Arc::new(Linger {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             age: shed::next_age(),
             shed: OnceLock::new(),
-            state: Mutex::new(State {
-                socket: Some(Arc::clone(socket)),
-                request: None,
-                input_ended,
-                beside_drain: !socket.has_sent_fin(),
-                until: None,
-                counting: false,
-                over: false,
-                reset: false,
-                hurry: false,
-                unacknowledged: usize::MAX,
-                progress: now,
-                ends: None,
-                poll: POLL_MIN,
-                next_poll: now,
-                timer: Timer::default(),
-            }),
+            state: Mutex::new(State::new(socket, input_ended)),
         });
         let Some(past_orderly) = net.members.join_closing(Arc::clone(&linger) as _, || !socket.is_reset())
         else {
@@ -167,9 +150,7 @@ impl Linger {
             event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
         }
     }
-}
 
-impl Linger {
     /// Descriptors or memory are needed elsewhere.
     fn give_up(&self, state: &mut State, socket: &Socket, cause: Error) {
         if state.over {
@@ -199,6 +180,27 @@ fn cuts(unacknowledged: usize) -> bool {
 }
 
 impl State {
+    fn new(socket: &Arc<Socket>, input_ended: bool) -> State {
+        let now = Instant::now();
+        State {
+            socket: Some(Arc::clone(socket)),
+            request: None,
+            input_ended,
+            beside_drain: !socket.has_sent_fin(),
+            until: None,
+            counting: false,
+            over: false,
+            reset: false,
+            hurry: false,
+            unacknowledged: usize::MAX,
+            progress: now,
+            ends: None,
+            poll: POLL_MIN,
+            next_poll: now,
+            timer: Timer::default(),
+        }
+    }
+
     /// The own FIN is out: asks the kernel how far the peer is, and decides.
     fn look(&mut self, socket: &Socket, config: &Config) {
         let now = Instant::now();
