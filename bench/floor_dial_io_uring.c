@@ -61,7 +61,8 @@ int main(void) {
     struct orders orders = take_orders();
     target = address_of(orders.target);
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL};
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+    };
     int result = io_uring_queue_init_params(ENTRIES, &ring, &params);
     for (int i = 0; i < DIALS && result >= 0; i++) {
         memcpy(connections[i].message, orders.message, DIAL_MESSAGE);

@@ -46,10 +46,12 @@ static unsigned buffer_size = 4096, buffers = 512;
 static int returned; /* buffers put into the pool and not yet shown to the kernel */
 static bool skip_success;
 
-/* Tries that the next enter decides: no completion after it means that all went out. */
-static struct {
+struct attempt {
     int fd, buffer;
-} tries[MOST_BUFFERS];
+};
+
+/* Tries that the next enter decides: no completion after it means that all went out. */
+static struct attempt tries[MOST_BUFFERS];
 static unsigned try_count;
 static bool queued; /* a piece waits behind another: if that is a try, no completion will tell when its turn comes */
 
@@ -231,7 +233,8 @@ static unsigned option(int argc, char **argv, const char *name, unsigned usual, 
 
 static void set_up(void) {
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .flags =
+            IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         .cq_entries = COMPLETIONS,
     };
     int result = io_uring_queue_init_params(ENTRIES, &ring, &params);

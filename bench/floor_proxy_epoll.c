@@ -17,8 +17,8 @@ struct end {
     struct end *other;
     unsigned char *kept; /* what this end's socket did not take; NULL: nothing */
     size_t kept_size;
-    bool input_ended;  /* its peer has ended */
-    uint32_t watched;  /* events; 0: not in the poller */
+    bool input_ended; /* its peer has ended */
+    uint32_t watched; /* events; 0: not in the poller */
 };
 
 struct pair {
@@ -36,8 +36,11 @@ static void watch_end(struct end *e) {
     uint32_t events = (e->kept ? EPOLLOUT : 0u) | (e->input_ended || e->other->kept ? 0u : EPOLLIN);
     if (events == e->watched)
         return;
-    watch_as(e->fd, e->watched == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD, events,
-             (epoll_data_t){.ptr = e});
+    watch_as(e->fd,
+             e->watched == 0 ? EPOLL_CTL_ADD
+             : events == 0   ? EPOLL_CTL_DEL
+                             : EPOLL_CTL_MOD,
+             events, (epoll_data_t){.ptr = e});
     e->watched = events;
 }
 

@@ -44,23 +44,23 @@ int main(void) {
 #define MOST_CONNECTIONS 4000
 #define MOST_ROUNDS 1000
 #define MOST_THREADS 64
-#define PLACES (1u << 17)       /* different instructions that are told apart; a power of two */
-#define TURN 2000000            /* steps of one thread before another has its turn: more than it needs, unless it spins */
-#define MOST_STEPS 100000000    /* of all rounds */
-#define SECONDS 300             /* for all */
-#define PATIENCE_MS 3000        /* for a reply while the server sleeps */
-#define UNCOUNTED 1             /* rounds that are stepped before those that count */
+#define PLACES (1u << 17)    /* different instructions that are told apart; a power of two */
+#define TURN 2000000         /* steps of one thread before another has its turn: more than it needs, unless it spins */
+#define MOST_STEPS 100000000 /* of all rounds */
+#define SECONDS 300          /* for all */
+#define PATIENCE_MS 3000     /* for a reply while the server sleeps */
+#define UNCOUNTED 1          /* rounds that are stepped before those that count */
 
 struct thread {
     pid_t tid;
-    int stat;           /* its file in /proc, which tells whether it sleeps */
-    bool runs;          /* in the kernel, as far as is known; otherwise it is stopped */
+    int stat;  /* its file in /proc, which tells whether it sleeps */
+    bool runs; /* in the kernel, as far as is known; otherwise it is stopped */
     bool gone;
-    bool enters;        /* the next step enters the kernel, and may sleep there */
-    bool restarts;      /* that is the call before its place, which the kernel begins again */
-    int signal;         /* to be delivered by the next step */
+    bool enters;   /* the next step enters the kernel, and may sleep there */
+    bool restarts; /* that is the call before its place, which the kernel begins again */
+    int signal;    /* to be delivered by the next step */
     uint64_t place;
-    uint64_t visit;     /* of the vDSO: its number; 0 outside */
+    uint64_t visit; /* of the vDSO: its number; 0 outside */
 };
 
 struct place {
@@ -450,7 +450,8 @@ static void write_profile(const char *path) {
     while (fgets(line, sizeof line, maps)) {
         uint64_t from, to, offset;
         char mode[8], file[4096] = "[anonymous]";
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s %4095[^\n]", &from, &to, mode, &offset, file) < 4)
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s %4095[^\n]", &from, &to, mode, &offset,
+                   file) < 4)
             continue;
         for (unsigned i = 0; i < PLACES; i++)
             if (places[i].count > 0 && places[i].address >= from && places[i].address < to)
@@ -532,8 +533,8 @@ int main(int argc, char **argv) {
     printf("server=%s", name ? name + 1 : argv[at]);
     for (int i = at + 1; i < argc; i++)
         printf("%s%s", i == at + 1 ? " arguments=" : ",", argv[i]);
-    printf(" connections=%d rounds=%d instructions_per_msg=%.1f spread=%.4f calls_per_msg=%.3f threads=%d\n", connections, rounds,
-           middle / connections, (double)(results[rounds - 1] - results[0]) / middle,
+    printf(" connections=%d rounds=%d instructions_per_msg=%.1f spread=%.4f calls_per_msg=%.3f threads=%d\n",
+           connections, rounds, middle / connections, (double)(results[rounds - 1] - results[0]) / middle,
            (double)calls / rounds / connections, thread_count);
     kill(server, SIGKILL);
     while (waitpid(-1, NULL, __WALL) > 0)

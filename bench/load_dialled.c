@@ -80,14 +80,12 @@ static void answer(struct dialled *d) {
     int64_t now = last_progress = now_ns();
     keep_time(now);
     int i = 0;
-    while (i < options.connections &&
-           memcmp(d->message, pattern_at(answers[i].number, 0), options.size) != 0)
+    while (i < options.connections && memcmp(d->message, pattern_at(answers[i].number, 0), options.size) != 0)
         i++;
     if (i == options.connections)
         fail("a connection brought what no other was answered with");
     count(answers[i].at, now);
-    if (send(d->fd, pattern_at(d->number, 0), options.size, MSG_MORE | MSG_NOSIGNAL) !=
-            (ssize_t)options.size ||
+    if (send(d->fd, pattern_at(d->number, 0), options.size, MSG_MORE | MSG_NOSIGNAL) != (ssize_t)options.size ||
         shutdown(d->fd, SHUT_WR) != 0)
         die("load: send");
     d->answered = true;

@@ -23,7 +23,7 @@
 
 struct connection {
     int fd;
-    uint64_t number;     /* where in the pattern it starts */
+    uint64_t number;                /* where in the pattern it starts */
     uint64_t asked, sent, received; /* bytes: to be sent so far, handed to the kernel, come back */
     uint64_t begun, ended;          /* messages; at most MOST_IN_FLIGHT between them */
     int64_t *starts;                /* of the messages in flight, a ring of `places` */

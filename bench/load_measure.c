@@ -142,7 +142,8 @@ void report_server(double units, const char *unit) {
 
 void report(void) {
     double messages = (double)counted;
-    printf("messages=%" PRIu64 " seconds=%.3f msgs_per_s=%.0f mib_per_s=%.1f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f",
+    printf("messages=%" PRIu64
+           " seconds=%.3f msgs_per_s=%.0f mib_per_s=%.1f p50_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f",
            counted, counted_seconds(), messages / counted_seconds(),
            messages * (double)options.size / counted_seconds() / 1048576, percentile_us(0.5), percentile_us(0.99),
            percentile_us(0.999), (double)longest / 1000);

@@ -61,12 +61,10 @@ static bool parse_switch(const char *name) {
     static const struct {
         const char *name;
         enum mode mode;
-    } modes[] = {{"--blocking", BLOCKING},
-                 {"--download", DOWNLOAD},
-                 {"--upload", UPLOAD},
-                 {"--posts", POSTS},
-                 {"--dialled", DIALLED},
-                 {"--memory", MEMORY}};
+    } modes[] = {
+        {"--blocking", BLOCKING}, {"--download", DOWNLOAD}, {"--upload", UPLOAD},
+        {"--posts", POSTS},       {"--dialled", DIALLED},   {"--memory", MEMORY},
+    };
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
         if (strcmp(name, modes[i].name) == 0) {
             options.mode = modes[i].mode;
@@ -87,8 +85,8 @@ static void check_options(void) {
     bool dialled = options.mode == DIALLED;
     if (options.address.sin_port == 0 || (!loop && (options.in_flight != 1 || options.rate > 0 || options.reconnect)) ||
         (!loop && !stream && !dialled && options.connections != 1) || ((stream || dialled) && options.idle != 0) ||
-        (dialled && options.connections > 1000) ||
-        (!stream && options.size > MOST_SIZE) || (options.reconnect && (options.in_flight != 1 || options.rate > 0)) ||
+        (dialled && options.connections > 1000) || (!stream && options.size > MOST_SIZE) ||
+        (options.reconnect && (options.in_flight != 1 || options.rate > 0)) ||
         (options.mode == MEMORY && (options.idle == 0 || options.pid == 0)))
         usage();
 }

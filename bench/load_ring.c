@@ -51,7 +51,8 @@ void open_ring(int connections, size_t size) {
     /* For a receive and a send of each connection, and not many more, so that the rings stay in the cache. */
     unsigned entries = power_of_two(2 * (size_t)connections, 64, MOST_ENTRIES);
     struct io_uring_params params = {
-        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
+        .flags =
+            IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         .cq_entries = power_of_two(8 * (size_t)connections, 256, 2 * MOST_ENTRIES),
     };
     check(io_uring_queue_init_params(entries, &ring, &params), "load: io_uring_queue_init_params");

@@ -38,7 +38,8 @@ private:
 
 class server {
 public:
-    explicit server(asio::io_context &context) : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    explicit server(asio::io_context &context)
+        : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
         std::printf("listening on 127.0.0.1:%d\n", acceptor_.local_endpoint().port());
         std::fflush(stdout);
         accept();

@@ -17,7 +17,8 @@ public:
 
     void start() {
         auto self(shared_from_this());
-        asio::async_read(socket_, asio::buffer(&request_, sizeof request_), [this, self](std::error_code error, std::size_t) {
+        asio::async_read(socket_, asio::buffer(&request_, sizeof request_),
+                         [this, self](std::error_code error, std::size_t) {
             if (!error && request_.send_size <= MOST_PIECE)
                 answer();
         });
@@ -26,7 +27,8 @@ public:
 private:
     void answer() {
         auto self(shared_from_this());
-        asio::async_write(socket_, asio::buffer(&request_, sizeof request_), [this, self](std::error_code error, std::size_t) {
+        asio::async_write(socket_, asio::buffer(&request_, sizeof request_),
+                          [this, self](std::error_code error, std::size_t) {
             if (error)
                 return;
             if (request_.send_size > 0)
@@ -74,7 +76,8 @@ private:
 
 class server {
 public:
-    explicit server(asio::io_context &context) : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
+    explicit server(asio::io_context &context)
+        : acceptor_(context, tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {
         std::printf("listening on 127.0.0.1:%d\n", acceptor_.local_endpoint().port());
         std::fflush(stdout);
         accept();

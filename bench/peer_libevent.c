@@ -21,7 +21,8 @@ static void on_event(struct bufferevent *connection, short events, void *user) {
         bufferevent_free(connection);
 }
 
-static void on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int size, void *user) {
+static void on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int size,
+                          void *user) {
     (void)peer, (void)size, (void)user;
     set_nodelay(fd);
     struct bufferevent *connection =

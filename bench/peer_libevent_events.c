@@ -68,7 +68,8 @@ static void on_writable(evutil_socket_t fd, short events, void *user) {
     arm(c->readable);
 }
 
-static void on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int size, void *user) {
+static void on_connection(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int size,
+                          void *user) {
     (void)peer, (void)size, (void)user;
     set_nodelay(fd);
     struct event_base *base = evconnlistener_get_base(listener);

@@ -45,9 +45,9 @@ static iouringnet_net *client_net;
 /* One line of the first table. */
 struct result {
     const char *name;
-    uint64_t amount;       /* bytes, or messages there and back */
+    uint64_t amount; /* bytes, or messages there and back */
     uint64_t nanoseconds;
-    uint64_t p50, p99;     /* nanoseconds; 0: not measured */
+    uint64_t p50, p99; /* nanoseconds; 0: not measured */
 };
 
 static bool failed(const char *what, iouringnet_status status) {
@@ -217,8 +217,8 @@ static bool show_file(struct result *result) {
     printf("1. A file of %" PRIu64 " MiB over one connection\n", FILE_SIZE >> 20);
     int original = temporary_file();
     int copy = temporary_file();
-    bool good = original >= 0 && copy >= 0 ? transfer_file(original, copy, result)
-                                           : failed("make a temporary file", -errno);
+    bool good =
+        original >= 0 && copy >= 0 ? transfer_file(original, copy, result) : failed("make a temporary file", -errno);
     if (original >= 0)
         close(original);
     if (copy >= 0)
@@ -500,8 +500,8 @@ static void print_result(const struct result *result, const char *unit, double s
 }
 
 static void print_loop(const char *name, uint64_t enters, uint64_t entries, uint64_t completions, uint64_t wakes) {
-    printf("%-26s %10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 "\n",
-           name, enters, entries, completions, wakes);
+    printf("%-26s %10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 "\n", name, enters, entries, completions,
+           wakes);
 }
 
 static bool print_loops(iouringnet_net *net, const char *send_loop, const char *recv_loop) {
@@ -521,8 +521,8 @@ static bool print_tables(const struct result *file, const struct result *many, c
     print_result(many, "msg", 1);
     print_result(ping, "msg", 1);
     printf("\n%-26s %10s %12s %12s %10s\n", "io_uring, by loop", "enters", "entries", "completions", "wakes");
-    return print_loops(server_net, "server: send loop", "server: receive loop")
-        && print_loops(client_net, "client: send loop", "client: receive loop");
+    return print_loops(server_net, "server: send loop", "server: receive loop") &&
+           print_loops(client_net, "client: send loop", "client: receive loop");
 }
 
 /* --- Main -------------------------------------------------------------------------------------------------- */

@@ -21,11 +21,11 @@ struct transfer;
 typedef void (*transfer_progress)(const struct transfer *transfer, const char *what, uint64_t done);
 
 struct transfer {
-    transfer_progress progress;   /* may be NULL */
-    uint64_t size;                /* of the file: known once the transfer has begun */
-    uint8_t digest[SHA256_SIZE];  /* of the file on this side */
-    uint64_t nanoseconds;         /* from the first byte of the file to its last */
-    char problem[160];            /* a sentence, where the transfer failed */
+    transfer_progress progress;  /* may be NULL */
+    uint64_t size;               /* of the file: known once the transfer has begun */
+    uint8_t digest[SHA256_SIZE]; /* of the file on this side */
+    uint64_t nanoseconds;        /* from the first byte of the file to its last */
+    char problem[160];           /* a sentence, where the transfer failed */
 };
 
 /* Sends the regular file `file`, and waits until the receiver has verified it. */

@@ -209,12 +209,8 @@ bool transfer_send(struct transfer *t, iouringnet_sink *sink, iouringnet_stream 
     if (block == NULL)
         return problem(t, "no memory for a block of the file");
     sink_set_timeout(sink, BLOCK_TIMEOUT_MS);
-    bool good = find_size(t, file)
-        && send_header(t, sink)
-        && send_content(t, sink, file, block)
-        && hash_file(t, file, block, "hashing")
-        && send_digest(t, sink)
-        && await_verdict(t, stream);
+    bool good = find_size(t, file) && send_header(t, sink) && send_content(t, sink, file, block) &&
+                hash_file(t, file, block, "hashing") && send_digest(t, sink) && await_verdict(t, stream);
     free(block);
     return good;
 }
@@ -226,11 +222,9 @@ bool transfer_receive(struct transfer *t, iouringnet_sink *sink, iouringnet_stre
     uint8_t announced[SHA256_SIZE];
     sink_set_timeout(sink, BLOCK_TIMEOUT_MS);
     stream_set_timeout(stream, BLOCK_TIMEOUT_MS);
-    bool good = receive_header(t, stream)
-        && receive_content(t, stream, file, block)
-        && hash_file(t, file, block, "verifying")
-        && receive_digest(t, stream, announced)
-        && give_verdict(t, sink, memcmp(announced, t->digest, sizeof announced) == 0);
+    bool good = receive_header(t, stream) && receive_content(t, stream, file, block) &&
+                hash_file(t, file, block, "verifying") && receive_digest(t, stream, announced) &&
+                give_verdict(t, sink, memcmp(announced, t->digest, sizeof announced) == 0);
     free(block);
     return good;
 }

@@ -31,7 +31,10 @@
 
 static iouringnet_status send_frame(iouringnet_sink *sink, const char *text, size_t size) {
     unsigned char prefix[PREFIX_SIZE] = {
-        (unsigned char)(size >> 24), (unsigned char)(size >> 16), (unsigned char)(size >> 8), (unsigned char)size,
+        (unsigned char)(size >> 24),
+        (unsigned char)(size >> 16),
+        (unsigned char)(size >> 8),
+        (unsigned char)size,
     };
     struct iovec parts[] = {
         {.iov_base = prefix, .iov_len = sizeof prefix},

@@ -322,8 +322,8 @@ static int connect_and_upload(long seconds) {
 static void report(double seconds) {
     struct rusage usage;
     double bytes = (double)run.succeeded * (double)UPLOAD_SIZE;
-    printf("%u connections, %u of them open at once, each confirmed %" PRIu64 " KiB\n",
-           run.succeeded, run.open_at_most, UPLOAD_SIZE / 1024);
+    printf("%u connections, %u of them open at once, each confirmed %" PRIu64 " KiB\n", run.succeeded, run.open_at_most,
+           UPLOAD_SIZE / 1024);
     printf("%.0f MB in %.2f s: %.0f MB/s\n", bytes / 1e6, seconds, bytes / 1e6 / seconds);
     printf("a full sink made its client wait %" PRIu64 " times\n", run.fulls);
     if (getrusage(RUSAGE_SELF, &usage) == 0)
@@ -331,10 +331,11 @@ static void report(double seconds) {
 }
 
 static int usage(void) {
-    fprintf(stderr, "usage: many [CONNECTIONS] [--seconds SECONDS] [--no-first-try]\n"
-                    "  CONNECTIONS     from 1 to %d, %d unless given\n"
-                    "  SECONDS         the longest that it may take, %d unless given\n"
-                    "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n",
+    fprintf(stderr,
+            "usage: many [CONNECTIONS] [--seconds SECONDS] [--no-first-try]\n"
+            "  CONNECTIONS     from 1 to %d, %d unless given\n"
+            "  SECONDS         the longest that it may take, %d unless given\n"
+            "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n",
             MOST_CONNECTIONS, DEFAULT_CONNECTIONS, DEFAULT_SECONDS);
     return 2;
 }

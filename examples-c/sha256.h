@@ -12,8 +12,8 @@
 
 struct sha256 {
     uint32_t state[8];
-    uint64_t size;                /* bytes added so far */
-    uint8_t block[SHA256_BLOCK];  /* the last size % SHA256_BLOCK of them */
+    uint64_t size;               /* bytes added so far */
+    uint8_t block[SHA256_BLOCK]; /* the last size % SHA256_BLOCK of them */
 };
 
 static inline uint32_t sha256_rotate(uint32_t x, int bits) {
