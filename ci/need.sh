@@ -2,7 +2,7 @@
 # Sees to it that tools are there: ci/need.sh cmake cc cargo
 # What the system's packages have is installed where this runs as root with a known package manager; otherwise the command
 # to run is named, and the exit code is 1. Rust is never installed, only named: which toolchain is its user's choice.
-# Known: cmake cc g++ clang cargo nc socat strace pkg-config liburing
+# Known: cmake cc g++ clang clang-format cargo nc socat strace pkg-config liburing
 set -eu
 
 has() {
@@ -16,6 +16,10 @@ has() {
 package() { # of tool $2 for manager $1
     case "$1:$2" in
         *:cmake|*:clang|*:socat|*:strace) echo "$2" ;;
+        apt-get:clang-format) echo clang-format ;;
+        dnf:clang-format) echo clang-tools-extra ;;
+        apk:clang-format) echo clang-extra-tools ;;
+        pacman:clang-format) echo clang ;;
         apt-get:cc) echo "gcc libc6-dev" ;;
         apk:cc) echo "gcc musl-dev" ;;
         *:cc) echo gcc ;;
