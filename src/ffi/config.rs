@@ -4,9 +4,10 @@
 //!
 //! `net.rs` calls it. Invariant: zero in a field is its default, and a value out of its range is refused.
 
+use super::arguments::{limit, span};
+use super::log;
 use super::types::*;
-use super::versioned::read_struct;
-use super::{limit, log, span};
+use super::versioned::{read_struct, versioned};
 use crate::error::{Error, Result};
 use crate::net::{Config, DrainTimeout};
 use crate::open::BindOptions;
@@ -113,6 +114,12 @@ pub struct iouringnet_bind_options {
     pub backlog: u32,
     /// SO_REUSEPORT, to bind one port in several nets: IOURINGNET_ON or IOURINGNET_OFF, which 0 is too.
     pub reuse_port: u32,
+}
+
+versioned! {
+    iouringnet_config: 160,
+    iouringnet_dial_options: 16,
+    iouringnet_bind_options: 16,
 }
 
 /// The time limit of a dial: `None` is the config's.

@@ -4,7 +4,7 @@
 //! `net.rs` makes one per net; the core's threads call it. Invariant: nothing here can fail or keep state, so that logging
 //! never changes what the library does.
 
-use super::User;
+use super::arguments::User;
 use super::types::{IOURINGNET_LOG_TRACE, IOURINGNET_LOG_WARN, iouringnet_log_callback};
 use crate::error::{Error, Result};
 use crate::logging::Log;

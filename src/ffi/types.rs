@@ -1,8 +1,10 @@
+#![allow(unsafe_code)] // says which structs may grow
 #![allow(non_camel_case_types)] // these are the names of C
 //! The types and constants of C. The config and the options are in `config.rs`.
 //!
 //! Every other file of the boundary uses them.
 
+use super::versioned::versioned;
 use std::ffi::{c_char, c_void};
 
 /// The result of a call: 0 is success, -1 to -4095 is an errno of the kernel with its sign turned
@@ -189,3 +191,11 @@ pub struct iouringnet_probe_result {
     /// What is here, or why io_uring is not and what to do about it.
     pub text: [c_char; 256],
 }
+
+versioned! {
+    iouringnet_completion: 40,
+    iouringnet_sink_info: 272,
+    iouringnet_stats: 128,
+    iouringnet_probe_result: 344,
+}
+const _: () = assert!(size_of::<iouringnet_address>() == 128);

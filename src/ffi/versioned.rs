@@ -4,8 +4,6 @@
 //! Every file that takes or fills in a struct uses it. Invariant: a struct that begins with its size only ever grows at its
 //! end, so that a program and a library of different versions agree on the part that both know.
 
-use super::config::*;
-use super::types::*;
 use crate::error::{Error, Result};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -19,26 +17,18 @@ pub(super) unsafe trait Versioned: Copy {
     const FIRST: usize;
 }
 
+/// Says of structs how large they are, and checks it.
 macro_rules! versioned {
     ($($name:ident: $first:literal),* $(,)?) => { $(
         // SAFETY: repr(C) with `size` in front; numbers, raw pointers and optional functions take every pattern.
-        unsafe impl Versioned for $name {
+        unsafe impl $crate::ffi::versioned::Versioned for $name {
             const FIRST: usize = $first;
         }
         const _: () = assert!(size_of::<$name>() == $first, "the layout that C programs were compiled with has changed");
     )* };
 }
 
-versioned! {
-    iouringnet_completion: 40,
-    iouringnet_config: 160,
-    iouringnet_dial_options: 16,
-    iouringnet_bind_options: 16,
-    iouringnet_sink_info: 272,
-    iouringnet_stats: 128,
-    iouringnet_probe_result: 344,
-}
-const _: () = assert!(size_of::<iouringnet_address>() == 128);
+pub(super) use versioned;
 
 /// No struct will ever be larger. Keeps a size that was never set from leading far outside of the struct.
 const LARGEST: usize = 4096;
@@ -118,18 +108,29 @@ pub(super) fn characters<const N: usize>(text: &str) -> [c_char; N] {
 mod tests {
     use super::*;
 
-    /// A struct of a version that has more fields than this one.
+    /// A struct of this version.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct Known {
+        size: usize,
+        backlog: u32,
+        reuse_port: u32,
+    }
+
+    versioned! { Known: 16 }
+
+    /// One of a version that has more fields.
     #[repr(C)]
     struct Later {
-        known: iouringnet_bind_options,
+        known: Known,
         field: u64,
     }
 
     fn later(size: usize, field: u64) -> Later {
-        Later { known: iouringnet_bind_options { size, backlog: 7, reuse_port: IOURINGNET_ON }, field }
+        Later { known: Known { size, backlog: 7, reuse_port: 1 }, field }
     }
 
-    fn read(options: &Later) -> Result<iouringnet_bind_options> {
+    fn read(options: &Later) -> Result<Known> {
         // SAFETY: as many bytes as the sizes of these tests say are there, or the size is refused before they are read.
         unsafe { read_struct(std::ptr::from_ref(options).cast()) }
     }
@@ -138,7 +139,7 @@ mod tests {
     fn a_struct_of_this_version_or_a_later_one_is_read() {
         for options in [later(16, 99), later(24, 0)] {
             let read = read(&options).unwrap();
-            assert_eq!((read.backlog, read.reuse_port), (7, IOURINGNET_ON));
+            assert_eq!((read.backlog, read.reuse_port), (7, 1));
         }
     }
 
@@ -149,7 +150,7 @@ mod tests {
             assert_eq!(read(&options).err(), Some(Error::INVALID), "size {}", options.known.size);
         }
         // SAFETY: NULL is refused.
-        let null = unsafe { read_struct::<iouringnet_config>(std::ptr::null()) };
+        let null = unsafe { read_struct::<Known>(std::ptr::null()) };
         assert_eq!(null.err(), Some(Error::INVALID));
     }
 
@@ -158,7 +159,7 @@ mod tests {
         let mut options = later(24, 99);
         // SAFETY: 24 writable bytes are there.
         let output = unsafe { Output::new(std::ptr::from_mut(&mut options).cast()) }.unwrap();
-        output.write(&iouringnet_bind_options { size: 0, backlog: 1, reuse_port: 2 });
+        output.write(&Known { size: 0, backlog: 1, reuse_port: 2 });
         let known = options.known;
         assert_eq!((known.size, known.backlog, known.reuse_port, options.field), (24, 1, 2, 99));
     }
