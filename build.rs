@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where the types, constants and functions of C are.
-const SOURCES: [&str; 9] = ["types", "config", "library", "net", "listener", "sink", "stream", "op", "watch"];
+const SOURCES: [&str; 11] =
+    ["types", "config", "library", "net", "listener", "sink", "send", "stream", "recv", "op", "watch"];
 
 /// The functions in the order of the header, simple before advanced. Every exported function is named once.
 const SECTIONS: [(&str, &[&str]); 8] = [
