@@ -33,9 +33,9 @@ const SECTIONS: [(&str, &[&str]); 8] = [
         "Receiving",
         &["stream_recv", "stream_recv_some", "stream_fill", "stream_peek", "stream_consume", "stream_close"],
     ),
-    ("Time limits, timers, figures", &["sink_set_timeout", "stream_set_timeout", "net_call", "net_stats"]),
+    ("Time limits, timers, statistics", &["sink_set_timeout", "stream_set_timeout", "net_call", "net_stats"]),
     (
-        "The same without waiting: a callback, an op, or both",
+        "Without waiting: a callback, an op, or both",
         &[
             "net_dial_async",
             "listener_accept_async",
@@ -51,7 +51,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
         ],
     ),
     (
-        "Watches: armed once, called for every event, told once and last when it is over",
+        "Watches: armed once, called for every event, and once more for the end",
         &["listener_watch", "sink_watch", "stream_watch", "stream_pause", "stream_resume"],
     ),
 ];
@@ -138,7 +138,7 @@ fn version() -> String {
     });
     format!(
         "
-/* The version compiled against; iouringnet_version() tells the one that runs. */
+/* The version that a program is compiled with. iouringnet_version() returns the version that runs. */
 #define IOURINGNET_VERSION_MAJOR {major}
 #define IOURINGNET_VERSION_MINOR {minor}
 #define IOURINGNET_VERSION_PATCH {patch}
@@ -169,12 +169,12 @@ fn errors(source: &Path) -> String {
 fn constants() -> String {
     let mut text = String::from(
         "
-/* For `read_buffer` of the config: every receive goes straight to the caller's memory. */
+/* For `read_buffer` of the config: no read buffer, so every receive goes straight to the caller's memory. */
 #define IOURINGNET_UNBUFFERED SIZE_MAX
 /* CPU number n, for `send_cpu` and `recv_cpu` of the config. */
 #define IOURINGNET_CPU(n) ((int32_t)(n) + 1)
 
-/* Zero a struct and store its size. To be used on every struct that begins with a size, before anything else. */
+/* Each zeroes a struct and stores its size. Use it first on a struct that begins with `size`. */
 ",
     );
     for name in PREPARED {
@@ -200,7 +200,7 @@ fn in_order(header: &str) -> String {
         let name = format!("iouringnet_{name}");
         let ends = [format!(" {name};"), format!("(*{name})(")];
         let block = take(&mut blocks, &name, |line| line.ends_with(&ends[0]) || line.contains(&ends[1]));
-        text += &format!("\n{block}\n");
+        text += &format!("\n{}\n", wrapped(block));
     }
     assert!(blocks.is_empty(), "types that TYPES lacks: {blocks:?}");
     text += &format!("\n#ifdef __cplusplus\nextern{guard}#endif\n");
@@ -235,7 +235,7 @@ fn declares(line: &str, name: &str) -> bool {
 
 /// Breaks a long declaration between its parameters.
 fn wrapped(block: &str) -> String {
-    let (comment, declaration) = block.rsplit_once('\n').expect("a function has a comment");
+    let (comment, declaration) = block.rsplit_once('\n').expect("a declaration has a comment");
     let mut text = format!("{comment}\n");
     let mut width = 0;
     for (place, part) in declaration.split_inclusive(", ").enumerate() {

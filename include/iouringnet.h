@@ -4,13 +4,14 @@
  * WHAT IT IS
  *
  * A program starts a net, dials or binds addresses, and sends and receives over connections. A net is two
- * event loops on two threads of the library's: one serves everything that sends, the other everything that
- * receives. There is no loop to write and none to run: calls may be made from any thread, and each either
- * waits for its result, or returns at once and tells the result to a callback or to an op.
+ * event loops on two threads of the library. The send loop serves everything that sends. The receive loop
+ * serves everything else, and it runs the callbacks. The program neither writes a loop nor runs one. Any
+ * thread may call any function. A call either waits for its result, or returns at once and passes the result
+ * to a callback or to an op.
  *
- * A connection has two halves with a handle each: a sink sends, a stream receives. Bytes have no boundaries
- * in TCP, so sink_send sends all of what it is given, and stream_recv receives exactly as much as it is asked
- * for.
+ * A connection has two halves, and each half has a handle: a sink sends, a stream receives. TCP keeps no
+ * boundaries between messages. Therefore sink_send sends all of the bytes that it gets, and stream_recv
+ * receives exactly as many bytes as the caller asks for.
  *
  * THE SMALLEST PROGRAM
  *
@@ -39,113 +40,164 @@
  *     return status != 0;
  *   }
  *
- * It is compiled with: cc program.c -liouringnet
+ * Compile it with: cc program.c -liouringnet
  *
- * THREE WAYS TO LEARN A RESULT
+ * THREE WAYS TO GET A RESULT
  *
- * - Wait. net_dial, sink_send, stream_recv and the like return when it is done. The simplest, and good for a
- *   thread per connection.
- * - Be told once. Every function that ends in _async returns at once. Its completion goes to a callback, or to
- *   an op that op_wait waits for, op_cancel cancels and op_release gives back, or to both.
- * - Be told always. A watch is armed once: listener_watch calls for every connection, stream_watch for all
- *   bytes received, sink_watch whenever there is room again. The cheapest for many connections. Every watch
- *   gets one last call, with a status that is not 0; state that `user` points to is freed there.
+ * - Wait. net_dial, sink_send, stream_recv and similar calls return when the operation is done. This is the
+ *   simplest way. It suits a program with one thread for each connection.
+ * - One completion. Each function that ends in _async returns at once. Its completion goes to a callback, to
+ *   an op, or to both. op_wait waits for an op, op_cancel cancels its operation, and op_release releases it.
+ * - A watch. The caller arms a watch once, and the watch calls a callback for every event. listener_watch
+ *   reports every connection, stream_watch passes all bytes, and sink_watch reports room for posts. This way
+ *   is the cheapest for many connections. Every watch ends with one last call, whose status is not 0. The
+ *   callback frees the state behind `user` in the last call.
  *
- * An accepted operation completes exactly once. A call that returns an error has started nothing: its callback
- * never runs. Results are written only on success, except for counts of bytes, which are always right.
+ * An accepted operation completes exactly once. A call that returns an error has started nothing, and its
+ * callback never runs. The library writes outputs only on success. Exception: it always writes counts of
+ * bytes.
  *
  * THREADS
  *
- * Every function may be called from every thread, but not from a signal handler. Sends on one sink go out whole
- * and in the order of the calls; receives on one stream complete in order.
+ * Any thread may call any function, also several threads at the same time on the same handle. Exception: a
+ * signal handler must not call the library. The sends of one sink go out whole and in the order of the calls.
+ * The receives of one stream complete in the order of the calls.
  *
- * All callbacks of a net run on one thread, its receive loop's, one at a time, and never inside a call of the
- * library's. A program that works in callbacks alone needs no locks. A callback must not take long, because the
- * net's other callbacks wait for it. Calls that would block are refused there with IOURINGNET_IN_CALLBACK; all
- * others are legal, also closing the handle whose callback is running. A callback must not leave by an
- * exception, by longjmp or by pthread_exit. It has 8 MiB of stack.
+ * The thread of the receive loop runs all callbacks of a net, one at a time. No callback runs inside a call
+ * of the library. Therefore a program that works only in callbacks needs no locks. Rules for a callback:
+ *
+ * - It must not take long, because the net's other callbacks wait for it.
+ * - A call that may block returns IOURINGNET_IN_CALLBACK there. All other calls are legal, also a close of
+ *   the handle whose callback is running.
+ * - It must not leave by an exception, by longjmp or by pthread_exit.
+ * - It has 8 MiB of stack.
+ * - Exception: a log callback must not call the library; see iouringnet_log_callback.
  *
  * No function is a cancellation point. If pthread_cancel hits a thread during a call, the call goes on to its
- * end and returns its result. The thread ends at its next cancellation point after that. Exception: a thread whose
- * cancel type is PTHREAD_CANCEL_ASYNCHRONOUS must not call the library. The library's own threads ignore
- * pthread_cancel.
+ * end and returns its result. The thread ends at its next cancellation point after that. Exception: a thread
+ * whose cancel type is PTHREAD_CANCEL_ASYNCHRONOUS must not call the library. The library's own threads
+ * ignore pthread_cancel.
  *
- * The callbacks of one net use one core at most. A program that needs more starts several nets and binds the
- * same port in each, with `reuse_port`.
+ * The callbacks of one net use at most one core. A program that needs more cores starts several nets and
+ * binds the same port in each of them, with `reuse_port`.
  *
  * MEMORY
  *
- * - Given to a call that waits, or to sink_post: the caller's again when the call returns.
- * - Given to an _async call: the library's until the completion. Neither free it nor change it before.
- * - Seen by stream_peek: the library's, until the next call on that stream or net_stop, whichever thread makes
- *   it. Shown to a stream_watch callback: the library's, until the callback returns, even if it closes the
- *   stream.
- * - Addresses, options, configs and arrays of parts: read during the call only.
- * - Where the process has no memory left, a sink_post of more than 16 KiB says -ENOMEM. All else that the
- *   library allocates is small, bounded by the config, or 24 bytes for each part of a sink_sendv; where that
- *   fails the process ends with a message, as Rust's programs do.
+ *   memory                                        owner
+ *   buffer of a call that waits, or of sink_post  the caller again when the call returns
+ *   buffer of an _async call                      the library until the completion; the caller neither frees
+ *                                                 nor changes it before
+ *   bytes that stream_peek shows                  the library, until the next call on that stream or
+ *                                                 net_stop, from any thread
+ *   bytes that a stream_watch callback gets       the library until the callback returns, even if it closes
+ *                                                 the stream
+ *   addresses, options, configs, arrays of parts  the caller; the library reads them only during the call
+ *
+ * If there is no memory to copy a sink_post of more than 16 KiB, sink_post returns -ENOMEM. If any other
+ * allocation fails, the library prints a message and aborts the process. Each of these allocations is small,
+ * or the config bounds it, or it has 24 bytes for each part of a sink_sendv.
  *
  * HANDLES
  *
- * Handles look like pointers and are none: they are numbers that the library looks up. A handle that was closed,
- * belongs to a stopped net, is of another kind or was made up is IOURINGNET_BAD_HANDLE, never a crash and never
- * another's connection; NULL likewise. Closing twice is harmless. Each handle that a program is given it closes
- * or releases once: both halves of a connection, listeners, ops. net_stop ends all those that are left, except
- * ops.
+ * A handle has the type of a pointer, but it is a number that the library looks up. The library never follows
+ * it. A handle is bad if it is NULL, closed, made up, of another kind, or of a stopped net. A call with a bad
+ * handle returns IOURINGNET_BAD_HANDLE. It neither crashes nor reaches another connection. Closing a handle
+ * twice is harmless.
+ *
+ * The caller closes or releases each handle that it receives once: both halves of a connection, listeners and
+ * ops. net_stop ends all handles of its net that are left. Exception: ops stay until they are released.
  *
  * STATUSES
  *
- * 0 is success. -1 to -4095 is an errno of the kernel with its sign turned: -ECONNREFUSED, -EADDRINUSE. The rest
- * are the IOURINGNET_ constants below. Branch on the number; iouringnet_strerror has the words and
- * iouringnet_errname the name. Six ends are six statuses: the end of the stream (IOURINGNET_EOF), a reset by the
- * peer (-ECONNRESET), IOURINGNET_TIMEOUT, IOURINGNET_CANCELLED, a close on this side (IOURINGNET_CLOSED), and a
- * stopped net (IOURINGNET_STOPPED).
+ *   status        meaning
+ *   0             success
+ *   -1 to -4095   an errno of the kernel, negated, such as -ECONNREFUSED or -EADDRINUSE
+ *   below -10000  one of the IOURINGNET_ constants below
  *
- * A send that was cut when part of it was out leaves its sink torn: since the peer could not tell where the
- * next bytes begin, all later sends get IOURINGNET_TORN. A receive that ends early loses nothing: what had come
- * is still there for the next call, or has been counted.
+ * Branch on the number. iouringnet_strerror returns the text of a status, and iouringnet_errname returns its
+ * name. Six causes have six statuses:
+ *
+ *   cause                               status
+ *   the peer ended the stream           IOURINGNET_EOF
+ *   the peer reset the connection       -ECONNRESET
+ *   the operation timed out             IOURINGNET_TIMEOUT
+ *   the operation was cancelled         IOURINGNET_CANCELLED
+ *   the handle was closed on this side  IOURINGNET_CLOSED
+ *   the net was stopped                 IOURINGNET_STOPPED
+ *
+ * A send that is cut after part of it went out tears its sink, because the peer cannot tell where the next
+ * bytes begin. All later sends get IOURINGNET_TORN. A receive that ends early loses no byte. The bytes that
+ * arrived stay for the next call, or the count of the receive includes them.
  *
  * CLOSING
  *
- * sink_close loses nothing: what was accepted goes out, then the peer sees the end of the stream. The stream may
- * be read on, which makes it a half-close. The drain has limits, so that no peer keeps what was closed for ever:
- * `close_timeout_ms` and `drain_timeout_ms`. If descriptors or memory run short, closed connections go first. sink_abort discards and resets. Both, and stream_close, may be called
- * at any moment and from any thread; operations under way end with IOURINGNET_CLOSED.
+ * Any thread may call sink_close, stream_close and sink_abort at any moment.
+ *
+ *   call          what happens
+ *   sink_close    Accepted bytes go out. Then the peer gets the end of the stream. The stream can still
+ *                 receive, so this is also the half-close.
+ *   stream_close  The library discards buffered bytes. Pending receives end with IOURINGNET_CLOSED.
+ *   sink_abort    The library discards unsent bytes and resets the connection. Pending work of both halves
+ *                 ends with IOURINGNET_CLOSED.
+ *
+ * The drain after sink_close has two limits, `close_timeout_ms` and `drain_timeout_ms`. Therefore no peer
+ * holds a closed connection for ever. If descriptors or memory run short, the library ends closed
+ * connections, the oldest first.
  *
  * BOUNDS
  *
- * Every queue has one. IOURINGNET_FULL: this sink has as much unsent as `post_mark` allows; slow down until
- * sink_watch calls. IOURINGNET_LIMIT: the net has `max_operations` in flight. Nothing was taken in either case.
- * Closing, aborting, cancelling, pausing and releasing are never refused for want of room.
+ * Every queue has a bound. A call that would exceed a bound takes nothing and returns the status of the
+ * bound.
+ *
+ *   status              bound
+ *   IOURINGNET_FULL     the sink has `post_mark` bytes posted and unsent; sink_watch reports when there is
+ *                       room
+ *   IOURINGNET_LIMIT    the net has `max_operations` operations in flight, 1,024 names of the process wait to
+ *                       be looked up, or the process has 536 million handles
+ *   IOURINGNET_TOO_BIG  stream_fill asks for more than `buffer_max` bytes
+ *
+ * Close, abort, cancel, pause, resume, release and watch are never refused for want of room.
  *
  * STRUCTS THAT MAY GROW
  *
- * Structs that begin with `size` may have more fields in a later version. Prepare each with its macro, as in
- * iouringnet_config_init(&config), before use. Zero in any field of a config or of options means its default.
- * Such a struct with a wrong size is IOURINGNET_INVALID.
+ * A struct that begins with `size` may have more fields in a later version. Prepare each one with its macro
+ * before use: iouringnet_config_init(&config). 0 in a field of a config or of options is the field's default.
+ * A call returns IOURINGNET_INVALID if the size is wrong.
  *
  * PROCESSES
  *
- * The library raises no signal, SIGPIPE included. Its own threads block every signal but SIGSEGV, SIGBUS, SIGFPE,
- * SIGILL, SIGTRAP and SIGSYS: if a callback brings one of these six on itself, the program's handler runs on the
- * callback thread. Those threads have no alternate signal stack, unless a callback sets one by sigaltstack.
+ * The library raises no signal, SIGPIPE included. Its threads block every signal but SIGSEGV, SIGBUS, SIGFPE,
+ * SIGILL, SIGTRAP and SIGSYS. If a callback brings one of these six on itself, the program's handler runs on
+ * the callback thread. The library's threads have no alternate signal stack, unless a callback sets one with
+ * sigaltstack.
  *
- * The library may be used where the loader's lock is held, as in the constructor of a library that dlopen loads
- * (with glibc 2.35 or later): net_start, dials of numeric addresses, transfers, callbacks and net_stop work there.
- * Exception: a call that waits for a name may wait for ever, because looking it up may load a library. Begin such
- * a dial with net_dial_async, and wait after the constructor. A thread that a constructor starts and waits for must
- * not itself wait in net_start, in a send or in a receive.
+ * A caller may hold the lock of the dynamic loader, as the constructor of a library that dlopen loads does
+ * (with glibc 2.35 or later). net_start, dials of numeric addresses, transfers, callbacks and net_stop work
+ * there. Exception: a call that waits for a name may wait for ever, because the lookup may load a library.
+ * Begin such a dial with net_dial_async, and wait after the constructor. If a constructor starts a thread and
+ * waits for it, that thread must not wait in net_start, in a send or in a receive.
  *
- * In a forked child every call with a handle, and net_start, return IOURINGNET_FORKED, and calls that return
- * nothing do nothing.
- * A program that puts itself into the background by fork starts its nets after that. Link one copy of the
- * library into a process: a handle means something in the copy that made it only.
- * Where io_uring is not to be had, net_start says IOURINGNET_UNAVAILABLE, and iouringnet_probe tells why and
- * what to do about it.
+ * In a forked child, net_start and every call with a handle return IOURINGNET_FORKED. Calls that return
+ * nothing do nothing. A program that puts itself into the background by fork starts its nets after the fork.
  *
- * The environment variable IOURINGNET_FEATURES_OFF, read by net_start, switches features of the kernel off, to
- * test what older kernels get: a list with commas of defer_taskrun, coop_taskrun, buffer_ring, no_iowait,
- * multishot and send_msg_ring.
+ * Link one copy of the library into a process. A handle is valid only in the copy that made it.
+ *
+ * If io_uring cannot be used, net_start returns IOURINGNET_UNAVAILABLE. iouringnet_probe has the cause and
+ * the remedy.
+ *
+ * net_start reads the environment variable IOURINGNET_FEATURES_OFF. It switches features of the kernel off,
+ * to test what older kernels have. Its value is a list of these names, separated by commas: defer_taskrun,
+ * coop_taskrun, buffer_ring, no_iowait, multishot, send_msg_ring.
+ *
+ * THE COMMENTS OF THE FUNCTIONS
+ *
+ * Each comment has these parts, in this order: what the function does, its parameters, its rules, and then
+ *
+ *   Owner              who owns the memory and the handles before the call, after it and on failure
+ *   Threads            which threads may call, and whether inside a callback
+ *   Completion, Calls  the statuses that the callback or the op gets, and when
+ *   Returns            the statuses that the call returns, and when
+ *   Since              the first version that has the function
  *
  * Licence: MIT or Apache-2.0, as you like. This file is generated from src/ffi; do not edit it.
  */
@@ -157,7 +209,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* The version compiled against; iouringnet_version() tells the one that runs. */
+/* The version that a program is compiled with. iouringnet_version() returns the version that runs. */
 #define IOURINGNET_VERSION_MAJOR 0
 #define IOURINGNET_VERSION_MINOR 1
 #define IOURINGNET_VERSION_PATCH 0
@@ -206,12 +258,12 @@
 /* there is too little memory that may be locked (RLIMIT_MEMLOCK); iouringnet_probe says more */
 #define IOURINGNET_LOCKED_MEMORY (-10020)
 
-/* For `read_buffer` of the config: every receive goes straight to the caller's memory. */
+/* For `read_buffer` of the config: no read buffer, so every receive goes straight to the caller's memory. */
 #define IOURINGNET_UNBUFFERED SIZE_MAX
 /* CPU number n, for `send_cpu` and `recv_cpu` of the config. */
 #define IOURINGNET_CPU(n) ((int32_t)(n) + 1)
 
-/* Zero a struct and store its size. To be used on every struct that begins with a size, before anything else. */
+/* Each zeroes a struct and stores its size. Use it first on a struct that begins with `size`. */
 #define iouringnet_config_init(s) iouringnet_struct_init((s), sizeof *(s))
 #define iouringnet_dial_options_init(s) iouringnet_struct_init((s), sizeof *(s))
 #define iouringnet_bind_options_init(s) iouringnet_struct_init((s), sizeof *(s))
@@ -221,300 +273,347 @@
 #define iouringnet_probe_result_init(s) iouringnet_struct_init((s), sizeof *(s))
 
 
-/** No time limit, wherever a `timeout_ms` is asked for. */
+/** For a time limit in milliseconds: no limit. */
 #define IOURINGNET_NO_TIMEOUT (-1)
 
-/** For `linger_ms`: keep a connection only until the peer has acknowledged everything. */
+/** For `linger_ms`: a connection ends when the peer has acknowledged everything. */
 #define IOURINGNET_NO_LINGER (-1)
 
-/** For `spin_us`: sleep at once. */
+/** For `spin_us`: a wait sleeps at once. */
 #define IOURINGNET_NO_SPIN (-1)
 
-/** A switch that is on. 0 in a switch is the field's default. */
+/** A switch is on. 0 in a switch is the field's default. */
 #define IOURINGNET_ON 1
 
-/** A switch that is off. */
+/** A switch is off. */
 #define IOURINGNET_OFF 2
 
-/** For `nodelay`: leave what the system has. */
+/** For `nodelay`: the library leaves the system's value. */
 #define IOURINGNET_SYSTEM 3
 
 /** Log what went wrong. */
 #define IOURINGNET_LOG_ERROR 1
 
-/** Also what may explain trouble. */
+/** Log also what may explain trouble. */
 #define IOURINGNET_LOG_WARN 2
 
-/** Also what starts and ends. */
+/** Log also what starts and ends. */
 #define IOURINGNET_LOG_INFO 3
 
-/** Also every connection that the net's threads make or end. */
+/** Log also every connection that the net's threads make or end. */
 #define IOURINGNET_LOG_DEBUG 4
 
-/** Also every operation that reaches a loop. */
+/** Log also every operation that reaches a loop. */
 #define IOURINGNET_LOG_TRACE 5
 
-/** Bits of `features` in iouringnet_probe_result. Completions run when a loop asks for them (Linux 6.1). */
+/** A bit of `features` of iouringnet_probe_result: completions run when a loop asks for them (Linux 6.1). */
 #define IOURINGNET_FEATURE_DEFER_TASKRUN 1
 
-/** A loop is not interrupted for completions (Linux 5.19). */
+/** A bit of `features`: the kernel does not interrupt a loop for completions (Linux 5.19). */
 #define IOURINGNET_FEATURE_COOP_TASKRUN 2
 
-/** The kernel picks receive buffers from a shared ring (Linux 5.19). */
+/** A bit of `features`: the kernel picks receive buffers from a shared ring (Linux 5.19). */
 #define IOURINGNET_FEATURE_BUFFER_RING 4
 
-/** A sleeping loop does not count as waiting for a disk (Linux 6.15). */
+/** A bit of `features`: a sleeping loop does not count as waiting for a disk (Linux 6.15). */
 #define IOURINGNET_FEATURE_NO_IOWAIT 8
 
-/** A watch's receive goes on by itself up to a number of bytes (Linux 6.17). */
+/** A bit of `features`: one receive of a watch brings many messages, up to a number of bytes (Linux 6.17). */
 #define IOURINGNET_FEATURE_MULTISHOT 16
 
-/** A loop is woken by a completion instead of an eventfd (Linux 6.13). */
+/** A bit of `features`: a completion wakes a loop, instead of an eventfd (Linux 6.13). */
 #define IOURINGNET_FEATURE_SEND_MSG_RING 32
 
 /**
- * The result of a call: 0 is success, -1 to -4095 is an errno of the kernel with its sign turned
- * (-ECONNREFUSED, say), and below -10000 are the statuses of this library.
+ * The result of a call.
+ *
+ *   0             success
+ *   -1 to -4095   an errno of the kernel, negated, such as -ECONNREFUSED
+ *   below -10000  a status of this library
  */
 typedef int32_t iouringnet_status;
 
 /**
- * Two event loops and all that they serve. A handle: a number in the form of a pointer, never to be
- * followed.
+ * The handle of a net: two event loops and everything that they serve. A handle is a number with the type of
+ * a pointer. Nobody follows it.
  */
 typedef struct iouringnet_net iouringnet_net;
 
-/** A bound address that accepts connections. */
+/** The handle of a listener: a bound address that accepts connections. */
 typedef struct iouringnet_listener iouringnet_listener;
 
-/** The half of a connection that sends. */
+/** The handle of a sink: the half of a connection that sends. */
 typedef struct iouringnet_sink iouringnet_sink;
 
-/** The half of a connection that receives. */
+/** The handle of a stream: the half of a connection that receives. */
 typedef struct iouringnet_stream iouringnet_stream;
 
-/** An operation that was begun by an async call: something to wait for, to cancel and to release. */
+/**
+ * The handle of an op: an operation that an _async call began. The caller waits for it, cancels it and
+ * releases it.
+ */
 typedef struct iouringnet_op iouringnet_op;
 
-/** An address as text that ends in a zero byte: "127.0.0.1:7000", "[fe80::1%eth0]:7000". */
+/** An address as text: "127.0.0.1:7000", "[fe80::1%eth0]:7000". */
 typedef struct {
-  /** At most 127 characters and the zero byte. */
+  /** At most 127 characters, and then a zero byte. */
   char text[128];
 } iouringnet_address;
 
-/** How an operation ended. */
+/** The result of an operation, or one event of a watch. */
 typedef struct {
-  /** Of this struct as the program knows it. See `iouringnet_completion_init`. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_completion_init` sets it. */
   size_t size;
-  /** The operation's own result. */
+  /** The result of the operation, or the event of the watch. */
   iouringnet_status status;
-  /** Bytes transferred, also when the status is not 0. */
+  /** Number of bytes transferred, whatever the status. */
   size_t bytes;
-  /** The new connection of a dial or an accept, from now on the receiver's to close. NULL for all else. */
+  /**
+   * The half that sends of the new connection of a dial or an accept. The receiver closes it. NULL in any
+   * other completion.
+   */
   iouringnet_sink *sink;
-  /** Its other half. */
+  /** The half that receives of the same connection. The receiver closes it. NULL in any other completion. */
   iouringnet_stream *stream;
 } iouringnet_completion;
 
 /**
- * Is told how an operation ended, or one event of a watch. Runs on the net's callback thread; `done` lives
- * until it returns. It must not block for long, and must not leave by an exception or by longjmp.
+ * Gets the result of an operation, or one event of a watch. It runs on the callback thread of the net.
+ * `done` is valid until the callback returns. The callback must not take long. It must not leave by an
+ * exception, by longjmp or by pthread_exit.
  */
 typedef void (*iouringnet_callback)(void *user, const iouringnet_completion *done);
 
 /**
- * Is shown the bytes received and returns how many of them it has consumed; the rest is shown again, joined
- * with what comes next. `data` lives until it returns. In the last call the status is not 0, `data` is NULL,
- * and the result does not count. Runs on the net's callback thread, under the rules of
- * `iouringnet_callback`.
+ * Gets bytes that a stream has received, and returns how many of them it has consumed. The next call shows
+ * the rest again, joined with the bytes that arrive next. `data` is valid until the callback returns. In the
+ * last call `status` is not 0, `data` is NULL, and the library ignores the result. It runs on the callback
+ * thread of the net. The callback must not take long. It must not leave by an exception, by longjmp or by
+ * pthread_exit.
  */
-typedef size_t (*iouringnet_data_callback)(void *user, iouringnet_status status, const void *data, size_t size);
+typedef size_t (*iouringnet_data_callback)(void *user, iouringnet_status status, const void *data,
+    size_t size);
 
 /**
- * Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
- * also on both at a time, and a handle may be locked meanwhile. So it must not call the library: calls with a
- * handle are refused there with IOURINGNET_IN_CALLBACK. Nor may it wait for a lock that some thread holds
- * while it calls the library. It must not leave by an exception or by longjmp.
+ * Gets one line of the log, without a line end. `text` is valid until the callback returns.
+ *
+ * - It runs on both threads of the net, possibly at the same time. The library may hold the lock of a handle
+ *   meanwhile.
+ * - It must not call the library. A call that returns a status returns IOURINGNET_IN_CALLBACK there, and a
+ *   call that returns nothing does nothing.
+ * - It must not wait for a lock that another thread holds while that thread calls the library.
+ * - It must not leave by an exception, by longjmp or by pthread_exit.
  */
 typedef void (*iouringnet_log_callback)(void *user, int32_t level, const char *text);
 
-/** How a net is to be. Prepare with `iouringnet_config_init`; 0 in any field is its default. */
+/**
+ * The config of a net. Prepare it with `iouringnet_config_init`. 0 in a field is the field's default.
+ * net_start returns IOURINGNET_INVALID if a field is out of its range.
+ */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_config_init` sets it. */
   size_t size;
   /**
-   * Entries of each ring, 8 to 32768; 0: 256. Neither connections nor operations are bounded by it. If the limit on
-   * locked memory (RLIMIT_MEMLOCK) holds fewer, both rings have fewer. Of that limit, which all processes of a user
-   * share, a net with 256 entries takes 108 KiB, and one with 16 entries, the fewest, 20 KiB. Exceptions: root is
-   * not counted, and Linux 5.12 to 6.13 count no rings.
+   * Entries of each ring: 8 to 32768. Default: 256. They bound neither connections nor operations.
+   *
+   * If the limit on locked memory (RLIMIT_MEMLOCK) has no room for so many entries, both rings get fewer,
+   * but at least 16. All processes of a user share that limit. A net with 256 entries takes 108 KiB of it,
+   * and a net with 16 entries takes 20 KiB. Exceptions: the kernel does not count the rings of root, and
+   * Linux 5.12 to 6.13 count no rings.
    */
   uint32_t ring_entries;
   /**
-   * Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
-   * connection is not counted.
+   * Largest number of operations in flight. Default: 65536. A call that would exceed it returns
+   * IOURINGNET_LIMIT. One operation for each half of each connection does not count.
    */
   uint32_t max_operations;
-  /** TCP_NODELAY: IOURINGNET_ON, which 0 is too, IOURINGNET_OFF or IOURINGNET_SYSTEM. */
+  /** TCP_NODELAY of connections: IOURINGNET_ON (default), IOURINGNET_OFF or IOURINGNET_SYSTEM. */
   uint32_t nodelay;
   /**
-   * Ask the kernel on the calling thread first, and use a ring only for what that leaves: IOURINGNET_ON, which
-   * 0 is too, or IOURINGNET_OFF.
+   * Whether a call asks the kernel on the calling thread first, and uses a ring only for the rest:
+   * IOURINGNET_ON (default) or IOURINGNET_OFF.
    */
   uint32_t first_try;
   /**
-   * Idle time until the first keepalive probe, in milliseconds, rounded up to seconds, 32,767 s at most; 0: no
-   * keepalive. How many probes follow, and how soon, is the system's: 9, one every 75 s, unless it is told
-   * otherwise.
+   * Idle time until the first keepalive probe, in milliseconds. The library rounds it up to seconds, and
+   * takes more than 32,767 s as 32,767 s. Default: no keepalive. The system decides how many probes follow
+   * and how often: 9 probes, one every 75 s, unless it is configured otherwise.
    */
   int64_t keepalive_ms;
-  /** SO_SNDBUF of connections in bytes; 0: the system's. */
+  /** SO_SNDBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
   size_t send_buffer;
-  /** SO_RCVBUF of connections in bytes; 0: the system's. */
+  /** SO_RCVBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
   size_t recv_buffer;
   /**
-   * Receives smaller than this are served from a buffer of this many bytes, at most 1 GiB; larger ones go
-   * straight to the caller's memory. 0: 64 KiB. IOURINGNET_UNBUFFERED: no buffer, so nothing to peek or fill.
+   * Size of a stream's read buffer, in bytes: at most 1 GiB. Default: 64 KiB. Receives that are smaller come
+   * from the buffer. Other receives go straight to the caller's memory. IOURINGNET_UNBUFFERED: there is no
+   * buffer, and so nothing to peek or to fill.
    */
   size_t read_buffer;
-  /** Most bytes that a watch may leave unconsumed, or that stream_fill may ask for, at most 1 GiB; 0: 1 MiB. */
+  /**
+   * Largest number of bytes that stream_fill may ask for, and that a watch may leave unconsumed: at most 1
+   * GiB. Default: 1 MiB.
+   */
   size_t buffer_max;
-  /** Bytes posted and unsent from which on sink_post answers IOURINGNET_FULL; 0: 1 MiB. */
+  /** Bytes posted and unsent at which sink_post returns IOURINGNET_FULL. Default: 1 MiB. */
   size_t post_mark;
   /**
-   * Time limit of operations in milliseconds, until sink_set_timeout or stream_set_timeout. 0 or
-   * IOURINGNET_NO_TIMEOUT: none.
+   * Time limit of operations, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
+   * half. Default: no limit. IOURINGNET_NO_TIMEOUT: no limit.
    */
   int64_t timeout_ms;
   /**
-   * Time limit of a dial in milliseconds, looking up the name and all its addresses included; 0: 10 s.
-   * IOURINGNET_NO_TIMEOUT: the kernel's.
+   * Time limit of a dial, in milliseconds. It covers the lookup of the name and all its addresses. Default:
+   * 10 s. IOURINGNET_NO_TIMEOUT: the kernel's limit.
    */
   int64_t dial_timeout_ms;
   /**
-   * How long a closed connection may go without progress until it is reset, in milliseconds; 0: 30 s.
-   * IOURINGNET_NO_TIMEOUT: for ever.
+   * Longest time that a closed connection may make no progress, in milliseconds. Then the library resets it.
+   * Default: 30 s. IOURINGNET_NO_TIMEOUT: no limit.
    */
   int64_t close_timeout_ms;
   /**
-   * How long net_stop waits for unsent bytes until it resets, in milliseconds; 0: 5 s. IOURINGNET_NO_TIMEOUT:
-   * for ever.
+   * Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: 5 s.
+   * IOURINGNET_NO_TIMEOUT: no limit.
    */
   int64_t shutdown_timeout_ms;
   /**
-   * Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
-   * IOURINGNET_NO_SPIN: none. The time adapts: longer and more often after spins that found something, less after
-   * others. They never do where first_try is off, or where the process may use only one CPU.
+   * Longest time that a waiting receive, or the receive loop, spins before it sleeps, in microseconds: at
+   * most 1000. Default: 50. IOURINGNET_NO_SPIN: no spinning.
+   *
+   * The time adapts. After a spin that found something, spins are longer and more frequent. After other
+   * spins they are shorter and rarer. There is no spinning if `first_try` is off or the process may use only
+   * one CPU.
    */
   int64_t spin_us;
-  /** CPU for the send loop, as IOURINGNET_CPU(n); 0: any. */
+  /** CPU of the send loop, as IOURINGNET_CPU(n). Default: any. */
   int32_t send_cpu;
-  /** CPU for the receive loop, which runs the callbacks, as IOURINGNET_CPU(n); 0: any. */
+  /** CPU of the receive loop, which runs the callbacks, as IOURINGNET_CPU(n). Default: any. */
   int32_t recv_cpu;
-  /** What to log, IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE; 0: IOURINGNET_LOG_WARN. */
+  /** What to log: IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE. Default: IOURINGNET_LOG_WARN. */
   uint32_t log_level;
-  /** Zero. */
+  /** Must be 0. */
   uint32_t reserved;
-  /** Is given the log; NULL: nothing is logged. */
+  /** Gets the log. NULL: the library logs nothing. */
   iouringnet_log_callback log;
-  /** Handed to `log`. Must stay valid until net_stop has returned. */
+  /** Passed to `log`. It must stay valid until net_stop has returned. */
   void *log_user;
   /**
-   * How long a closed connection is kept for a peer that has acknowledged everything and does not close its
-   * side, in milliseconds; 0: 2 s. IOURINGNET_NO_LINGER: not at all. The time counts from the acknowledgement.
-   * Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
-   * to answer the end of the stream; never more than `linger_ms`.
+   * Time that a closed connection waits for a peer that has acknowledged everything and does not end its
+   * side, in milliseconds. Default: 2 s. IOURINGNET_NO_LINGER: no wait.
+   *
+   * The time counts from the acknowledgement. If it has passed before the close, the peer still has 50 ms,
+   * or three round trips if they take longer, to answer the end of the stream. This is never more than
+   * `linger_ms`.
    */
   int64_t linger_ms;
   /**
-   * How long the whole drain after a close may take, with progress or without, in milliseconds; 0: 60 s and one
-   * more second for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: for
-   * ever. Only a peer that holds back needs longer than the default. `close_timeout_ms` counts beside it.
+   * Time limit of the whole drain after a close, with or without progress, in milliseconds. Default: 60 s,
+   * and 1 s for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: no
+   * limit.
+   *
+   * Only a peer that holds back exceeds the default. `close_timeout_ms` applies at the same time.
    */
   int64_t drain_timeout_ms;
 } iouringnet_config;
 
-/** How to dial. Prepare with `iouringnet_dial_options_init`. */
+/** The options of a dial. Prepare them with `iouringnet_dial_options_init`. */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_dial_options_init` sets it. */
   size_t size;
-  /** Time limit in milliseconds; 0: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT: the kernel's. */
+  /**
+   * Time limit of the dial, in milliseconds. Default: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT:
+   * the kernel's limit.
+   */
   int64_t timeout_ms;
 } iouringnet_dial_options;
 
-/** How to bind. Prepare with `iouringnet_bind_options_init`. */
+/** The options of a bind. Prepare them with `iouringnet_bind_options_init`. */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_bind_options_init` sets it. */
   size_t size;
-  /** Connections that may wait in the kernel to be accepted; 0: 4096. The system's somaxconn bounds it. */
+  /**
+   * Largest number of connections that wait in the kernel to be accepted. Default: 4096. The system's
+   * somaxconn is an upper bound.
+   */
   uint32_t backlog;
-  /** SO_REUSEPORT, to bind one port in several nets: IOURINGNET_ON or IOURINGNET_OFF, which 0 is too. */
+  /** SO_REUSEPORT, which binds one port in several nets: IOURINGNET_ON or IOURINGNET_OFF (default). */
   uint32_t reuse_port;
 } iouringnet_bind_options;
 
-/** What sink_info tells. Prepare with `iouringnet_sink_info_init`. */
+/** The result of sink_info. Prepare it with `iouringnet_sink_info_init`. */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_sink_info_init` sets it. */
   size_t size;
   /** Address of this end. */
   iouringnet_address local;
-  /** Address of the peer; empty once the connection is gone. */
+  /** Address of the peer. It is empty if the connection is gone. */
   iouringnet_address peer;
-  /** Bytes accepted that the kernel does not have yet. */
+  /** Number of accepted bytes that the kernel does not have yet. */
   size_t unsent;
 } iouringnet_sink_info;
 
-/** What net_stats tells. Prepare with `iouringnet_stats_init`. */
+/**
+ * The result of net_stats. Prepare it with `iouringnet_stats_init`. Each field is a number since the start
+ * of the net, unless it says "now".
+ */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_stats_init` sets it. */
   size_t size;
   /** System calls of the send loop into its ring. */
   uint64_t send_enters;
-  /** Entries that it submitted. */
+  /** Entries that the send loop has submitted. */
   uint64_t send_entries;
-  /** Completions that it reaped. */
+  /** Completions that the send loop has reaped. */
   uint64_t send_completions;
-  /** Times that another thread woke it. */
+  /** Times that another thread has woken the send loop up. */
   uint64_t send_wakes;
-  /** The same of the receive loop. */
+  /** System calls of the receive loop into its ring. */
   uint64_t recv_enters;
-  /** Entries that it submitted. */
+  /** Entries that the receive loop has submitted. */
   uint64_t recv_entries;
-  /** Completions that it reaped. */
+  /** Completions that the receive loop has reaped. */
   uint64_t recv_completions;
-  /** Times that another thread woke it. */
+  /** Times that another thread has woken the receive loop up. */
   uint64_t recv_wakes;
-  /** Callbacks run so far. */
+  /** Callbacks that the net has run. */
   uint64_t callbacks;
-  /** Connections open now, those that still drain included. */
+  /** Connections that are open now, including closed ones that drain or linger. */
   uint64_t connections;
-  /** Listeners open now. */
+  /** Listeners that are open now. */
   uint64_t listeners;
-  /** Operations in flight now, of `max_operations`. */
+  /** Operations that are in flight now, as `max_operations` counts them. */
   uint64_t operations;
-  /** Errors of accept that were passed over, want of descriptors above all. */
+  /** Errors of accepts that did not end the accept or the watch, such as a shortage of descriptors. */
   uint64_t accept_errors;
-  /** Closed connections that were reset by `close_timeout_ms` or `drain_timeout_ms`. */
+  /** Closed connections that `close_timeout_ms` or `drain_timeout_ms` has reset. */
   uint64_t drains_timed_out;
-  /** Closed connections that were ended early, the oldest first, because descriptors or memory ran short. */
+  /** Closed connections that ended early because descriptors or memory ran short, the oldest first. */
   uint64_t drains_shed;
 } iouringnet_stats;
 
-/** What iouringnet_probe tells. Prepare with `iouringnet_probe_result_init`. */
+/** The result of iouringnet_probe. Prepare it with `iouringnet_probe_result_init`. */
 typedef struct {
-  /** Of this struct as the program knows it. */
+  /** Size of this struct in bytes, as the program was compiled. `iouringnet_probe_result_init` sets it. */
   size_t size;
   /**
-   * What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, IOURINGNET_LOCKED_MEMORY, or -EMFILE,
-   * -ENFILE or -EAGAIN where only descriptors or threads are short.
+   * The status that net_start would return:
+   *
+   *   IOURINGNET_OK             a net can start
+   *   IOURINGNET_UNAVAILABLE    io_uring cannot be used here
+   *   IOURINGNET_LOCKED_MEMORY  the limit on locked memory leaves no room
+   *   -EMFILE, -ENFILE          there are too few descriptors
+   *   -EAGAIN                   there are too few threads
+   *   -ENOMEM                   there is too little memory
    */
   iouringnet_status status;
-  /** The errno of the system's refusal, else 0. */
+  /** The errno of the system's refusal, positive. 0 if a net can start. */
   int32_t error;
-  /** What this kernel has: IOURINGNET_FEATURE_ bits. None is required. */
+  /** Features that this kernel has: IOURINGNET_FEATURE_ bits. A net requires none of them. */
   uint32_t features;
   /** The kernel's release. */
   char kernel[64];
-  /** What is here, or why io_uring is not and what to do about it. */
+  /** What was found, or why io_uring cannot be used and the remedy. */
   char text[256];
 } iouringnet_probe_result;
 
@@ -525,58 +624,73 @@ extern "C" {
 /* ---- The library: version, texts, and what this system offers ---- */
 
 /**
- * The version of the library that runs, as IOURINGNET_VERSION is the one compiled against.
+ * Returns the version of the library that is running. IOURINGNET_VERSION is the version that the program was
+ * compiled with.
  *
- * Threads: Any thread, callbacks too; never blocks; works in a forked child.
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback and in a forked child. Never blocks.
  * Returns: major << 16 | minor << 8 | patch.
  * Since:   0.1
  */
 uint32_t iouringnet_version(void);
 
 /**
- * What a status means, in words for people: "the peer ended the stream".
+ * Returns the text of a status, for people: "the peer ended the stream".
  *
- * Branch on the status, not on the text.
+ * `status`  Any number.
  *
- * Threads: Any thread, callbacks too; never blocks; works in a forked child.
- * Returns: a constant text, for every number: it is never NULL, never freed and never translated.
+ * Branch on the status, never on the text. The text is not translated.
+ *
+ * Owner:   The library. The text is constant, and the caller does not free it.
+ * Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+ * Returns: The text, never NULL. A number that is no status has the text "unknown status".
  * Since:   0.1
  */
 const char *iouringnet_strerror(iouringnet_status status);
 
 /**
- * The name of a status as the source has it: "IOURINGNET_EOF", "ECONNREFUSED".
+ * Returns the name of a status, as it is in the source: "IOURINGNET_EOF", "ECONNREFUSED".
  *
- * Returns: a constant text, under the rules of `iouringnet_strerror`; "UNKNOWN" for numbers that are no
- *          status.
+ * `status`  Any number.
+ *
+ * Owner:   The library. The name is constant, and the caller does not free it.
+ * Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+ * Returns: The name, never NULL. A number that is no status has the name "UNKNOWN".
  * Since:   0.1
  */
 const char *iouringnet_errname(iouringnet_status status);
 
 /**
- * Finds out whether a net can be started here, and if not, why and what to do: a sysctl, a seccomp filter, a
- * kernel that is too old, a limit on locked memory, descriptors or threads.
+ * Finds out whether net_start can start a net with the default config here. If it cannot, the result has the
+ * cause and the remedy. The cause is a sysctl, a seccomp filter, a kernel that is too old, or a limit on
+ * locked memory, descriptors or threads.
  *
- * `result`  prepared with `iouringnet_probe_result_init`; filled in whenever 0 is returned, whatever was
- *           found.
+ * `result`  Prepared with `iouringnet_probe_result_init`. The library fills it in if it returns 0.
  *
- * Makes the two rings and the two threads of a net for a moment, and waits for locked memory as net_start does.
+ * The probe starts two threads and then makes two rings, as net_start does. Nothing of them is left when it
+ * returns.
  *
- * Threads: Any thread, callbacks too; works in a forked child.
- * Returns: 0 once it has looked: what it found is `result->status`. IOURINGNET_INVALID: `result` is NULL or
- *          its size wrong.
+ * Owner:   The caller owns `*result`.
+ * Threads: Any thread, also inside a callback and in a forked child. Takes about a millisecond. It waits up
+ *          to 2.5 s for locked memory that other nets of the user hold or have just given back.
+ * Returns:
+ *   0                         The library has looked. `result->status` is what it has found.
+ *   IOURINGNET_INVALID        `result` is NULL, or its size is wrong.
+ *   IOURINGNET_PANIC          The library met a fault of its own.
  * Since:   0.1
  */
 iouringnet_status iouringnet_probe(iouringnet_probe_result *result);
 
 /**
- * Zeroes a struct and stores its size. Meant for the macros above, which pass the size that the program was
- * compiled with.
+ * Zeroes a struct and stores its size. The iouringnet_..._init macros above call it with the size that the
+ * program was compiled with.
  *
- * `memory`  the struct; NULL does nothing.
- * `size`    its bytes; less than a size_t does nothing.
+ * `memory`  The struct. NULL: the call does nothing.
+ * `size`    Bytes of the struct. If it is less than sizeof(size_t), the call does nothing.
  *
- * Threads: Any thread, callbacks too; never blocks; works in a forked child.
+ * Owner:   The caller owns the struct.
+ * Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+ * Returns: Nothing.
  * Since:   0.1
  */
 void iouringnet_struct_init(void *memory, size_t size);
@@ -584,38 +698,58 @@ void iouringnet_struct_init(void *memory, size_t size);
 /* ---- Starting and stopping ---- */
 
 /**
- * Starts a net: two io_uring event loops on two threads of their own.
+ * Starts a net: two io_uring event loops, each on a thread of its own. Both rings exist when the call
+ * returns.
  *
- * `config`  how it is to be, read during the call only; NULL: all defaults.
- * `net`     is set to the new net, which is the caller's to stop.
+ * `config`  Prepared with `iouringnet_config_init`. NULL: all defaults.
+ * `net`     Set to the new net on success.
  *
- * On failure `*net` is unchanged and nothing is left behind.
- *
- * Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns. Waits for
- *          locked memory that other nets of the user hold or have given back just now, for 2.5 s at most.
- * Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_LOCKED_MEMORY: the user's
- *          limit on locked memory leaves no room for two small rings. IOURINGNET_INVALID: `net` is NULL, or a
- *          field of the config is out of its range or of a version that this library does not know. -EMFILE,
- *          -ENFILE, -EAGAIN, -ENOMEM: descriptors, threads or memory are short. IOURINGNET_FORKED.
+ * Owner:   The caller owns `*config`; the library reads it only during the call. The caller stops the new
+ *          net with net_stop. On failure `*net` is unchanged, and nothing is left behind.
+ * Threads: Any thread, also inside a callback. Takes about a millisecond. It waits up to 2.5 s for locked
+ *          memory that other nets of the user hold or have just given back.
+ * Returns:
+ *   0                         The net has started.
+ *   IOURINGNET_UNAVAILABLE    io_uring cannot be used here. iouringnet_probe has the cause.
+ *   IOURINGNET_LOCKED_MEMORY  The limit on locked memory leaves no room for two rings of the smallest size.
+ *   -EMFILE, -ENFILE          There are too few descriptors.
+ *   -EAGAIN                   There are too few threads.
+ *   -ENOMEM                   There is too little memory.
+ *   IOURINGNET_LIMIT          The process has too many handles.
+ *   IOURINGNET_INVALID        `net` is NULL, the size of the config is wrong, a field is out of its range, a
+ *                             CPU does not exist, or the config has a non-zero field that this version does
+ *                             not know.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **net);
 
 /**
- * Stops a net and ends its two threads.
+ * Stops a net and ends its two threads. The call does this in order:
  *
- * New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
- * with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
- * config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
- * open is waited for as after stream_close, for the config's `linger_ms`. Every outstanding callback runs
- * before this returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and
- * all memory that was given to it is the caller's again; only ops keep their results until they are released.
+ * 1. It refuses new work with IOURINGNET_STOPPED.
+ * 2. It ends timers, dials, accepts, receives and their watches with IOURINGNET_STOPPED at once.
+ * 3. It closes both halves of every connection. Accepted bytes go out within the config's
+ *    `shutdown_timeout_ms`. Within the same time, a peer that has everything has `linger_ms` to end its
+ *    side.
+ * 4. It resets the connections that are left. Sends that are cut get IOURINGNET_STOPPED.
+ * 5. It waits for every outstanding callback, and ends both threads.
  *
- * Of several callers at a time each gets the one result.
+ * No callback of the net runs after the call. If several threads stop a net at the same time, all get the
+ * same result.
  *
- * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: IOURINGNET_TIMEOUT: it has stopped, but accepted bytes had to be cut off. IOURINGNET_BAD_HANDLE:
- *          no net, or one that has stopped.
+ * Owner:   After the call, the caller owns all memory that it gave to the net, and every handle of the net
+ *          is bad. Exception: ops keep their results until they are released.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         The net has stopped, and all accepted bytes went out.
+ *   IOURINGNET_TIMEOUT        The net has stopped, and accepted bytes were cut.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_stop(iouringnet_net *net);
@@ -623,82 +757,143 @@ iouringnet_status net_stop(iouringnet_net *net);
 /* ---- Connecting ---- */
 
 /**
- * Connects to an address and waits for it.
+ * Connects to an address, and waits for the connection.
  *
- * `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000". The library reads a name's
- *            addresses from /etc/hosts, or else asks getaddrinfo, and tries them one after the other.
- * `options`  the time limit; NULL: the config's `dial_timeout_ms`.
- * `sink`     is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
+ * `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000".
+ * `options`  Prepared with `iouringnet_dial_options_init`. NULL: all defaults.
+ * `sink`     Set to the half that sends, on success.
+ * `stream`   Set to the half that receives, on success.
  *
- * On failure both are unchanged.
+ * The library takes the addresses of a name from /etc/hosts. If that file does not have the name, the
+ * library asks getaddrinfo. It tries the addresses one after the other. One time limit covers the lookup and
+ * all addresses.
  *
- * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: IOURINGNET_INVALID: the address cannot be read, or a pointer is NULL. IOURINGNET_NAME: there is
- *          no such name; IOURINGNET_NAME_AGAIN: it could not be looked up now. IOURINGNET_TIMEOUT;
- *          -ECONNREFUSED and other errnos of connecting, from the last address tried; IOURINGNET_STOPPED,
- *          IOURINGNET_BAD_HANDLE. IOURINGNET_LIMIT: too many operations are in flight, or too many names wait
- *          to be looked up; -EAGAIN: there is no thread to look one up.
+ * Owner:   The caller owns `address` and `*options`; the library reads them only during the call. The caller
+ *          closes both halves. On failure `*sink` and `*stream` are unchanged.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         The connection is open.
+ *   IOURINGNET_TIMEOUT        The time limit of the dial passed.
+ *   -ECONNREFUSED             Nobody listens at the last address that was tried.
+ *   another errno             The last address that was tried failed with this errno, such as -EHOSTUNREACH
+ *                             or -EMFILE.
+ *   -ENODEV                   There is no interface of the name after "%".
+ *   IOURINGNET_NAME           The name is not known.
+ *   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+ *   -EAGAIN                   There is no thread to look up the name.
+ *   IOURINGNET_STOPPED        net_stop has begun. If it overtakes the dial, the peer may see a connection
+ *                             open and close.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
+ *                             or the process has too many handles.
+ *   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, the size of
+ *                             the options is wrong, or `timeout_ms` is below -1.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_dial(iouringnet_net *net, const char *address, const iouringnet_dial_options *options,
     iouringnet_sink **sink, iouringnet_stream **stream);
 
 /**
- * Binds an address and listens on it.
+ * Binds an address and listens on it. Connections wait in the kernel until they are accepted.
  *
- * `address`   as for net_dial; port 0 binds a free one, which listener_address tells. Of a name the first
- *             address that can be bound is taken. getaddrinfo runs on the calling thread.
- * `options`   backlog and port sharing, read during the call only; NULL: the defaults. SO_REUSEADDR is
- *             always on.
- * `listener`  is set to the listener, which is the caller's to close.
+ * `address`   "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000". Port 0 binds a free
+ *             port, and listener_address returns it.
+ * `options`   Prepared with `iouringnet_bind_options_init`. NULL: all defaults.
+ * `listener`  Set to the new listener on success.
  *
- * On failure `*listener` is unchanged. Connections wait in the kernel until they are accepted.
+ * The library takes the addresses of a name from /etc/hosts, or else from getaddrinfo, which runs on the
+ * calling thread. It binds the first address that can be bound. SO_REUSEADDR is always on.
  *
- * Threads: Any thread. Blocks to look up a name, and a name is therefore refused inside a callback
- *          (IOURINGNET_IN_CALLBACK). Where descriptors are short it waits up to 0.1 s for that of a closed
- *          connection; inside a callback it does not wait.
- * Returns: IOURINGNET_INVALID; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other errnos; IOURINGNET_NAME,
- *          IOURINGNET_NAME_AGAIN, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `address` and `*options`; the library reads them only during the call. The caller
+ *          closes the listener. On failure `*listener` is unchanged.
+ * Threads: Any thread, also inside a callback. A name blocks for its lookup; therefore a name is refused
+ *          inside a callback. If descriptors or memory run short, the call waits for a closed connection to
+ *          end, up to 0.1 s for each of its two descriptors. Inside a callback it does not wait.
+ * Returns:
+ *   0                         The listener is open.
+ *   -EADDRINUSE               The address is in use.
+ *   -EADDRNOTAVAIL            This machine does not have the address.
+ *   -EACCES                   The process may not bind the port.
+ *   another errno             The kernel refused the bind, for instance with -EMFILE.
+ *   -ENODEV                   There is no interface of the name after "%".
+ *   IOURINGNET_NAME           The name is not known.
+ *   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_LIMIT          The process has too many handles.
+ *   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, the size of the
+ *                             options is wrong, or `reuse_port` is out of its range.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and the address has a name. Or inside a log
+ *                             callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_bind(iouringnet_net *net, const char *address, const iouringnet_bind_options *options,
     iouringnet_listener **listener);
 
 /**
- * Accepts one connection and waits for it.
+ * Accepts one connection, and waits for it.
  *
- * `sink`  is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
+ * `sink`    Set to the half that sends, on success.
+ * `stream`  Set to the half that receives, on success.
  *
- * On failure both are unchanged. Has no time limit: use listener_accept_async and op_wait for one. Neither a
- * shortage of descriptors nor an error of one connection ends it; see `accept_errors` and `drains_shed`.
+ * The call has no time limit. For a limit, use listener_accept_async and op_wait. Neither a shortage of
+ * descriptors nor an error of one connection ends the accept; the library counts them in `accept_errors`. A
+ * shortage ends the oldest closed connection that drains or lingers.
  *
- * Threads: Blocks. Any thread, several at a time, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: IOURINGNET_CLOSED: the listener was closed meanwhile. IOURINGNET_BUSY: it is watched.
- *          IOURINGNET_INVALID, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller closes both halves. On failure `*sink` and `*stream` are unchanged.
+ * Threads: Any thread, but not inside a callback. Several threads may accept at the same time. Blocks.
+ * Returns:
+ *   0                         The connection is open.
+ *   IOURINGNET_CLOSED         Another thread has closed the listener.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `sink` or `stream` is NULL.
+ *   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status listener_accept(iouringnet_listener *listener, iouringnet_sink **sink,
     iouringnet_stream **stream);
 
 /**
- * Tells the address that a listener is bound to, with the port that the system chose where 0 was asked for.
+ * Gets the address that a listener is bound to. If the caller bound port 0, the address has the port that
+ * the system chose.
  *
- * `address`  is set on success.
+ * `address`  Set to the address on success.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: `address` is NULL. IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `*address`.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         `*address` has the address.
+ *   IOURINGNET_INVALID        `address` is NULL.
+ *   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status listener_address(iouringnet_listener *listener, iouringnet_address *address);
 
 /**
- * Stops listening. The handle is gone at once.
+ * Closes a listener. The handle is invalid at once. The address can be bound again when the call returns.
  *
- * Connections that were already taken from the kernel are still delivered; those that wait in it are reset.
- * Pending accepts and the watch's last call get IOURINGNET_CLOSED. NULL and handles that are closed already
- * do nothing.
+ * The library first delivers the connections that it has taken from the kernel to pending accepts or to the
+ * watch. The kernel resets the connections that still wait in it. Then pending accepts and the watch's last
+ * call get IOURINGNET_CLOSED. NULL and closed handles do nothing.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback, the listener's own included. Never blocks. In a forked child
+ *          and inside a log callback it does nothing.
+ * Returns: Nothing.
  * Since:   0.1
  */
 void listener_close(iouringnet_listener *listener);
@@ -708,101 +903,190 @@ void listener_close(iouringnet_listener *listener);
 /**
  * Sends all of a piece of memory, and waits until the kernel has it.
  *
- * `data`  what to send, the caller's again on return. NULL only with size 0.
- * `size`  bytes; 0 succeeds at once.
- * `sent`  is set to the bytes that went out, also on failure; may be NULL.
+ * `data`  The bytes to send. NULL is allowed if `size` is 0.
+ * `size`  Number of bytes. 0: the call succeeds at once.
+ * `sent`  Set to the number of bytes that went out, also on failure. NULL: not set.
  *
- * Sends on one sink go out whole and in the order of the calls, whichever threads make them.
+ * The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+ * limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink gets the first
+ * cause.
  *
- * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: IOURINGNET_TIMEOUT: the sink's time limit ended it; with no byte out the sink stays good, with
- *          some out every later send says IOURINGNET_TORN. -ECONNRESET: the peer is gone; other errnos.
- *          IOURINGNET_CLOSED: aborted meanwhile. IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT;
- *          IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `data` again when the call returns. The library reads it only during the call.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+ *                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused the send, which broke the sink: -EFAULT if `data` cannot be
+ *                             read.
+ *   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
+ *   IOURINGNET_INVALID        `data` is NULL with a size, or `size` is above PTRDIFF_MAX.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_send(iouringnet_sink *sink, const void *data, size_t size, size_t *sent);
 
 /**
- * Sends several pieces of memory as one, and waits until the kernel has them. A header and its body, say.
+ * Sends several pieces of memory as one, such as a header and its body, and waits until the kernel has them.
  *
- * `parts`  the pieces, in order; both the array and the memory are the caller's again on return.
- * `count`  pieces; 0 succeeds at once. Not bounded by IOV_MAX.
- * `sent`   is set to the bytes that went out, also on failure; may be NULL.
+ * `parts`  The pieces, in order. NULL is allowed if `count` is 0.
+ * `count`  Number of pieces; IOV_MAX is no bound. 0: the call succeeds at once.
+ * `sent`   Set to the number of bytes that went out, also on failure. NULL: not set.
  *
- * Everything else as for sink_send.
+ * The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+ * limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink gets the first
+ * cause.
  *
+ * Owner:   The caller owns the array and the pieces again when the call returns. The library reads them only
+ *          during the call.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+ *                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused the send, which broke the sink: -EFAULT if a piece cannot
+ *                             be read.
+ *   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
+ *   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
+ *                             PTRDIFF_MAX, or the sum is above SIZE_MAX.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_sendv(iouringnet_sink *sink, const struct iovec *parts, size_t count, size_t *sent);
 
 /**
- * Sends all of a piece of memory without waiting, and copies what does not go at once.
+ * Sends all of a piece of memory without waiting. The library copies the bytes that the kernel does not take
+ * at once.
  *
- * `data`  what to send, the caller's again on return. NULL only with size 0.
- * `size`  bytes. Any size is accepted while the sink's posted and unsent bytes are below the config's
- *         `post_mark`.
+ * `data`  The bytes to send. NULL is allowed if `size` is 0.
+ * `size`  Number of bytes. A sink below its `post_mark` accepts any size.
  *
- * Posts and sends on one sink share one order. A post that fails later shows in the sink's watch and in
- * every later call on the sink.
+ * Posts and sends of one sink share one order: the order of the calls. If a post fails after the call, the
+ * sink's watch and every later call that sends get the error. A post on a broken sink gets the first cause.
+ * Posts have a time limit without progress; see sink_set_timeout.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
- *          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
- *          memory to copy more than 16 KiB; nothing was taken or, if a part had gone, the sink is broken by
- *          this error.
- *          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
- *          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `data` again when the call returns.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         The library has accepted the bytes. They go out even if the sink is closed
+ *                             next.
+ *   IOURINGNET_FULL           The sink has `post_mark` bytes posted and unsent. Nothing was taken. The
+ *                             sink's watch reports when there is room.
+ *   -ENOMEM                   There is no memory to copy more than 16 KiB. Nothing was taken. Exception: if
+ *                             part of the post had gone out, the sink is broken by this error.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   IOURINGNET_TIMEOUT        Earlier posts made no progress for the sink's time limit, which broke the
+ *                             sink.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused this or an earlier send, which broke the sink.
+ *   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_INVALID        `data` is NULL with a size, or `size` is above PTRDIFF_MAX.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_post(iouringnet_sink *sink, const void *data, size_t size);
 
 /**
- * Waits until the kernel has everything that this sink has accepted so far, posts included.
+ * Waits until the kernel has everything that the sink has accepted so far, posts included.
  *
- * Says nothing about the peer's program, which only an answer of its own can do.
+ * The call tells nothing about the peer's program. Only an answer of that program can. The time limit of the
+ * sink covers the flush; see sink_set_timeout. A flush that times out leaves the sink good. A flush of a
+ * broken sink gets the first cause.
  *
- * Threads: Blocks, within the sink's time limit. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: Errors as for sink_send.
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. Or a limit of a drain or of posts passed, which broke
+ *                             the sink.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused an earlier send, which broke the sink.
+ *   IOURINGNET_CLOSED         sink_abort has ended the flush, or another thread has just closed the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun before the flush, or has cut the sends before it.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_flush(iouringnet_sink *sink);
 
 /**
- * Tells both addresses of a connection, and how many accepted bytes the kernel does not have yet.
+ * Gets both addresses of a connection, and the number of accepted bytes that the kernel does not have yet.
  *
- * `info`  prepared with `iouringnet_sink_info_init`; filled in on success.
+ * `info`  Prepared with `iouringnet_sink_info_init`. Filled in on success.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: `info` is NULL or its size wrong. IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `*info`.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         `*info` is filled in.
+ *   IOURINGNET_INVALID        `info` is NULL, or its size is wrong.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_info(iouringnet_sink *sink, iouringnet_sink_info *info);
 
 /**
- * Closes the sending half, orderly. The handle is gone at once.
+ * Closes the half that sends. The handle is invalid at once.
  *
- * What was accepted goes out and completes as if the sink were open, then the peer sees the end of the
- * stream; the stream may be read on, so that this is also the half-close. Without progress for the config's
- * `close_timeout_ms`, and when the drain has taken `drain_timeout_ms` in all, the connection is reset instead,
- * so that a cut stream never looks whole, and what is left gets IOURINGNET_TIMEOUT. Once both halves are closed,
- * the connection may also be reset because descriptors or memory run short in the process, the oldest first; what
- * is left gets -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS then. Closing a broken sink resets. NULL and handles that
- * are closed already do nothing.
+ * Accepted work goes out and completes as if the sink were open. Then the peer gets the end of the stream.
+ * The stream can still receive, so this call is also the half-close. NULL and closed handles do nothing.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
+ * If one of these events ends the drain, the library resets the connection. Therefore a cut stream never
+ * looks whole. Work that is left gets the status.
+ *
+ *   event                                                   status
+ *   no progress for the config's `close_timeout_ms`         IOURINGNET_TIMEOUT
+ *   the drain has taken `drain_timeout_ms` in all           IOURINGNET_TIMEOUT
+ *   both halves are closed, and descriptors or memory run   -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS
+ *   short in the process; the oldest connection goes first
+ *
+ * Exceptions: a broken sink is reset at once. If the peer has acknowledged everything when a shortage ends
+ * the connection, the library closes it without a reset. The last call of the sink's watch reports the end
+ * of the drain.
+ *
+ * Owner:   The library owns the memory of pending sends until their completions.
+ * Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
+ *          inside a log callback it does nothing.
+ * Returns: Nothing.
  * Since:   0.1
  */
 void sink_close(iouringnet_sink *sink);
 
 /**
- * Ends both halves of a connection now, by a reset. The handle is gone at once.
+ * Ends both halves of a connection at once, by a reset. The sink's handle is invalid at once.
  *
- * Unsent and unread bytes are discarded, and pending work of both halves gets IOURINGNET_CLOSED. The
- * stream's handle is still to be closed, and its calls say IOURINGNET_CLOSED. NULL and handles that are
- * closed already do nothing.
+ * The library discards unsent and unread bytes. Pending work and watches of both halves end with
+ * IOURINGNET_CLOSED. Later receives on the stream get IOURINGNET_CLOSED. NULL and closed handles do nothing.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
+ * Owner:   The caller still closes the stream's handle. The library owns the memory of pending work until
+ *          its completion.
+ * Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
+ *          inside a log callback it does nothing.
+ * Returns: Nothing.
  * Since:   0.1
  */
 void sink_abort(iouringnet_sink *sink);
@@ -810,290 +1094,657 @@ void sink_abort(iouringnet_sink *sink);
 /* ---- Receiving ---- */
 
 /**
- * Receives exactly as many bytes as asked for, and waits for them.
+ * Receives exactly `size` bytes, and waits for them.
  *
- * `into`      where to; the caller's again on return. NULL only with size 0.
- * `size`      bytes; 0 succeeds at once.
- * `received`  is set to the bytes received, also on failure; may be NULL.
+ * `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+ * `size`      Number of bytes. 0: the call succeeds at once.
+ * `received`  Set to the number of bytes received, also on failure. NULL: not set.
  *
- * No byte is lost on failure: a receive smaller than the config's `read_buffer` takes all or nothing, and
- * what had come stays for the next call; a larger one counts what it took. An error of the kernel's, such as
- * -EFAULT for memory that cannot be written, is the end of the stream: every later receive says it too.
+ * The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+ * whole receive; see stream_set_timeout. No byte is lost on failure:
  *
- * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK); receives on one stream complete in
- *          the order of the calls.
- * Returns: IOURINGNET_EOF: the peer ended the stream first. -ECONNRESET: it reset the connection; never told
- *          as the end of the stream. IOURINGNET_TIMEOUT: the stream's time limit came first.
- *          IOURINGNET_CLOSED: closed or aborted meanwhile. IOURINGNET_BUSY: it is watched.
- *          IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT; IOURINGNET_BAD_HANDLE.
+ *   `size`                            on failure
+ *   below the config's `read_buffer`  `*received` is 0, and the bytes that arrived stay for the next call
+ *   any other                         `*received` counts the bytes that are in `into`
+ *
+ * Owner:   The caller owns `into` again when the call returns.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         All bytes are in `into`.
+ *   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+ *                             receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+ *                             it.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
+ *   IOURINGNET_INVALID        `into` is NULL with a size, or `size` is above PTRDIFF_MAX.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_recv(iouringnet_stream *stream, void *into, size_t size, size_t *received);
 
 /**
- * Receives what is there, at least one byte, and waits if there is none.
+ * Receives the bytes that are there, at least one, and waits if there is none.
  *
- * `into`      where to; the caller's again on return. NULL only with size 0.
- * `size`      most bytes to receive; 0 succeeds at once.
- * `received`  is set to the bytes received; may be NULL.
+ * `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+ * `size`      Largest number of bytes to receive. 0: the call succeeds at once.
+ * `received`  Set to the number of bytes received; 0 on failure. NULL: not set.
  *
- * Everything else as for stream_recv.
+ * The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+ * receive; see stream_set_timeout.
  *
+ * Owner:   The caller owns `into` again when the call returns.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         At least one byte is in `into`.
+ *   IOURINGNET_EOF            The peer ended the stream, and no byte is left.
+ *   -ECONNRESET               The peer has reset the connection, and no byte is left.
+ *   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+ *                             receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+ *                             it.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
+ *   IOURINGNET_INVALID        `into` is NULL with a size, or `size` is above PTRDIFF_MAX.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_recv_some(iouringnet_stream *stream, void *into, size_t size, size_t *received);
 
 /**
- * Waits until so many bytes are buffered, for stream_peek to show.
+ * Waits until `size` bytes are buffered. stream_peek then shows them.
  *
- * `size`  bytes, those that are buffered already included; at most the config's `buffer_max`.
+ * `size`  Number of bytes, including the bytes that are already buffered. Range: 0 to the config's
+ *         `buffer_max`. 0: the call succeeds at once.
  *
- * What had come before a failure stays buffered.
+ * The time limit of the stream covers the fill; see stream_set_timeout. On failure, the bytes that arrived
+ * stay buffered.
  *
- * Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
- * Returns: IOURINGNET_TOO_BIG: more than `buffer_max`. IOURINGNET_INVALID: the net is unbuffered. Else as
- *          for stream_recv.
+ * Owner:   The library owns the buffer.
+ * Threads: Any thread, but not inside a callback. Blocks.
+ * Returns:
+ *   0                         At least `size` bytes are buffered.
+ *   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel failed. Later receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight.
+ *   IOURINGNET_TOO_BIG        `size` is above `buffer_max`.
+ *   IOURINGNET_INVALID        The net is unbuffered.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_fill(iouringnet_stream *stream, size_t size);
 
 /**
- * Shows bytes that are buffered already, without receiving any and without consuming them.
+ * Shows bytes that are already buffered. The call neither receives nor consumes any.
  *
- * `max`   most bytes to show.
- * `data`  is set to the bytes, which stay the library's and live until the next call on this stream.
- * `size`  is set to their number, which may be 0.
+ * `max`   Largest number of bytes to show.
+ * `data`  Set to the first byte on success.
+ * `size`  Set to the number of bytes on success; it may be 0. It is always 0 on an unbuffered net.
  *
- * On failure both are unchanged. An unbuffered net never shows any.
- *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: a receive is pending, or the stream is watched. IOURINGNET_INVALID: `data` or
- *          `size` is NULL. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+ * Owner:   The library owns the bytes. They are valid until the next call on this stream or net_stop, from
+ *          any thread. On failure `*data` and `*size` are unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         `*data` and `*size` are set.
+ *   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
+ *   IOURINGNET_CLOSED         sink_abort has ended the stream.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_INVALID        `data` or `size` is NULL.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_peek(iouringnet_stream *stream, size_t max, const void **data, size_t *size);
 
 /**
- * Consumes buffered bytes, those that stream_peek has shown.
+ * Consumes the first `size` buffered bytes. stream_peek shows them before.
  *
- * `size`  bytes, at most as many as are buffered.
+ * `size`  Number of bytes, at most as many as are buffered.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: so many are not buffered, and nothing is consumed. IOURINGNET_BUSY: a receive
- *          is pending, or the stream is watched. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED,
- *          IOURINGNET_BAD_HANDLE.
+ * Owner:   The bytes that stream_peek has shown are no longer valid.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         The bytes are consumed.
+ *   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
+ *   IOURINGNET_CLOSED         sink_abort has ended the stream.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_INVALID        Fewer than `size` bytes are buffered. Nothing was consumed.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_consume(iouringnet_stream *stream, size_t size);
 
 /**
- * Closes the receiving half. The handle is gone at once.
+ * Closes the half that receives. The handle is invalid at once.
  *
- * Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
- * peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
- * That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
- * most for the config's `linger_ms` after it has acknowledged everything. Otherwise unread input would reset
- * what was sent. NULL and handles that are closed already do nothing.
+ * Pending receives and the watch's last call get IOURINGNET_CLOSED, and the library discards buffered bytes.
+ * NULL and closed handles do nothing.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
+ * While the sink is open, the library reads no further input. Therefore the peer's sends stall when the
+ * buffers of the kernel are full. When the sink is closed too, the library reads and discards input until
+ * the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. Otherwise unread
+ * input would reset the connection, and the peer could lose bytes.
+ *
+ * Owner:   The library owns the memory of pending receives until their completions. Bytes that stream_peek
+ *          has shown are no longer valid. Exception: bytes that a watch shows stay valid until its callback
+ *          returns.
+ * Threads: Any thread, also inside a callback, the stream's own included. Never blocks. In a forked child
+ *          and inside a log callback it does nothing.
+ * Returns: Nothing.
  * Since:   0.1
  */
 void stream_close(iouringnet_stream *stream);
 
-/* ---- Time limits, timers, figures ---- */
+/* ---- Time limits, timers, statistics ---- */
 
 /**
- * Sets the time limit of sends and flushes that follow, and of posts.
+ * Sets the time limit of later sends and flushes, and of posts.
  *
- * `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
- *               may go that long without progress; for them 0 means no limit.
+ * `timeout_ms`  Milliseconds.
  *
- * Operations under way keep theirs; posts follow at once.
+ *   `timeout_ms`                a send or a flush             posts
+ *   above 0                     limit of the whole operation  limit without progress
+ *   0                           one try                       no limit
+ *   IOURINGNET_NO_TIMEOUT (-1)  no limit                      no limit
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+ * One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
+ * work.
+ *
+ * A new sink has the config's `timeout_ms`. Operations that are already accepted keep their limits. Posts
+ * have the new limit at once.
+ *
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         The limit is set.
+ *   IOURINGNET_INVALID        `timeout_ms` is below -1.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_set_timeout(iouringnet_sink *sink, int64_t timeout_ms);
 
 /**
- * Sets the time limit of receives and fills that follow, and of the watch.
+ * Sets the time limit of later receives and fills, and of the watch.
  *
- * `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which succeeds if enough is there;
- *               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart; for
- *               it 0 means no limit.
+ * `timeout_ms`  Milliseconds.
  *
- * Operations under way keep theirs; a watch follows at once.
+ *   `timeout_ms`                a receive or a fill                                the watch
+ *   above 0                     limit of the whole operation                       limit without a byte;
+ *                                                                                  paused time does not
+ *                                                                                  count
+ *   0                           one try, which succeeds if enough bytes are there  no limit
+ *   IOURINGNET_NO_TIMEOUT (-1)  no limit                                           no limit
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+ * One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
+ * work.
+ *
+ * A new stream has the config's `timeout_ms`. Operations that are already accepted keep their limits. The
+ * watch has the new limit at once.
+ *
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         The limit is set.
+ *   IOURINGNET_INVALID        `timeout_ms` is below -1.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_set_timeout(iouringnet_stream *stream, int64_t timeout_ms);
 
 /**
- * Runs a callback on the net's callback thread, now or later: a timer, and a way to bring work to that
- * thread.
+ * Runs a callback once on the callback thread of the net, after a delay. It serves as a timer, and it brings
+ * work to that thread.
  *
- * `delay_ms`  milliseconds to wait, at least 0.
- * `callback`  is told status 0 when the time has come, IOURINGNET_CANCELLED or IOURINGNET_STOPPED. May be
- *             NULL where `op` is not.
- * `user`      handed to the callback.
- * `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+ * `delay_ms`  Milliseconds, at least 0. The callback never runs before the delay has passed.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Runs once. Calls with the same delay run in the order in which they were made.
+ * Calls with the same delay run in the order in which they were made.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: a negative delay, or neither callback nor op. IOURINGNET_LIMIT:
- *          `max_operations` are in flight. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller releases the op. On failure `*op` is unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The delay has passed.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the call.
+ *   IOURINGNET_STOPPED        net_stop has ended the call.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The call is accepted. It completes exactly once.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `delay_ms` is negative, or both `callback` and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_call(iouringnet_net *net, int64_t delay_ms, iouringnet_callback callback, void *user,
     iouringnet_op **op);
 
 /**
- * Tells what a net has done so far, and how much it holds now.
+ * Gets what a net has done so far, and what it holds now.
  *
- * `stats`  prepared with `iouringnet_stats_init`; filled in on success.
+ * `stats`  Prepared with `iouringnet_stats_init`. Filled in on success.
  *
- * The counters only grow; they are read one by one while the loops run, so they need not fit together to the
- * last one.
+ * Counters of events only grow. The library reads the counters one by one while the loops run. Therefore
+ * they may differ by what happens meanwhile.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_INVALID: `stats` is NULL or its size wrong. IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller owns `*stats`.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         `*stats` is filled in.
+ *   IOURINGNET_INVALID        `stats` is NULL, or its size is wrong.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_stats(iouringnet_net *net, iouringnet_stats *stats);
 
-/* ---- The same without waiting: a callback, an op, or both ---- */
+/* ---- Without waiting: a callback, an op, or both ---- */
 
 /**
- * Connects to an address; the completion brings the connection.
+ * Connects to an address. The completion has the connection.
  *
- * `address`   as for net_dial; read during the call only.
- * `options`   as for net_dial; read during the call only.
- * `callback`  is told the result, with `sink` and `stream` from then on the callback's to close. May be NULL
- *             where `op` is not.
- * `user`      handed to the callback.
- * `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
- *             Without a callback the first op_wait that is given a completion receives the connection; if
- *             the op is released before, the connection is closed.
+ * `address`   "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000".
+ * `options`   Prepared with `iouringnet_dial_options_init`. NULL: all defaults.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Threads: Any thread, callbacks too; never blocks: getaddrinfo runs on threads of the library.
- * Returns: The completion brings the errors of net_dial, or IOURINGNET_CANCELLED. Refused with
- *          IOURINGNET_INVALID, -ENODEV (no such interface), IOURINGNET_LIMIT (too many operations in flight,
- *          or too many names to look up), -EAGAIN (no thread to look one up), IOURINGNET_STOPPED or
- *          IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
+ * The library takes the addresses of a name from /etc/hosts. If that file does not have the name, a thread
+ * of the library asks getaddrinfo. The library tries the addresses one after the other. One time limit
+ * covers the lookup and all addresses.
+ *
+ * Owner:   The caller owns `address` and `*options`; the library reads them only during the call. With a
+ *          callback, the callback receives the connection and closes both halves. Without one, the first
+ *          op_wait that fills in a completion receives it; later ones get NULL. If nobody receives it,
+ *          op_release or net_stop closes it. The caller releases the op. On failure `*op` is unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The connection is open: `sink` and `stream` of the completion.
+ *   IOURINGNET_TIMEOUT        The time limit of the dial passed.
+ *   -ECONNREFUSED             Nobody listens at the last address that was tried.
+ *   another errno             The last address that was tried failed with this errno, such as -EHOSTUNREACH
+ *                             or -EMFILE.
+ *   IOURINGNET_NAME           The name is not known.
+ *   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the dial.
+ *   IOURINGNET_STOPPED        net_stop has ended the dial, or has closed a connection that nobody received.
+ *   IOURINGNET_LIMIT          The process has too many handles.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The dial is accepted. It completes exactly once.
+ *   -ENODEV                   There is no interface of the name after "%".
+ *   -EAGAIN                   There is no thread to look up the name.
+ *   IOURINGNET_STOPPED        net_stop has begun. If it overtakes the dial, the peer may see a connection
+ *                             open and close.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
+ *                             or the process has too many handles.
+ *   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL, the
+ *                             size of the options is wrong, or `timeout_ms` is below -1.
+ *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status net_dial_async(iouringnet_net *net, const char *address,
     const iouringnet_dial_options *options, iouringnet_callback callback, void *user, iouringnet_op **op);
 
 /**
- * Accepts one connection; the completion brings it.
+ * Accepts one connection. The completion has it.
  *
- * `callback`, `user`, `op`  as for net_dial_async, and the connection is owned as there.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Has no time limit; op_cancel ends it.
+ * The accept has no time limit; op_cancel ends it. Neither a shortage of descriptors nor an error of one
+ * connection ends it; the library counts them in `accept_errors`. A shortage ends the oldest closed
+ * connection that drains or lingers.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: The completion brings the connection, IOURINGNET_CANCELLED, IOURINGNET_CLOSED or
- *          IOURINGNET_STOPPED. Refused with IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched),
- *          IOURINGNET_LIMIT, IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback
- *          never runs and `*op` is unchanged.
+ * Owner:   With a callback, the callback receives the connection and closes both halves. Without one, the
+ *          first op_wait that fills in a completion receives it; later ones get NULL. If nobody receives it,
+ *          op_release or net_stop closes it. The caller releases the op. On failure `*op` is unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The connection is open: `sink` and `stream` of the completion.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the accept.
+ *   IOURINGNET_CLOSED         listener_close has ended the accept.
+ *   IOURINGNET_STOPPED        net_stop has ended the accept, or has closed a connection that nobody
+ *                             received.
+ *   IOURINGNET_LIMIT          The process has too many handles.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The accept is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed the listener.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        Both `callback` and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status listener_accept_async(iouringnet_listener *listener, iouringnet_callback callback,
     void *user, iouringnet_op **op);
 
 /**
- * Sends all of a piece of memory; the completion tells when the kernel has it.
+ * Sends all of a piece of memory. It completes when the kernel has all bytes.
  *
- * `data`      what to send. It is the library's until the completion: neither freed nor changed by the
- *             caller.
- * `size`      bytes.
- * `callback`  is told the status and the bytes that went out. May be NULL where `op` is not.
- * `user`      handed to the callback.
- * `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+ * `data`      The bytes to send. NULL is allowed if `size` is 0.
+ * `size`      Number of bytes. 0: the send completes at once.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Order as for sink_send.
+ * The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+ * limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink completes with the
+ * first cause. `bytes` of the completion is the number of bytes that went out, also on failure.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: The completion brings the statuses of sink_send, and IOURINGNET_CANCELLED, which tears a send
- *          that is partly out as a timeout does. Refused with IOURINGNET_INVALID, IOURINGNET_LIMIT,
- *          IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is
- *          unchanged and the memory is the caller's.
+ * Owner:   The library owns `data` until the completion. The caller neither frees nor changes it before. The
+ *          caller releases the op. On failure of the call the caller owns `data`, and `*op` is unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+ *                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the send. If part of it went out, the sink is torn.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if
+ *                             `data` cannot be read. Or descriptors or memory ran short after both halves
+ *                             were closed.
+ *   IOURINGNET_CLOSED         sink_abort has ended the send.
+ *   IOURINGNET_STOPPED        net_stop has cut the send.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The send is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `data` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+ *                             and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_send_async(iouringnet_sink *sink, const void *data, size_t size,
     iouringnet_callback callback, void *user, iouringnet_op **op);
 
 /**
- * Sends several pieces of memory as one; the completion tells when the kernel has them.
+ * Sends several pieces of memory as one. It completes when the kernel has all bytes.
  *
- * `parts`  the pieces, in order. The array is copied and the caller's again on return; the memory that it
- *          names is the library's until the completion.
- * `count`  pieces.
+ * `parts`     The pieces, in order. NULL is allowed if `count` is 0.
+ * `count`     Number of pieces; IOV_MAX is no bound. 0: the send completes at once.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Everything else as for sink_send_async.
+ * The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+ * limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink completes with the
+ * first cause. `bytes` of the completion is the number of bytes that went out, also on failure.
  *
+ * Owner:   The library copies the array, and the caller owns the array when the call returns. The library
+ *          owns the pieces until the completion. The caller neither frees nor changes them before. The
+ *          caller releases the op. On failure of the call the caller owns the pieces, and `*op` is
+ *          unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+ *                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the send. If part of it went out, the sink is torn.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if a
+ *                             piece cannot be read. Or descriptors or memory ran short after both halves
+ *                             were closed.
+ *   IOURINGNET_CLOSED         sink_abort has ended the send.
+ *   IOURINGNET_STOPPED        net_stop has cut the send.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The send is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
+ *                             PTRDIFF_MAX, the sum is above SIZE_MAX, or both `callback` and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_sendv_async(iouringnet_sink *sink, const struct iovec *parts, size_t count,
     iouringnet_callback callback, void *user, iouringnet_op **op);
 
 /**
- * Tells when the kernel has everything that this sink has accepted so far, posts included.
+ * Completes when the kernel has everything that the sink has accepted so far, posts included.
  *
- * `callback`, `user`, `op`, refusals and threads as for sink_send_async.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
+ * The completion tells nothing about the peer's program. Only an answer of that program can. The time limit
+ * of the sink covers the flush; see sink_set_timeout. A flush that times out or is cancelled leaves the sink
+ * good. A flush of a broken sink completes with the first cause.
+ *
+ * Owner:   The caller releases the op. On failure `*op` is unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         The kernel has all bytes.
+ *   IOURINGNET_TIMEOUT        The time limit passed. Or a limit of a drain or of posts passed, which broke
+ *                             the sink.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the flush.
+ *   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel refused an earlier send, which broke the sink. Or descriptors or
+ *                             memory ran short after both halves were closed.
+ *   IOURINGNET_CLOSED         sink_abort has ended the flush.
+ *   IOURINGNET_STOPPED        net_stop has cut the sends before the flush.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The flush is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        Both `callback` and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_flush_async(iouringnet_sink *sink, iouringnet_callback callback, void *user,
     iouringnet_op **op);
 
 /**
- * Receives exactly as many bytes as asked for; the completion tells when they are there.
+ * Receives exactly `size` bytes. It completes when they are all there.
  *
- * `into`      where to. It is the library's until the completion: neither freed, read nor written by the
- *             caller.
- * `size`      bytes.
- * `callback`  is told the status and the bytes received. May be NULL where `op` is not.
- * `user`      handed to the callback.
- * `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+ * `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+ * `size`      Number of bytes. 0: the receive completes at once.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Order, and bytes on failure, as for stream_recv.
+ * The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+ * whole receive; see stream_set_timeout. No byte is lost on failure:
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: The completion brings the statuses of stream_recv, or IOURINGNET_CANCELLED. Refused with
- *          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_CLOSED,
- *          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
- *          memory is the caller's.
+ *   `size`                            on failure
+ *   below the config's `read_buffer`  `bytes` is 0, and the bytes that arrived stay for the next receive
+ *   any other                         `bytes` counts the bytes that are in `into`
+ *
+ * Owner:   The library owns `into` until the completion. The caller neither frees, reads nor writes it
+ *          before. The caller releases the op. On failure of the call the caller owns `into`, and `*op` is
+ *          unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         All bytes are in `into`.
+ *   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+ *                             receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+ *                             it.
+ *   IOURINGNET_STOPPED        net_stop has ended the receive.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The receive is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed the stream.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `into` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+ *                             and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_recv_async(iouringnet_stream *stream, void *into, size_t size,
     iouringnet_callback callback, void *user, iouringnet_op **op);
 
 /**
- * Receives what is there, at least one byte; the completion tells when something is.
+ * Receives the bytes that are there, at least one. It completes when there is one.
  *
- * `size`  most bytes to receive.
+ * `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+ * `size`      Largest number of bytes to receive. 0: the receive completes at once.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * Everything else as for stream_recv_async.
+ * The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+ * receive; see stream_set_timeout. `bytes` of the completion is the number of bytes received; 0 on failure.
  *
+ * Owner:   The library owns `into` until the completion. The caller neither frees, reads nor writes it
+ *          before. The caller releases the op. On failure of the call the caller owns `into`, and `*op` is
+ *          unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         At least one byte is in `into`.
+ *   IOURINGNET_EOF            The peer ended the stream, and no byte is left.
+ *   -ECONNRESET               The peer has reset the connection, and no byte is left.
+ *   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+ *                             receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+ *                             it.
+ *   IOURINGNET_STOPPED        net_stop has ended the receive.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The receive is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed the stream.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_INVALID        `into` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+ *                             and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_recv_some_async(iouringnet_stream *stream, void *into, size_t size,
     iouringnet_callback callback, void *user, iouringnet_op **op);
 
 /**
- * Tells when so many bytes are buffered, for stream_peek to show.
+ * Completes when `size` bytes are buffered. stream_peek then shows them.
  *
- * `size`  as for stream_fill.
+ * `size`      Number of bytes, including the bytes that are already buffered. Range: 0 to the config's
+ *             `buffer_max`. 0: the fill completes at once.
+ * `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+ *             not be NULL.
+ * `user`      Passed to `callback`. The library never follows it.
+ * `op`        Set to a new op before the callback can run. NULL: the call makes no op.
  *
- * `callback`, `user`, `op`, refusals and threads as for stream_recv_async, and what is more than `buffer_max`
- * is refused with IOURINGNET_TOO_BIG; statuses as for stream_fill.
+ * The time limit of the stream covers the fill; see stream_set_timeout. On failure, the bytes that arrived
+ * stay buffered.
  *
+ * Owner:   The library owns the buffer. The caller releases the op. On failure of the call `*op` is
+ *          unchanged.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Completion:
+ *   0                         At least `size` bytes are buffered.
+ *   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+ *   -ECONNRESET               The peer has reset the connection.
+ *   another errno             The kernel failed. Later receives get this errno too.
+ *   IOURINGNET_TIMEOUT        The time limit passed.
+ *   IOURINGNET_CANCELLED      op_cancel has cancelled the fill.
+ *   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+ *   IOURINGNET_STOPPED        net_stop has ended the fill.
+ *   IOURINGNET_PANIC          A loop of the net has died.
+ * Returns:
+ *   0                         The fill is accepted. It completes exactly once.
+ *   IOURINGNET_CLOSED         Another thread has just closed the stream.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BUSY           A watch is armed.
+ *   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+ *                             handles.
+ *   IOURINGNET_TOO_BIG        `size` is above `buffer_max`.
+ *   IOURINGNET_INVALID        The net is unbuffered, or both `callback` and `op` are NULL.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_fill_async(iouringnet_stream *stream, size_t size, iouringnet_callback callback,
@@ -1102,19 +1753,33 @@ iouringnet_status stream_fill_async(iouringnet_stream *stream, size_t size, iour
 /**
  * Waits until an operation is done, or looks whether it is.
  *
- * `timeout_ms`  milliseconds to wait; 0: look; IOURINGNET_NO_TIMEOUT: wait for ever. The operation's own
- *               limit is another one.
- * `completion`  prepared with `iouringnet_completion_init`, and filled in when 0 is returned; may be NULL.
- *               The first one that is filled in after a dial or an accept without a callback collects the
- *               connection, which is then the caller's; in every other `sink` and `stream` are NULL.
+ * `timeout_ms`  Milliseconds to wait. It is not the operation's own time limit, and the operation goes on
+ *               after it.
+ * `completion`  Prepared with `iouringnet_completion_init`. Filled in if the call returns 0. NULL: not
+ *               filled in.
  *
- * If it has a callback, that has then returned; only inside the callback itself this already says 0.
+ *   `timeout_ms`                the call
+ *   above 0                     waits so long
+ *   0                           looks once
+ *   IOURINGNET_NO_TIMEOUT (-1)  waits for ever
  *
- * Threads: Any thread, several at a time; inside a callback only with `timeout_ms` 0
- *          (IOURINGNET_IN_CALLBACK).
- * Returns: 0 once the operation is done; its own result is `completion->status`. IOURINGNET_PENDING: not
- *          done when the time was over. IOURINGNET_INVALID: another negative time, or a wrong size.
- *          IOURINGNET_BAD_HANDLE: released, also by another thread during the wait.
+ * If the operation has a callback, the callback has returned before the call returns 0. Exception: inside
+ * the operation's own callback, the call with timeout 0 returns 0.
+ *
+ * Owner:   The caller owns `*completion`, and still releases the op. If the operation is a dial or an accept
+ *          without a callback, the first call that fills in a completion receives the connection, and the
+ *          caller closes both halves. In every other completion `sink` and `stream` are NULL.
+ * Threads: Any thread, several at the same time. Inside a callback only with timeout 0. Blocks.
+ * Returns:
+ *   0                         The operation is done. Its own result is `completion->status`.
+ *   IOURINGNET_PENDING        The operation was not done when the time had passed.
+ *   IOURINGNET_INVALID        `timeout_ms` is below -1, or the size of the completion is wrong.
+ *   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op, or another thread has released it during the
+ *                             wait.
+ *   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and `timeout_ms` is not 0. Or inside a log
+ *                             callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status op_wait(iouringnet_op *op, int64_t timeout_ms, iouringnet_completion *completion);
@@ -1122,114 +1787,200 @@ iouringnet_status op_wait(iouringnet_op *op, int64_t timeout_ms, iouringnet_comp
 /**
  * Asks an operation to end early, with IOURINGNET_CANCELLED.
  *
- * It completes as every operation does, once; success may still follow, if it came first. A send that was
- * partly out tears its sink. Cancelling what is done, or cancelling twice, does nothing.
+ * The operation still completes exactly once. It may still succeed or fail in another way, if that comes
+ * first. A send that is cut after part of it went out tears its sink. Cancelling a done operation, or
+ * cancelling twice, does nothing.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BAD_HANDLE.
+ * Owner:   The caller still releases the op. The library owns the operation's memory until the completion.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Returns:
+ *   0                         The request is made, or the operation was done.
+ *   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status op_cancel(iouringnet_op *op);
 
 /**
- * Gives an op back. Every op that was handed out is released once, also after net_stop.
+ * Releases an op. The caller releases each op exactly once, also after net_stop. Afterwards the handle is
+ * invalid.
  *
- * Does not cancel: an operation with a callback goes on, and its callback runs. A connection that nobody
- * collected is closed. Threads that wait for the op get IOURINGNET_BAD_HANDLE.
+ * The call does not cancel: an operation with a callback goes on, and its callback runs. Threads that wait
+ * for the op get IOURINGNET_BAD_HANDLE.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
- * Returns: IOURINGNET_BUSY: not done and without a callback, so that nobody would learn its end; the op
- *          stays. IOURINGNET_BAD_HANDLE.
+ * Owner:   If the op has a connection that nobody has received, the call closes the connection. The library
+ *          owns the operation's memory until the completion.
+ * Threads: Any thread, also inside a callback, the operation's own included. Never blocks.
+ * Returns:
+ *   0                         The op is released.
+ *   IOURINGNET_BUSY           The operation is not done and has no callback, and so nobody would learn its
+ *                             result. The op stays.
+ *   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status op_release(iouringnet_op *op);
 
-/* ---- Watches: armed once, called for every event, told once and last when it is over ---- */
+/* ---- Watches: armed once, called for every event, and once more for the end ---- */
 
 /**
- * Accepts every connection from now on, and calls for each.
+ * Accepts every connection from now on, and calls a callback for each.
  *
- * `callback`  is told status 0 with `sink` and `stream`, which are from then on its own to close; and once
- *             and last a status that is not 0. NULL: ends the watch, whose last call then says
- *             IOURINGNET_CANCELLED.
- * `user`      handed to the callback, and used no more after the last call.
+ * `callback`  Called for each connection, and once more for the end. NULL: ends the watch with
+ *             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
+ * `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+ *             free it there.
  *
- * The last call says IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Neither a shortage of
- * descriptors nor an error of one connection ends the watch; see `accept_errors` and `drains_shed`. A listener
- * whose watch has ended accepts nothing, lets the kernel queue, and may be watched again.
+ * Neither a shortage of descriptors nor an error of one connection ends the watch; the library counts them
+ * in `accept_errors`. A shortage ends the oldest closed connection that drains or lingers. After the last
+ * call, connections wait in the kernel, and the listener may be watched again.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
- *          accepts are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+ * Owner:   The callback receives each connection and closes both halves. The end of the watch does not close
+ *          the listener: the caller closes it.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Calls:
+ *   0                         There is a connection: `sink` and `stream` of the completion.
+ *   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+ *   IOURINGNET_CLOSED         Last call: listener_close.
+ *   IOURINGNET_STOPPED        Last call: net_stop.
+ *   IOURINGNET_PANIC          Last call: a loop of the net has died.
+ * Returns:
+ *   0                         The watch is armed, or its end is requested, or there is no watch to end.
+ *   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
+ *                             accepts are pending.
+ *   IOURINGNET_CLOSED         Another thread has just closed the listener.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status listener_watch(iouringnet_listener *listener, iouringnet_callback callback, void *user);
 
 /**
- * Watches a sink for room, and for its end.
+ * Watches a sink, and calls a callback when there is room for posts again and when the sink has ended.
  *
- * `callback`  is told status 0 once after each IOURINGNET_FULL, when half of `post_mark` is free again; and
- *             once and last a status that is not 0. NULL: ends the watch, whose last call then says
- *             IOURINGNET_CANCELLED.
- * `user`      handed to the callback, and used no more after the last call.
+ * `callback`  Called once after each IOURINGNET_FULL, and once more for the end. NULL: ends the watch with
+ *             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
+ * `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+ *             free it there.
  *
- * If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
- * After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
- * may also be the cause that broke the sink, which a watch armed later is told at once, or
- * IOURINGNET_STOPPED. A reset by the peer breaks the sink also while nothing is sent and nothing is received.
+ * If half of `post_mark` is free again before the watch is armed, the watch gets that call at once. If the
+ * sink breaks before the watch is armed, the watch gets its last call at once. After sink_close, the last
+ * call reports the end of the drain. A reset by the peer breaks the sink even if nothing is sent and nothing
+ * is received.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
- *          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a watch does nothing, and 0 is returned.
+ * Owner:   The end of the watch does not close the sink: the caller closes it.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Calls:
+ *   0                         Half of `post_mark` is free again.
+ *   IOURINGNET_CLOSED         Last call: the sink was closed, and everything went out. Or sink_abort.
+ *   IOURINGNET_TIMEOUT        Last call: a limit of the drain or of posts passed.
+ *   IOURINGNET_TORN           Last call: a send was cut after part of it went out.
+ *   -ECONNRESET               Last call: the peer has reset the connection.
+ *   another errno             Last call: the kernel refused a send. Or descriptors or memory ran short after
+ *                             both halves were closed.
+ *   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+ *   IOURINGNET_STOPPED        Last call: net_stop has cut what was left.
+ *   IOURINGNET_PANIC          Last call: a loop of the net has died.
+ * Returns:
+ *   0                         The watch is armed, or its end is requested, or there is no watch to end.
+ *   IOURINGNET_BUSY           A watch is armed, or the last call of the previous watch has not begun.
+ *   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status sink_watch(iouringnet_sink *sink, iouringnet_callback callback, void *user);
 
 /**
- * Passes all bytes that are received from now on to a callback, until the stream ends.
+ * Passes every byte that is received from now on to a callback, until the stream ends.
  *
- * `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
- *             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
- *             says IOURINGNET_CANCELLED.
- * `user`      handed to the callback, and used no more after the last call: free it there.
+ * `callback`  Called with the bytes; returns how many of them it has consumed. Called once more for the end,
+ *             after all bytes, with `data` NULL. NULL: ends the watch with IOURINGNET_CANCELLED, or does
+ *             nothing if no watch is armed.
+ * `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+ *             free it there.
  *
- * Bytes that were buffered before are shown first. Bytes left unconsumed are shown again together with the
- * next to arrive, and stay receivable when the watch has ended. The last call says IOURINGNET_EOF,
- * -ECONNRESET, IOURINGNET_TIMEOUT (so long without a byte, where a time limit is set), IOURINGNET_TOO_BIG
- * (more than `buffer_max` left unconsumed), IOURINGNET_INVALID (it returned more than it was shown),
- * IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Closing the handle stays the caller's, and
- * is legal in the callback.
+ * Bytes that were buffered before are shown first. The next call shows the bytes that the callback did not
+ * consume again, joined with the bytes that arrive next. When the watch has ended, the bytes that it did not
+ * consume can still be received.
  *
- * Threads: Any thread, callbacks too; never blocks.
- * Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
- *          receives are pending. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL
- *          without a watch does nothing, and 0 is returned.
+ * Owner:   The library owns the bytes. They are valid until the callback returns, even if it closes the
+ *          stream. The end of the watch does not close the stream: the caller closes it, also inside the
+ *          callback.
+ * Threads: Any thread, also inside a callback. Never blocks.
+ * Calls:
+ *   0                         There are bytes.
+ *   IOURINGNET_EOF            Last call: the peer ended the stream.
+ *   -ECONNRESET               Last call: the peer has reset the connection.
+ *   another errno             Last call: the kernel failed.
+ *   IOURINGNET_TIMEOUT        Last call: no byte arrived for the stream's time limit; see
+ *                             stream_set_timeout.
+ *   IOURINGNET_TOO_BIG        Last call: the callback left more than `buffer_max` bytes unconsumed.
+ *   IOURINGNET_INVALID        Last call: the callback consumed more bytes than it was shown.
+ *   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+ *   IOURINGNET_CLOSED         Last call: stream_close or sink_abort.
+ *   IOURINGNET_STOPPED        Last call: net_stop.
+ *   IOURINGNET_PANIC          Last call: a loop of the net has died.
+ * Returns:
+ *   0                         The watch is armed, or its end is requested, or there is no watch to end.
+ *   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
+ *                             receives are pending.
+ *   IOURINGNET_CLOSED         sink_abort has ended the stream, or another thread has just closed it.
+ *   IOURINGNET_STOPPED        net_stop has begun.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_watch(iouringnet_stream *stream, iouringnet_data_callback callback, void *user);
 
 /**
- * Holds a watch, so that TCP holds the peer back.
+ * Pauses the watch of a stream. TCP then holds the peer back.
  *
- * After it returns no call of the watch is begun, but the last one. One that the callback thread has begun by
- * then may still go on, or be about to enter the callback. The end of the stream waits for stream_resume; a
- * close, an abort and net_stop do not. Bytes that arrive while paused never end the watch with
- * IOURINGNET_TOO_BIG. Pausing twice is the same as once.
+ * After the call, no call of the callback begins. Exceptions: the last call may begin, and the callback
+ * thread may be about to enter a call that it began before. The end of the stream waits for stream_resume. A
+ * close, an abort and net_stop do not wait. Bytes that arrive during a pause never end the watch with
+ * IOURINGNET_TOO_BIG. Pausing twice is the same as pausing once.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
- * Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback, the watch's own included. Never blocks.
+ * Returns:
+ *   0                         The watch is paused.
+ *   IOURINGNET_INVALID        No watch is armed.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_pause(iouringnet_stream *stream);
 
 /**
- * Lets a paused watch go on. If bytes were kept it is called with them soon, without waiting for further
- * ones.
+ * Resumes the paused watch of a stream. If the library has kept bytes, it soon calls the callback with them,
+ * and does not wait for further bytes.
  *
- * Without a pause it does nothing.
+ * Without a pause the call does nothing.
  *
- * Threads: Any thread, callbacks too, its own included; never blocks.
- * Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+ * Owner:   Nothing changes its owner.
+ * Threads: Any thread, also inside a callback, the watch's own included. Never blocks.
+ * Returns:
+ *   0                         The watch is not paused.
+ *   IOURINGNET_INVALID        No watch is armed.
+ *   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+ *   IOURINGNET_IN_CALLBACK    Inside a log callback.
+ *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+ *   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
  * Since:   0.1
  */
 iouringnet_status stream_resume(iouringnet_stream *stream);

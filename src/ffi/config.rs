@@ -21,98 +21,112 @@ const LARGEST_BUFFER: usize = 1 << 30;
 /// Longest spin in microseconds.
 const LONGEST_SPIN_US: i64 = 1000;
 
-/// How a net is to be. Prepare with `iouringnet_config_init`; 0 in any field is its default.
+/// The config of a net. Prepare it with `iouringnet_config_init`. 0 in a field is the field's default.
+/// net_start returns IOURINGNET_INVALID if a field is out of its range.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_config {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_config_init` sets it.
     pub size: usize,
-    /// Entries of each ring, 8 to 32768; 0: 256. Neither connections nor operations are bounded by it. If the limit on
-    /// locked memory (RLIMIT_MEMLOCK) holds fewer, both rings have fewer. Of that limit, which all processes of a user
-    /// share, a net with 256 entries takes 108 KiB, and one with 16 entries, the fewest, 20 KiB. Exceptions: root is
-    /// not counted, and Linux 5.12 to 6.13 count no rings.
+    /// Entries of each ring: 8 to 32768. Default: 256. They bound neither connections nor operations.
+    ///
+    /// If the limit on locked memory (RLIMIT_MEMLOCK) has no room for so many entries, both rings get fewer,
+    /// but at least 16. All processes of a user share that limit. A net with 256 entries takes 108 KiB of it,
+    /// and a net with 16 entries takes 20 KiB. Exceptions: the kernel does not count the rings of root, and
+    /// Linux 5.12 to 6.13 count no rings.
     pub ring_entries: u32,
-    /// Most operations in flight; beyond it IOURINGNET_LIMIT. 0: 65536. One operation for each half of a
-    /// connection is not counted.
+    /// Largest number of operations in flight. Default: 65536. A call that would exceed it returns
+    /// IOURINGNET_LIMIT. One operation for each half of each connection does not count.
     pub max_operations: u32,
-    /// TCP_NODELAY: IOURINGNET_ON, which 0 is too, IOURINGNET_OFF or IOURINGNET_SYSTEM.
+    /// TCP_NODELAY of connections: IOURINGNET_ON (default), IOURINGNET_OFF or IOURINGNET_SYSTEM.
     pub nodelay: u32,
-    /// Ask the kernel on the calling thread first, and use a ring only for what that leaves: IOURINGNET_ON, which
-    /// 0 is too, or IOURINGNET_OFF.
+    /// Whether a call asks the kernel on the calling thread first, and uses a ring only for the rest:
+    /// IOURINGNET_ON (default) or IOURINGNET_OFF.
     pub first_try: u32,
-    /// Idle time until the first keepalive probe, in milliseconds, rounded up to seconds, 32,767 s at most; 0: no
-    /// keepalive. How many probes follow, and how soon, is the system's: 9, one every 75 s, unless it is told
-    /// otherwise.
+    /// Idle time until the first keepalive probe, in milliseconds. The library rounds it up to seconds, and
+    /// takes more than 32,767 s as 32,767 s. Default: no keepalive. The system decides how many probes follow
+    /// and how often: 9 probes, one every 75 s, unless it is configured otherwise.
     pub keepalive_ms: i64,
-    /// SO_SNDBUF of connections in bytes; 0: the system's.
+    /// SO_SNDBUF of connections, in bytes: at most INT_MAX. Default: the system's value.
     pub send_buffer: usize,
-    /// SO_RCVBUF of connections in bytes; 0: the system's.
+    /// SO_RCVBUF of connections, in bytes: at most INT_MAX. Default: the system's value.
     pub recv_buffer: usize,
-    /// Receives smaller than this are served from a buffer of this many bytes, at most 1 GiB; larger ones go
-    /// straight to the caller's memory. 0: 64 KiB. IOURINGNET_UNBUFFERED: no buffer, so nothing to peek or fill.
+    /// Size of a stream's read buffer, in bytes: at most 1 GiB. Default: 64 KiB. Receives that are smaller come
+    /// from the buffer. Other receives go straight to the caller's memory. IOURINGNET_UNBUFFERED: there is no
+    /// buffer, and so nothing to peek or to fill.
     pub read_buffer: usize,
-    /// Most bytes that a watch may leave unconsumed, or that stream_fill may ask for, at most 1 GiB; 0: 1 MiB.
+    /// Largest number of bytes that stream_fill may ask for, and that a watch may leave unconsumed: at most 1
+    /// GiB. Default: 1 MiB.
     pub buffer_max: usize,
-    /// Bytes posted and unsent from which on sink_post answers IOURINGNET_FULL; 0: 1 MiB.
+    /// Bytes posted and unsent at which sink_post returns IOURINGNET_FULL. Default: 1 MiB.
     pub post_mark: usize,
-    /// Time limit of operations in milliseconds, until sink_set_timeout or stream_set_timeout. 0 or
-    /// IOURINGNET_NO_TIMEOUT: none.
+    /// Time limit of operations, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
+    /// half. Default: no limit. IOURINGNET_NO_TIMEOUT: no limit.
     pub timeout_ms: i64,
-    /// Time limit of a dial in milliseconds, looking up the name and all its addresses included; 0: 10 s.
-    /// IOURINGNET_NO_TIMEOUT: the kernel's.
+    /// Time limit of a dial, in milliseconds. It covers the lookup of the name and all its addresses. Default:
+    /// 10 s. IOURINGNET_NO_TIMEOUT: the kernel's limit.
     pub dial_timeout_ms: i64,
-    /// How long a closed connection may go without progress until it is reset, in milliseconds; 0: 30 s.
-    /// IOURINGNET_NO_TIMEOUT: for ever.
+    /// Longest time that a closed connection may make no progress, in milliseconds. Then the library resets it.
+    /// Default: 30 s. IOURINGNET_NO_TIMEOUT: no limit.
     pub close_timeout_ms: i64,
-    /// How long net_stop waits for unsent bytes until it resets, in milliseconds; 0: 5 s. IOURINGNET_NO_TIMEOUT:
-    /// for ever.
+    /// Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: 5 s.
+    /// IOURINGNET_NO_TIMEOUT: no limit.
     pub shutdown_timeout_ms: i64,
-    /// Microseconds that a waiting receive may spin before it sleeps, and the receive loop too, at most 1000; 0: 50.
-    /// IOURINGNET_NO_SPIN: none. The time adapts: longer and more often after spins that found something, less after
-    /// others. They never do where first_try is off, or where the process may use only one CPU.
+    /// Longest time that a waiting receive, or the receive loop, spins before it sleeps, in microseconds: at
+    /// most 1000. Default: 50. IOURINGNET_NO_SPIN: no spinning.
+    ///
+    /// The time adapts. After a spin that found something, spins are longer and more frequent. After other
+    /// spins they are shorter and rarer. There is no spinning if `first_try` is off or the process may use only
+    /// one CPU.
     pub spin_us: i64,
-    /// CPU for the send loop, as IOURINGNET_CPU(n); 0: any.
+    /// CPU of the send loop, as IOURINGNET_CPU(n). Default: any.
     pub send_cpu: i32,
-    /// CPU for the receive loop, which runs the callbacks, as IOURINGNET_CPU(n); 0: any.
+    /// CPU of the receive loop, which runs the callbacks, as IOURINGNET_CPU(n). Default: any.
     pub recv_cpu: i32,
-    /// What to log, IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE; 0: IOURINGNET_LOG_WARN.
+    /// What to log: IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE. Default: IOURINGNET_LOG_WARN.
     pub log_level: u32,
-    /// Zero.
+    /// Must be 0.
     pub reserved: u32,
-    /// Is given the log; NULL: nothing is logged.
+    /// Gets the log. NULL: the library logs nothing.
     pub log: iouringnet_log_callback,
-    /// Handed to `log`. Must stay valid until net_stop has returned.
+    /// Passed to `log`. It must stay valid until net_stop has returned.
     pub log_user: *mut c_void,
-    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close its
-    /// side, in milliseconds; 0: 2 s. IOURINGNET_NO_LINGER: not at all. The time counts from the acknowledgement.
-    /// Where it is over before the close, the peer still has 50 ms, or three round trips where they take longer,
-    /// to answer the end of the stream; never more than `linger_ms`.
+    /// Time that a closed connection waits for a peer that has acknowledged everything and does not end its
+    /// side, in milliseconds. Default: 2 s. IOURINGNET_NO_LINGER: no wait.
+    ///
+    /// The time counts from the acknowledgement. If it has passed before the close, the peer still has 50 ms,
+    /// or three round trips if they take longer, to answer the end of the stream. This is never more than
+    /// `linger_ms`.
     pub linger_ms: i64,
-    /// How long the whole drain after a close may take, with progress or without, in milliseconds; 0: 60 s and one
-    /// more second for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: for
-    /// ever. Only a peer that holds back needs longer than the default. `close_timeout_ms` counts beside it.
+    /// Time limit of the whole drain after a close, with or without progress, in milliseconds. Default: 60 s,
+    /// and 1 s for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: no
+    /// limit.
+    ///
+    /// Only a peer that holds back exceeds the default. `close_timeout_ms` applies at the same time.
     pub drain_timeout_ms: i64,
 }
 
-/// How to dial. Prepare with `iouringnet_dial_options_init`.
+/// The options of a dial. Prepare them with `iouringnet_dial_options_init`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_dial_options {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_dial_options_init` sets it.
     pub size: usize,
-    /// Time limit in milliseconds; 0: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT: the kernel's.
+    /// Time limit of the dial, in milliseconds. Default: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT:
+    /// the kernel's limit.
     pub timeout_ms: i64,
 }
 
-/// How to bind. Prepare with `iouringnet_bind_options_init`.
+/// The options of a bind. Prepare them with `iouringnet_bind_options_init`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_bind_options {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_bind_options_init` sets it.
     pub size: usize,
-    /// Connections that may wait in the kernel to be accepted; 0: 4096. The system's somaxconn bounds it.
+    /// Largest number of connections that wait in the kernel to be accepted. Default: 4096. The system's
+    /// somaxconn is an upper bound.
     pub backlog: u32,
-    /// SO_REUSEPORT, to bind one port in several nets: IOURINGNET_ON or IOURINGNET_OFF, which 0 is too.
+    /// SO_REUSEPORT, which binds one port in several nets: IOURINGNET_ON or IOURINGNET_OFF (default).
     pub reuse_port: u32,
 }
 

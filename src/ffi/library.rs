@@ -20,9 +20,11 @@ const VERSION: u32 = number(env!("CARGO_PKG_VERSION_MAJOR")) << 16
     | number(env!("CARGO_PKG_VERSION_MINOR")) << 8
     | number(env!("CARGO_PKG_VERSION_PATCH"));
 
-/// The version of the library that runs, as IOURINGNET_VERSION is the one compiled against.
+/// Returns the version of the library that is running. IOURINGNET_VERSION is the version that the program was
+/// compiled with.
 ///
-/// Threads: Any thread, callbacks too; never blocks; works in a forked child.
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback and in a forked child. Never blocks.
 /// Returns: major << 16 | minor << 8 | patch.
 /// Since:   0.1
 #[unsafe(no_mangle)]
@@ -30,39 +32,50 @@ pub extern "C" fn iouringnet_version() -> u32 {
     VERSION
 }
 
-/// What a status means, in words for people: "the peer ended the stream".
+/// Returns the text of a status, for people: "the peer ended the stream".
 ///
-/// Branch on the status, not on the text.
+/// `status`  Any number.
 ///
-/// Threads: Any thread, callbacks too; never blocks; works in a forked child.
-/// Returns: a constant text, for every number: it is never NULL, never freed and never translated.
+/// Branch on the status, never on the text. The text is not translated.
+///
+/// Owner:   The library. The text is constant, and the caller does not free it.
+/// Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+/// Returns: The text, never NULL. A number that is no status has the text "unknown status".
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn iouringnet_strerror(status: iouringnet_status) -> *const c_char {
     Error::text(status).as_ptr()
 }
 
-/// The name of a status as the source has it: "IOURINGNET_EOF", "ECONNREFUSED".
+/// Returns the name of a status, as it is in the source: "IOURINGNET_EOF", "ECONNREFUSED".
 ///
-/// Returns: a constant text, under the rules of `iouringnet_strerror`; "UNKNOWN" for numbers that are no
-///          status.
+/// `status`  Any number.
+///
+/// Owner:   The library. The name is constant, and the caller does not free it.
+/// Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+/// Returns: The name, never NULL. A number that is no status has the name "UNKNOWN".
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub extern "C" fn iouringnet_errname(status: iouringnet_status) -> *const c_char {
     Error::name(status).as_ptr()
 }
 
-/// Finds out whether a net can be started here, and if not, why and what to do: a sysctl, a seccomp filter, a
-/// kernel that is too old, a limit on locked memory, descriptors or threads.
+/// Finds out whether net_start can start a net with the default config here. If it cannot, the result has the
+/// cause and the remedy. The cause is a sysctl, a seccomp filter, a kernel that is too old, or a limit on
+/// locked memory, descriptors or threads.
 ///
-/// `result`  prepared with `iouringnet_probe_result_init`; filled in whenever 0 is returned, whatever was
-///           found.
+/// `result`  Prepared with `iouringnet_probe_result_init`. The library fills it in if it returns 0.
 ///
-/// Makes the two rings and the two threads of a net for a moment, and waits for locked memory as net_start does.
+/// The probe starts two threads and then makes two rings, as net_start does. Nothing of them is left when it
+/// returns.
 ///
-/// Threads: Any thread, callbacks too; works in a forked child.
-/// Returns: 0 once it has looked: what it found is `result->status`. IOURINGNET_INVALID: `result` is NULL or
-///          its size wrong.
+/// Owner:   The caller owns `*result`.
+/// Threads: Any thread, also inside a callback and in a forked child. Takes about a millisecond. It waits up
+///          to 2.5 s for locked memory that other nets of the user hold or have just given back.
+/// Returns:
+///   0                         The library has looked. `result->status` is what it has found.
+///   IOURINGNET_INVALID        `result` is NULL, or its size is wrong.
+///   IOURINGNET_PANIC          The library met a fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iouringnet_probe(result: *mut iouringnet_probe_result) -> iouringnet_status {
@@ -82,13 +95,15 @@ pub unsafe extern "C" fn iouringnet_probe(result: *mut iouringnet_probe_result) 
     })
 }
 
-/// Zeroes a struct and stores its size. Meant for the macros above, which pass the size that the program was
-/// compiled with.
+/// Zeroes a struct and stores its size. The iouringnet_..._init macros above call it with the size that the
+/// program was compiled with.
 ///
-/// `memory`  the struct; NULL does nothing.
-/// `size`    its bytes; less than a size_t does nothing.
+/// `memory`  The struct. NULL: the call does nothing.
+/// `size`    Bytes of the struct. If it is less than sizeof(size_t), the call does nothing.
 ///
-/// Threads: Any thread, callbacks too; never blocks; works in a forked child.
+/// Owner:   The caller owns the struct.
+/// Threads: Any thread, also inside a callback and in a forked child. Never blocks.
+/// Returns: Nothing.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iouringnet_struct_init(memory: *mut c_void, size: usize) {

@@ -7,16 +7,29 @@ use super::{Notify, guard, guard_blocking, guard_void, handles, required, submit
 use crate::completion::Tell;
 use std::ffi::c_void;
 
-/// Accepts one connection and waits for it.
+/// Accepts one connection, and waits for it.
 ///
-/// `sink`  is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
+/// `sink`    Set to the half that sends, on success.
+/// `stream`  Set to the half that receives, on success.
 ///
-/// On failure both are unchanged. Has no time limit: use listener_accept_async and op_wait for one. Neither a
-/// shortage of descriptors nor an error of one connection ends it; see `accept_errors` and `drains_shed`.
+/// The call has no time limit. For a limit, use listener_accept_async and op_wait. Neither a shortage of
+/// descriptors nor an error of one connection ends the accept; the library counts them in `accept_errors`. A
+/// shortage ends the oldest closed connection that drains or lingers.
 ///
-/// Threads: Blocks. Any thread, several at a time, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: IOURINGNET_CLOSED: the listener was closed meanwhile. IOURINGNET_BUSY: it is watched.
-///          IOURINGNET_INVALID, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller closes both halves. On failure `*sink` and `*stream` are unchanged.
+/// Threads: Any thread, but not inside a callback. Several threads may accept at the same time. Blocks.
+/// Returns:
+///   0                         The connection is open.
+///   IOURINGNET_CLOSED         Another thread has closed the listener.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `sink` or `stream` is NULL.
+///   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_accept(
@@ -35,17 +48,41 @@ pub unsafe extern "C" fn listener_accept(
     })
 }
 
-/// Accepts one connection; the completion brings it.
+/// Accepts one connection. The completion has it.
 ///
-/// `callback`, `user`, `op`  as for net_dial_async, and the connection is owned as there.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Has no time limit; op_cancel ends it.
+/// The accept has no time limit; op_cancel ends it. Neither a shortage of descriptors nor an error of one
+/// connection ends it; the library counts them in `accept_errors`. A shortage ends the oldest closed
+/// connection that drains or lingers.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: The completion brings the connection, IOURINGNET_CANCELLED, IOURINGNET_CLOSED or
-///          IOURINGNET_STOPPED. Refused with IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched),
-///          IOURINGNET_LIMIT, IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback
-///          never runs and `*op` is unchanged.
+/// Owner:   With a callback, the callback receives the connection and closes both halves. Without one, the
+///          first op_wait that fills in a completion receives it; later ones get NULL. If nobody receives it,
+///          op_release or net_stop closes it. The caller releases the op. On failure `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The connection is open: `sink` and `stream` of the completion.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the accept.
+///   IOURINGNET_CLOSED         listener_close has ended the accept.
+///   IOURINGNET_STOPPED        net_stop has ended the accept, or has closed a connection that nobody
+///                             received.
+///   IOURINGNET_LIMIT          The process has too many handles.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The accept is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed the listener.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        Both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_accept_async(
@@ -62,12 +99,20 @@ pub unsafe extern "C" fn listener_accept_async(
     })
 }
 
-/// Tells the address that a listener is bound to, with the port that the system chose where 0 was asked for.
+/// Gets the address that a listener is bound to. If the caller bound port 0, the address has the port that
+/// the system chose.
 ///
-/// `address`  is set on success.
+/// `address`  Set to the address on success.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: `address` is NULL. IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `*address`.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         `*address` has the address.
+///   IOURINGNET_INVALID        `address` is NULL.
+///   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_address(
@@ -83,13 +128,16 @@ pub unsafe extern "C" fn listener_address(
     })
 }
 
-/// Stops listening. The handle is gone at once.
+/// Closes a listener. The handle is invalid at once. The address can be bound again when the call returns.
 ///
-/// Connections that were already taken from the kernel are still delivered; those that wait in it are reset.
-/// Pending accepts and the watch's last call get IOURINGNET_CLOSED. NULL and handles that are closed already
-/// do nothing.
+/// The library first delivers the connections that it has taken from the kernel to pending accepts or to the
+/// watch. The kernel resets the connections that still wait in it. Then pending accepts and the watch's last
+/// call get IOURINGNET_CLOSED. NULL and closed handles do nothing.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback, the listener's own included. Never blocks. In a forked child
+///          and inside a log callback it does nothing.
+/// Returns: Nothing.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_close(listener: *mut iouringnet_listener) {

@@ -11,19 +11,30 @@ use crate::open;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
-/// Starts a net: two io_uring event loops on two threads of their own.
+/// Starts a net: two io_uring event loops, each on a thread of its own. Both rings exist when the call
+/// returns.
 ///
-/// `config`  how it is to be, read during the call only; NULL: all defaults.
-/// `net`     is set to the new net, which is the caller's to stop.
+/// `config`  Prepared with `iouringnet_config_init`. NULL: all defaults.
+/// `net`     Set to the new net on success.
 ///
-/// On failure `*net` is unchanged and nothing is left behind.
-///
-/// Threads: Any thread, callbacks too; takes about a millisecond, and both rings exist when it returns. Waits for
-///          locked memory that other nets of the user hold or have given back just now, for 2.5 s at most.
-/// Returns: IOURINGNET_UNAVAILABLE: no io_uring here, ask iouringnet_probe. IOURINGNET_LOCKED_MEMORY: the user's
-///          limit on locked memory leaves no room for two small rings. IOURINGNET_INVALID: `net` is NULL, or a
-///          field of the config is out of its range or of a version that this library does not know. -EMFILE,
-///          -ENFILE, -EAGAIN, -ENOMEM: descriptors, threads or memory are short. IOURINGNET_FORKED.
+/// Owner:   The caller owns `*config`; the library reads it only during the call. The caller stops the new
+///          net with net_stop. On failure `*net` is unchanged, and nothing is left behind.
+/// Threads: Any thread, also inside a callback. Takes about a millisecond. It waits up to 2.5 s for locked
+///          memory that other nets of the user hold or have just given back.
+/// Returns:
+///   0                         The net has started.
+///   IOURINGNET_UNAVAILABLE    io_uring cannot be used here. iouringnet_probe has the cause.
+///   IOURINGNET_LOCKED_MEMORY  The limit on locked memory leaves no room for two rings of the smallest size.
+///   -EMFILE, -ENFILE          There are too few descriptors.
+///   -EAGAIN                   There are too few threads.
+///   -ENOMEM                   There is too little memory.
+///   IOURINGNET_LIMIT          The process has too many handles.
+///   IOURINGNET_INVALID        `net` is NULL, the size of the config is wrong, a field is out of its range, a
+///                             CPU does not exist, or the config has a non-zero field that this version does
+///                             not know.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_start(
@@ -46,20 +57,29 @@ pub unsafe extern "C" fn net_start(
     })
 }
 
-/// Stops a net and ends its two threads.
+/// Stops a net and ends its two threads. The call does this in order:
 ///
-/// New work is refused with IOURINGNET_STOPPED; timers, dials, accepts, receives and their watches end at once
-/// with it. Connections are closed as by sink_close and stream_close: what was accepted goes out, within the
-/// config's `shutdown_timeout_ms`; then the rest is reset. A peer that has everything and keeps its own side
-/// open is waited for as after stream_close, for the config's `linger_ms`. Every outstanding callback runs
-/// before this returns, and none afterwards. From then on every handle of the net is IOURINGNET_BAD_HANDLE and
-/// all memory that was given to it is the caller's again; only ops keep their results until they are released.
+/// 1. It refuses new work with IOURINGNET_STOPPED.
+/// 2. It ends timers, dials, accepts, receives and their watches with IOURINGNET_STOPPED at once.
+/// 3. It closes both halves of every connection. Accepted bytes go out within the config's
+///    `shutdown_timeout_ms`. Within the same time, a peer that has everything has `linger_ms` to end its
+///    side.
+/// 4. It resets the connections that are left. Sends that are cut get IOURINGNET_STOPPED.
+/// 5. It waits for every outstanding callback, and ends both threads.
 ///
-/// Of several callers at a time each gets the one result.
+/// No callback of the net runs after the call. If several threads stop a net at the same time, all get the
+/// same result.
 ///
-/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: IOURINGNET_TIMEOUT: it has stopped, but accepted bytes had to be cut off. IOURINGNET_BAD_HANDLE:
-///          no net, or one that has stopped.
+/// Owner:   After the call, the caller owns all memory that it gave to the net, and every handle of the net
+///          is bad. Exception: ops keep their results until they are released.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The net has stopped, and all accepted bytes went out.
+///   IOURINGNET_TIMEOUT        The net has stopped, and accepted bytes were cut.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_stop(net: *mut iouringnet_net) -> iouringnet_status {
@@ -71,15 +91,22 @@ pub unsafe extern "C" fn net_stop(net: *mut iouringnet_net) -> iouringnet_status
     })
 }
 
-/// Tells what a net has done so far, and how much it holds now.
+/// Gets what a net has done so far, and what it holds now.
 ///
-/// `stats`  prepared with `iouringnet_stats_init`; filled in on success.
+/// `stats`  Prepared with `iouringnet_stats_init`. Filled in on success.
 ///
-/// The counters only grow; they are read one by one while the loops run, so they need not fit together to the
-/// last one.
+/// Counters of events only grow. The library reads the counters one by one while the loops run. Therefore
+/// they may differ by what happens meanwhile.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: `stats` is NULL or its size wrong. IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `*stats`.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         `*stats` is filled in.
+///   IOURINGNET_INVALID        `stats` is NULL, or its size is wrong.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_stats(
@@ -112,20 +139,34 @@ pub unsafe extern "C" fn net_stats(
     })
 }
 
-/// Runs a callback on the net's callback thread, now or later: a timer, and a way to bring work to that
-/// thread.
+/// Runs a callback once on the callback thread of the net, after a delay. It serves as a timer, and it brings
+/// work to that thread.
 ///
-/// `delay_ms`  milliseconds to wait, at least 0.
-/// `callback`  is told status 0 when the time has come, IOURINGNET_CANCELLED or IOURINGNET_STOPPED. May be
-///             NULL where `op` is not.
-/// `user`      handed to the callback.
-/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+/// `delay_ms`  Milliseconds, at least 0. The callback never runs before the delay has passed.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Runs once. Calls with the same delay run in the order in which they were made.
+/// Calls with the same delay run in the order in which they were made.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: a negative delay, or neither callback nor op. IOURINGNET_LIMIT:
-///          `max_operations` are in flight. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller releases the op. On failure `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The delay has passed.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the call.
+///   IOURINGNET_STOPPED        net_stop has ended the call.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The call is accepted. It completes exactly once.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `delay_ms` is negative, or both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_call(
@@ -144,21 +185,40 @@ pub unsafe extern "C" fn net_call(
     })
 }
 
-/// Connects to an address and waits for it.
+/// Connects to an address, and waits for the connection.
 ///
-/// `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000". The library reads a name's
-///            addresses from /etc/hosts, or else asks getaddrinfo, and tries them one after the other.
-/// `options`  the time limit; NULL: the config's `dial_timeout_ms`.
-/// `sink`     is set to the sending half, `stream` to the receiving half. Each is the caller's to close.
+/// `address`  "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000".
+/// `options`  Prepared with `iouringnet_dial_options_init`. NULL: all defaults.
+/// `sink`     Set to the half that sends, on success.
+/// `stream`   Set to the half that receives, on success.
 ///
-/// On failure both are unchanged.
+/// The library takes the addresses of a name from /etc/hosts. If that file does not have the name, the
+/// library asks getaddrinfo. It tries the addresses one after the other. One time limit covers the lookup and
+/// all addresses.
 ///
-/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: IOURINGNET_INVALID: the address cannot be read, or a pointer is NULL. IOURINGNET_NAME: there is
-///          no such name; IOURINGNET_NAME_AGAIN: it could not be looked up now. IOURINGNET_TIMEOUT;
-///          -ECONNREFUSED and other errnos of connecting, from the last address tried; IOURINGNET_STOPPED,
-///          IOURINGNET_BAD_HANDLE. IOURINGNET_LIMIT: too many operations are in flight, or too many names wait
-///          to be looked up; -EAGAIN: there is no thread to look one up.
+/// Owner:   The caller owns `address` and `*options`; the library reads them only during the call. The caller
+///          closes both halves. On failure `*sink` and `*stream` are unchanged.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The connection is open.
+///   IOURINGNET_TIMEOUT        The time limit of the dial passed.
+///   -ECONNREFUSED             Nobody listens at the last address that was tried.
+///   another errno             The last address that was tried failed with this errno, such as -EHOSTUNREACH
+///                             or -EMFILE.
+///   -ENODEV                   There is no interface of the name after "%".
+///   IOURINGNET_NAME           The name is not known.
+///   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+///   -EAGAIN                   There is no thread to look up the name.
+///   IOURINGNET_STOPPED        net_stop has begun. If it overtakes the dial, the peer may see a connection
+///                             open and close.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
+///                             or the process has too many handles.
+///   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, the size of
+///                             the options is wrong, or `timeout_ms` is below -1.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_dial(
@@ -181,22 +241,50 @@ pub unsafe extern "C" fn net_dial(
     })
 }
 
-/// Connects to an address; the completion brings the connection.
+/// Connects to an address. The completion has the connection.
 ///
-/// `address`   as for net_dial; read during the call only.
-/// `options`   as for net_dial; read during the call only.
-/// `callback`  is told the result, with `sink` and `stream` from then on the callback's to close. May be NULL
-///             where `op` is not.
-/// `user`      handed to the callback.
-/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
-///             Without a callback the first op_wait that is given a completion receives the connection; if
-///             the op is released before, the connection is closed.
+/// `address`   "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000".
+/// `options`   Prepared with `iouringnet_dial_options_init`. NULL: all defaults.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Threads: Any thread, callbacks too; never blocks: getaddrinfo runs on threads of the library.
-/// Returns: The completion brings the errors of net_dial, or IOURINGNET_CANCELLED. Refused with
-///          IOURINGNET_INVALID, -ENODEV (no such interface), IOURINGNET_LIMIT (too many operations in flight,
-///          or too many names to look up), -EAGAIN (no thread to look one up), IOURINGNET_STOPPED or
-///          IOURINGNET_BAD_HANDLE, the callback never runs and `*op` is unchanged.
+/// The library takes the addresses of a name from /etc/hosts. If that file does not have the name, a thread
+/// of the library asks getaddrinfo. The library tries the addresses one after the other. One time limit
+/// covers the lookup and all addresses.
+///
+/// Owner:   The caller owns `address` and `*options`; the library reads them only during the call. With a
+///          callback, the callback receives the connection and closes both halves. Without one, the first
+///          op_wait that fills in a completion receives it; later ones get NULL. If nobody receives it,
+///          op_release or net_stop closes it. The caller releases the op. On failure `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The connection is open: `sink` and `stream` of the completion.
+///   IOURINGNET_TIMEOUT        The time limit of the dial passed.
+///   -ECONNREFUSED             Nobody listens at the last address that was tried.
+///   another errno             The last address that was tried failed with this errno, such as -EHOSTUNREACH
+///                             or -EMFILE.
+///   IOURINGNET_NAME           The name is not known.
+///   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the dial.
+///   IOURINGNET_STOPPED        net_stop has ended the dial, or has closed a connection that nobody received.
+///   IOURINGNET_LIMIT          The process has too many handles.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The dial is accepted. It completes exactly once.
+///   -ENODEV                   There is no interface of the name after "%".
+///   -EAGAIN                   There is no thread to look up the name.
+///   IOURINGNET_STOPPED        net_stop has begun. If it overtakes the dial, the peer may see a connection
+///                             open and close.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
+///                             or the process has too many handles.
+///   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL, the
+///                             size of the options is wrong, or `timeout_ms` is below -1.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_dial_async(
@@ -217,21 +305,39 @@ pub unsafe extern "C" fn net_dial_async(
     })
 }
 
-/// Binds an address and listens on it.
+/// Binds an address and listens on it. Connections wait in the kernel until they are accepted.
 ///
-/// `address`   as for net_dial; port 0 binds a free one, which listener_address tells. Of a name the first
-///             address that can be bound is taken. getaddrinfo runs on the calling thread.
-/// `options`   backlog and port sharing, read during the call only; NULL: the defaults. SO_REUSEADDR is
-///             always on.
-/// `listener`  is set to the listener, which is the caller's to close.
+/// `address`   "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000" or "name:7000". Port 0 binds a free
+///             port, and listener_address returns it.
+/// `options`   Prepared with `iouringnet_bind_options_init`. NULL: all defaults.
+/// `listener`  Set to the new listener on success.
 ///
-/// On failure `*listener` is unchanged. Connections wait in the kernel until they are accepted.
+/// The library takes the addresses of a name from /etc/hosts, or else from getaddrinfo, which runs on the
+/// calling thread. It binds the first address that can be bound. SO_REUSEADDR is always on.
 ///
-/// Threads: Any thread. Blocks to look up a name, and a name is therefore refused inside a callback
-///          (IOURINGNET_IN_CALLBACK). Where descriptors are short it waits up to 0.1 s for that of a closed
-///          connection; inside a callback it does not wait.
-/// Returns: IOURINGNET_INVALID; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other errnos; IOURINGNET_NAME,
-///          IOURINGNET_NAME_AGAIN, IOURINGNET_STOPPED, IOURINGNET_LIMIT, IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `address` and `*options`; the library reads them only during the call. The caller
+///          closes the listener. On failure `*listener` is unchanged.
+/// Threads: Any thread, also inside a callback. A name blocks for its lookup; therefore a name is refused
+///          inside a callback. If descriptors or memory run short, the call waits for a closed connection to
+///          end, up to 0.1 s for each of its two descriptors. Inside a callback it does not wait.
+/// Returns:
+///   0                         The listener is open.
+///   -EADDRINUSE               The address is in use.
+///   -EADDRNOTAVAIL            This machine does not have the address.
+///   -EACCES                   The process may not bind the port.
+///   another errno             The kernel refused the bind, for instance with -EMFILE.
+///   -ENODEV                   There is no interface of the name after "%".
+///   IOURINGNET_NAME           The name is not known.
+///   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_LIMIT          The process has too many handles.
+///   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, the size of the
+///                             options is wrong, or `reuse_port` is out of its range.
+///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and the address has a name. Or inside a log
+///                             callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn net_bind(

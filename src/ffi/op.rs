@@ -11,19 +11,33 @@ use std::time::Duration;
 
 /// Waits until an operation is done, or looks whether it is.
 ///
-/// `timeout_ms`  milliseconds to wait; 0: look; IOURINGNET_NO_TIMEOUT: wait for ever. The operation's own
-///               limit is another one.
-/// `completion`  prepared with `iouringnet_completion_init`, and filled in when 0 is returned; may be NULL.
-///               The first one that is filled in after a dial or an accept without a callback collects the
-///               connection, which is then the caller's; in every other `sink` and `stream` are NULL.
+/// `timeout_ms`  Milliseconds to wait. It is not the operation's own time limit, and the operation goes on
+///               after it.
+/// `completion`  Prepared with `iouringnet_completion_init`. Filled in if the call returns 0. NULL: not
+///               filled in.
 ///
-/// If it has a callback, that has then returned; only inside the callback itself this already says 0.
+///   `timeout_ms`                the call
+///   above 0                     waits so long
+///   0                           looks once
+///   IOURINGNET_NO_TIMEOUT (-1)  waits for ever
 ///
-/// Threads: Any thread, several at a time; inside a callback only with `timeout_ms` 0
-///          (IOURINGNET_IN_CALLBACK).
-/// Returns: 0 once the operation is done; its own result is `completion->status`. IOURINGNET_PENDING: not
-///          done when the time was over. IOURINGNET_INVALID: another negative time, or a wrong size.
-///          IOURINGNET_BAD_HANDLE: released, also by another thread during the wait.
+/// If the operation has a callback, the callback has returned before the call returns 0. Exception: inside
+/// the operation's own callback, the call with timeout 0 returns 0.
+///
+/// Owner:   The caller owns `*completion`, and still releases the op. If the operation is a dial or an accept
+///          without a callback, the first call that fills in a completion receives the connection, and the
+///          caller closes both halves. In every other completion `sink` and `stream` are NULL.
+/// Threads: Any thread, several at the same time. Inside a callback only with timeout 0. Blocks.
+/// Returns:
+///   0                         The operation is done. Its own result is `completion->status`.
+///   IOURINGNET_PENDING        The operation was not done when the time had passed.
+///   IOURINGNET_INVALID        `timeout_ms` is below -1, or the size of the completion is wrong.
+///   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op, or another thread has released it during the
+///                             wait.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and `timeout_ms` is not 0. Or inside a log
+///                             callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn op_wait(
@@ -54,11 +68,18 @@ pub unsafe extern "C" fn op_wait(
 
 /// Asks an operation to end early, with IOURINGNET_CANCELLED.
 ///
-/// It completes as every operation does, once; success may still follow, if it came first. A send that was
-/// partly out tears its sink. Cancelling what is done, or cancelling twice, does nothing.
+/// The operation still completes exactly once. It may still succeed or fail in another way, if that comes
+/// first. A send that is cut after part of it went out tears its sink. Cancelling a done operation, or
+/// cancelling twice, does nothing.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller still releases the op. The library owns the operation's memory until the completion.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The request is made, or the operation was done.
+///   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn op_cancel(op: *mut iouringnet_op) -> iouringnet_status {
@@ -68,14 +89,23 @@ pub unsafe extern "C" fn op_cancel(op: *mut iouringnet_op) -> iouringnet_status 
     })
 }
 
-/// Gives an op back. Every op that was handed out is released once, also after net_stop.
+/// Releases an op. The caller releases each op exactly once, also after net_stop. Afterwards the handle is
+/// invalid.
 ///
-/// Does not cancel: an operation with a callback goes on, and its callback runs. A connection that nobody
-/// collected is closed. Threads that wait for the op get IOURINGNET_BAD_HANDLE.
+/// The call does not cancel: an operation with a callback goes on, and its callback runs. Threads that wait
+/// for the op get IOURINGNET_BAD_HANDLE.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
-/// Returns: IOURINGNET_BUSY: not done and without a callback, so that nobody would learn its end; the op
-///          stays. IOURINGNET_BAD_HANDLE.
+/// Owner:   If the op has a connection that nobody has received, the call closes the connection. The library
+///          owns the operation's memory until the completion.
+/// Threads: Any thread, also inside a callback, the operation's own included. Never blocks.
+/// Returns:
+///   0                         The op is released.
+///   IOURINGNET_BUSY           The operation is not done and has no callback, and so nobody would learn its
+///                             result. The op stays.
+///   IOURINGNET_BAD_HANDLE     `op` is not an unreleased op.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status {

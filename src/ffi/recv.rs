@@ -6,22 +6,38 @@ use super::{Notify, guard_blocking_transfer, guard_counted, guard_transfer, hand
 use crate::completion::Tell;
 use std::ffi::c_void;
 
-/// Receives exactly as many bytes as asked for, and waits for them.
+/// Receives exactly `size` bytes, and waits for them.
 ///
-/// `into`      where to; the caller's again on return. NULL only with size 0.
-/// `size`      bytes; 0 succeeds at once.
-/// `received`  is set to the bytes received, also on failure; may be NULL.
+/// `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+/// `size`      Number of bytes. 0: the call succeeds at once.
+/// `received`  Set to the number of bytes received, also on failure. NULL: not set.
 ///
-/// No byte is lost on failure: a receive smaller than the config's `read_buffer` takes all or nothing, and
-/// what had come stays for the next call; a larger one counts what it took. An error of the kernel's, such as
-/// -EFAULT for memory that cannot be written, is the end of the stream: every later receive says it too.
+/// The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+/// whole receive; see stream_set_timeout. No byte is lost on failure:
 ///
-/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK); receives on one stream complete in
-///          the order of the calls.
-/// Returns: IOURINGNET_EOF: the peer ended the stream first. -ECONNRESET: it reset the connection; never told
-///          as the end of the stream. IOURINGNET_TIMEOUT: the stream's time limit came first.
-///          IOURINGNET_CLOSED: closed or aborted meanwhile. IOURINGNET_BUSY: it is watched.
-///          IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT; IOURINGNET_BAD_HANDLE.
+///   `size`                            on failure
+///   below the config's `read_buffer`  `*received` is 0, and the bytes that arrived stay for the next call
+///   any other                         `*received` counts the bytes that are in `into`
+///
+/// Owner:   The caller owns `into` again when the call returns.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         All bytes are in `into`.
+///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+///                             receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+///                             it.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
+///   IOURINGNET_INVALID        `into` is NULL with a size, or `size` is above PTRDIFF_MAX.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_recv(
@@ -40,14 +56,34 @@ pub unsafe extern "C" fn stream_recv(
     unsafe { guard_counted(received, recv) }
 }
 
-/// Receives what is there, at least one byte, and waits if there is none.
+/// Receives the bytes that are there, at least one, and waits if there is none.
 ///
-/// `into`      where to; the caller's again on return. NULL only with size 0.
-/// `size`      most bytes to receive; 0 succeeds at once.
-/// `received`  is set to the bytes received; may be NULL.
+/// `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+/// `size`      Largest number of bytes to receive. 0: the call succeeds at once.
+/// `received`  Set to the number of bytes received; 0 on failure. NULL: not set.
 ///
-/// Everything else as for stream_recv.
+/// The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+/// receive; see stream_set_timeout.
 ///
+/// Owner:   The caller owns `into` again when the call returns.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         At least one byte is in `into`.
+///   IOURINGNET_EOF            The peer ended the stream, and no byte is left.
+///   -ECONNRESET               The peer has reset the connection, and no byte is left.
+///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+///                             receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+///                             it.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
+///   IOURINGNET_INVALID        `into` is NULL with a size, or `size` is above PTRDIFF_MAX.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_recv_some(
@@ -66,22 +102,51 @@ pub unsafe extern "C" fn stream_recv_some(
     unsafe { guard_counted(received, recv) }
 }
 
-/// Receives exactly as many bytes as asked for; the completion tells when they are there.
+/// Receives exactly `size` bytes. It completes when they are all there.
 ///
-/// `into`      where to. It is the library's until the completion: neither freed, read nor written by the
-///             caller.
-/// `size`      bytes.
-/// `callback`  is told the status and the bytes received. May be NULL where `op` is not.
-/// `user`      handed to the callback.
-/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+/// `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+/// `size`      Number of bytes. 0: the receive completes at once.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Order, and bytes on failure, as for stream_recv.
+/// The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+/// whole receive; see stream_set_timeout. No byte is lost on failure:
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: The completion brings the statuses of stream_recv, or IOURINGNET_CANCELLED. Refused with
-///          IOURINGNET_INVALID, IOURINGNET_BUSY (it is watched), IOURINGNET_LIMIT, IOURINGNET_CLOSED,
-///          IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is unchanged and the
-///          memory is the caller's.
+///   `size`                            on failure
+///   below the config's `read_buffer`  `bytes` is 0, and the bytes that arrived stay for the next receive
+///   any other                         `bytes` counts the bytes that are in `into`
+///
+/// Owner:   The library owns `into` until the completion. The caller neither frees, reads nor writes it
+///          before. The caller releases the op. On failure of the call the caller owns `into`, and `*op` is
+///          unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         All bytes are in `into`.
+///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+///                             receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+///                             it.
+///   IOURINGNET_STOPPED        net_stop has ended the receive.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The receive is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `into` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+///                             and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_recv_async(
@@ -102,12 +167,47 @@ pub unsafe extern "C" fn stream_recv_async(
     })
 }
 
-/// Receives what is there, at least one byte; the completion tells when something is.
+/// Receives the bytes that are there, at least one. It completes when there is one.
 ///
-/// `size`  most bytes to receive.
+/// `into`      Memory for the bytes. NULL is allowed if `size` is 0.
+/// `size`      Largest number of bytes to receive. 0: the receive completes at once.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Everything else as for stream_recv_async.
+/// The receives of one stream complete in the order of the calls. The time limit of the stream covers the
+/// receive; see stream_set_timeout. `bytes` of the completion is the number of bytes received; 0 on failure.
 ///
+/// Owner:   The library owns `into` until the completion. The caller neither frees, reads nor writes it
+///          before. The caller releases the op. On failure of the call the caller owns `into`, and `*op` is
+///          unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         At least one byte is in `into`.
+///   IOURINGNET_EOF            The peer ended the stream, and no byte is left.
+///   -ECONNRESET               The peer has reset the connection, and no byte is left.
+///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
+///                             receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
+///                             it.
+///   IOURINGNET_STOPPED        net_stop has ended the receive.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The receive is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `into` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+///                             and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_recv_some_async(
@@ -128,28 +228,76 @@ pub unsafe extern "C" fn stream_recv_some_async(
     })
 }
 
-/// Waits until so many bytes are buffered, for stream_peek to show.
+/// Waits until `size` bytes are buffered. stream_peek then shows them.
 ///
-/// `size`  bytes, those that are buffered already included; at most the config's `buffer_max`.
+/// `size`  Number of bytes, including the bytes that are already buffered. Range: 0 to the config's
+///         `buffer_max`. 0: the call succeeds at once.
 ///
-/// What had come before a failure stays buffered.
+/// The time limit of the stream covers the fill; see stream_set_timeout. On failure, the bytes that arrived
+/// stay buffered.
 ///
-/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: IOURINGNET_TOO_BIG: more than `buffer_max`. IOURINGNET_INVALID: the net is unbuffered. Else as
-///          for stream_recv.
+/// Owner:   The library owns the buffer.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         At least `size` bytes are buffered.
+///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed. Later receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight.
+///   IOURINGNET_TOO_BIG        `size` is above `buffer_max`.
+///   IOURINGNET_INVALID        The net is unbuffered.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
     guard_blocking_transfer(|| handles::share(stream)?.fill(size))
 }
 
-/// Tells when so many bytes are buffered, for stream_peek to show.
+/// Completes when `size` bytes are buffered. stream_peek then shows them.
 ///
-/// `size`  as for stream_fill.
+/// `size`      Number of bytes, including the bytes that are already buffered. Range: 0 to the config's
+///             `buffer_max`. 0: the fill completes at once.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// `callback`, `user`, `op`, refusals and threads as for stream_recv_async, and what is more than `buffer_max`
-/// is refused with IOURINGNET_TOO_BIG; statuses as for stream_fill.
+/// The time limit of the stream covers the fill; see stream_set_timeout. On failure, the bytes that arrived
+/// stay buffered.
 ///
+/// Owner:   The library owns the buffer. The caller releases the op. On failure of the call `*op` is
+///          unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         At least `size` bytes are buffered.
+///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed. Later receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the fill.
+///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+///   IOURINGNET_STOPPED        net_stop has ended the fill.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The fill is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_TOO_BIG        `size` is above `buffer_max`.
+///   IOURINGNET_INVALID        The net is unbuffered, or both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_fill_async(

@@ -12,17 +12,32 @@ use std::ptr::NonNull;
 
 /// Sends all of a piece of memory, and waits until the kernel has it.
 ///
-/// `data`  what to send, the caller's again on return. NULL only with size 0.
-/// `size`  bytes; 0 succeeds at once.
-/// `sent`  is set to the bytes that went out, also on failure; may be NULL.
+/// `data`  The bytes to send. NULL is allowed if `size` is 0.
+/// `size`  Number of bytes. 0: the call succeeds at once.
+/// `sent`  Set to the number of bytes that went out, also on failure. NULL: not set.
 ///
-/// Sends on one sink go out whole and in the order of the calls, whichever threads make them.
+/// The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+/// limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink gets the first
+/// cause.
 ///
-/// Threads: Blocks. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: IOURINGNET_TIMEOUT: the sink's time limit ended it; with no byte out the sink stays good, with
-///          some out every later send says IOURINGNET_TORN. -ECONNRESET: the peer is gone; other errnos.
-///          IOURINGNET_CLOSED: aborted meanwhile. IOURINGNET_STOPPED; IOURINGNET_INVALID; IOURINGNET_LIMIT;
-///          IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `data` again when the call returns. The library reads it only during the call.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+///                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused the send, which broke the sink: -EFAULT if `data` cannot be
+///                             read.
+///   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+///   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
+///   IOURINGNET_INVALID        `data` is NULL with a size, or `size` is above PTRDIFF_MAX.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_send(
@@ -41,14 +56,36 @@ pub unsafe extern "C" fn sink_send(
     unsafe { guard_counted(sent, send) }
 }
 
-/// Sends several pieces of memory as one, and waits until the kernel has them. A header and its body, say.
+/// Sends several pieces of memory as one, such as a header and its body, and waits until the kernel has them.
 ///
-/// `parts`  the pieces, in order; both the array and the memory are the caller's again on return.
-/// `count`  pieces; 0 succeeds at once. Not bounded by IOV_MAX.
-/// `sent`   is set to the bytes that went out, also on failure; may be NULL.
+/// `parts`  The pieces, in order. NULL is allowed if `count` is 0.
+/// `count`  Number of pieces; IOV_MAX is no bound. 0: the call succeeds at once.
+/// `sent`   Set to the number of bytes that went out, also on failure. NULL: not set.
 ///
-/// Everything else as for sink_send.
+/// The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+/// limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink gets the first
+/// cause.
 ///
+/// Owner:   The caller owns the array and the pieces again when the call returns. The library reads them only
+///          during the call.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+///                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused the send, which broke the sink: -EFAULT if a piece cannot
+///                             be read.
+///   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+///   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
+///   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
+///                             PTRDIFF_MAX, or the sum is above SIZE_MAX.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_sendv(
@@ -68,22 +105,47 @@ pub unsafe extern "C" fn sink_sendv(
     unsafe { guard_counted(sent, send) }
 }
 
-/// Sends all of a piece of memory; the completion tells when the kernel has it.
+/// Sends all of a piece of memory. It completes when the kernel has all bytes.
 ///
-/// `data`      what to send. It is the library's until the completion: neither freed nor changed by the
-///             caller.
-/// `size`      bytes.
-/// `callback`  is told the status and the bytes that went out. May be NULL where `op` is not.
-/// `user`      handed to the callback.
-/// `op`        is set to an op for waiting and cancelling, which is the caller's to release; NULL: none.
+/// `data`      The bytes to send. NULL is allowed if `size` is 0.
+/// `size`      Number of bytes. 0: the send completes at once.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Order as for sink_send.
+/// The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+/// limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink completes with the
+/// first cause. `bytes` of the completion is the number of bytes that went out, also on failure.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: The completion brings the statuses of sink_send, and IOURINGNET_CANCELLED, which tears a send
-///          that is partly out as a timeout does. Refused with IOURINGNET_INVALID, IOURINGNET_LIMIT,
-///          IOURINGNET_CLOSED, IOURINGNET_STOPPED or IOURINGNET_BAD_HANDLE, the callback never runs, `*op` is
-///          unchanged and the memory is the caller's.
+/// Owner:   The library owns `data` until the completion. The caller neither frees nor changes it before. The
+///          caller releases the op. On failure of the call the caller owns `data`, and `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+///                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the send. If part of it went out, the sink is torn.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if
+///                             `data` cannot be read. Or descriptors or memory ran short after both halves
+///                             were closed.
+///   IOURINGNET_CLOSED         sink_abort has ended the send.
+///   IOURINGNET_STOPPED        net_stop has cut the send.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The send is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `data` is NULL with a size, `size` is above PTRDIFF_MAX, or both `callback`
+///                             and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_send_async(
@@ -104,14 +166,49 @@ pub unsafe extern "C" fn sink_send_async(
     })
 }
 
-/// Sends several pieces of memory as one; the completion tells when the kernel has them.
+/// Sends several pieces of memory as one. It completes when the kernel has all bytes.
 ///
-/// `parts`  the pieces, in order. The array is copied and the caller's again on return; the memory that it
-///          names is the library's until the completion.
-/// `count`  pieces.
+/// `parts`     The pieces, in order. NULL is allowed if `count` is 0.
+/// `count`     Number of pieces; IOV_MAX is no bound. 0: the send completes at once.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
-/// Everything else as for sink_send_async.
+/// The sends of one sink go out whole and in the order of the calls, whichever threads make them. The time
+/// limit of the sink covers the whole send; see sink_set_timeout. A send on a broken sink completes with the
+/// first cause. `bytes` of the completion is the number of bytes that went out, also on failure.
 ///
+/// Owner:   The library copies the array, and the caller owns the array when the call returns. The library
+///          owns the pieces until the completion. The caller neither frees nor changes them before. The
+///          caller releases the op. On failure of the call the caller owns the pieces, and `*op` is
+///          unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. If no byte went out, the sink stays good. Otherwise it
+///                             is torn. Or a limit of a drain or of posts passed, which broke the sink.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the send. If part of it went out, the sink is torn.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if a
+///                             piece cannot be read. Or descriptors or memory ran short after both halves
+///                             were closed.
+///   IOURINGNET_CLOSED         sink_abort has ended the send.
+///   IOURINGNET_STOPPED        net_stop has cut the send.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The send is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
+///                             PTRDIFF_MAX, the sum is above SIZE_MAX, or both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_sendv_async(
@@ -133,22 +230,37 @@ pub unsafe extern "C" fn sink_sendv_async(
     })
 }
 
-/// Sends all of a piece of memory without waiting, and copies what does not go at once.
+/// Sends all of a piece of memory without waiting. The library copies the bytes that the kernel does not take
+/// at once.
 ///
-/// `data`  what to send, the caller's again on return. NULL only with size 0.
-/// `size`  bytes. Any size is accepted while the sink's posted and unsent bytes are below the config's
-///         `post_mark`.
+/// `data`  The bytes to send. NULL is allowed if `size` is 0.
+/// `size`  Number of bytes. A sink below its `post_mark` accepts any size.
 ///
-/// Posts and sends on one sink share one order. A post that fails later shows in the sink's watch and in
-/// every later call on the sink.
+/// Posts and sends of one sink share one order: the order of the calls. If a post fails after the call, the
+/// sink's watch and every later call that sends get the error. A post on a broken sink gets the first cause.
+/// Posts have a time limit without progress; see sink_set_timeout.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: 0: the bytes are accepted, and go out even if the sink is closed next. IOURINGNET_FULL: the mark
-///          is reached and nothing was taken; sink_watch tells when there is room. -ENOMEM: there is no
-///          memory to copy more than 16 KiB; nothing was taken or, if a part had gone, the sink is broken by
-///          this error.
-///          IOURINGNET_TORN or the first cause: the sink is broken. -ECONNRESET and other errnos,
-///          IOURINGNET_CLOSED, IOURINGNET_STOPPED, IOURINGNET_INVALID, IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `data` again when the call returns.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The library has accepted the bytes. They go out even if the sink is closed
+///                             next.
+///   IOURINGNET_FULL           The sink has `post_mark` bytes posted and unsent. Nothing was taken. The
+///                             sink's watch reports when there is room.
+///   -ENOMEM                   There is no memory to copy more than 16 KiB. Nothing was taken. Exception: if
+///                             part of the post had gone out, the sink is broken by this error.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   IOURINGNET_TIMEOUT        Earlier posts made no progress for the sink's time limit, which broke the
+///                             sink.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused this or an earlier send, which broke the sink.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_INVALID        `data` is NULL with a size, or `size` is above PTRDIFF_MAX.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_post(
@@ -166,22 +278,70 @@ pub unsafe extern "C" fn sink_post(
     })
 }
 
-/// Waits until the kernel has everything that this sink has accepted so far, posts included.
+/// Waits until the kernel has everything that the sink has accepted so far, posts included.
 ///
-/// Says nothing about the peer's program, which only an answer of its own can do.
+/// The call tells nothing about the peer's program. Only an answer of that program can. The time limit of the
+/// sink covers the flush; see sink_set_timeout. A flush that times out leaves the sink good. A flush of a
+/// broken sink gets the first cause.
 ///
-/// Threads: Blocks, within the sink's time limit. Any thread, but no callback (IOURINGNET_IN_CALLBACK).
-/// Returns: Errors as for sink_send.
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. Or a limit of a drain or of posts passed, which broke
+///                             the sink.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused an earlier send, which broke the sink.
+///   IOURINGNET_CLOSED         sink_abort has ended the flush, or another thread has just closed the sink.
+///   IOURINGNET_STOPPED        net_stop has begun before the flush, or has cut the sends before it.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_flush(sink: *mut iouringnet_sink) -> iouringnet_status {
     guard_blocking(|| handles::share(sink)?.flush())
 }
 
-/// Tells when the kernel has everything that this sink has accepted so far, posts included.
+/// Completes when the kernel has everything that the sink has accepted so far, posts included.
 ///
-/// `callback`, `user`, `op`, refusals and threads as for sink_send_async.
+/// `callback`  Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///             not be NULL.
+/// `user`      Passed to `callback`. The library never follows it.
+/// `op`        Set to a new op before the callback can run. NULL: the call makes no op.
 ///
+/// The completion tells nothing about the peer's program. Only an answer of that program can. The time limit
+/// of the sink covers the flush; see sink_set_timeout. A flush that times out or is cancelled leaves the sink
+/// good. A flush of a broken sink completes with the first cause.
+///
+/// Owner:   The caller releases the op. On failure `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The kernel has all bytes.
+///   IOURINGNET_TIMEOUT        The time limit passed. Or a limit of a drain or of posts passed, which broke
+///                             the sink.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the flush.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused an earlier send, which broke the sink. Or descriptors or
+///                             memory ran short after both halves were closed.
+///   IOURINGNET_CLOSED         sink_abort has ended the flush.
+///   IOURINGNET_STOPPED        net_stop has cut the sends before the flush.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The flush is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        Both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_flush_async(

@@ -5,12 +5,19 @@ use super::types::*;
 use super::versioned::{Output, characters};
 use super::{guard, guard_void, handles, limit};
 
-/// Tells both addresses of a connection, and how many accepted bytes the kernel does not have yet.
+/// Gets both addresses of a connection, and the number of accepted bytes that the kernel does not have yet.
 ///
-/// `info`  prepared with `iouringnet_sink_info_init`; filled in on success.
+/// `info`  Prepared with `iouringnet_sink_info_init`. Filled in on success.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: `info` is NULL or its size wrong. IOURINGNET_BAD_HANDLE.
+/// Owner:   The caller owns `*info`.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         `*info` is filled in.
+///   IOURINGNET_INVALID        `info` is NULL, or its size is wrong.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_info(
@@ -31,15 +38,30 @@ pub unsafe extern "C" fn sink_info(
     })
 }
 
-/// Sets the time limit of sends and flushes that follow, and of posts.
+/// Sets the time limit of later sends and flushes, and of posts.
 ///
-/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try; IOURINGNET_NO_TIMEOUT: none. Posts
-///               may go that long without progress; for them 0 means no limit.
+/// `timeout_ms`  Milliseconds.
 ///
-/// Operations under way keep theirs; posts follow at once.
+///   `timeout_ms`                a send or a flush             posts
+///   above 0                     limit of the whole operation  limit without progress
+///   0                           one try                       no limit
+///   IOURINGNET_NO_TIMEOUT (-1)  no limit                      no limit
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+/// One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
+/// work.
+///
+/// A new sink has the config's `timeout_ms`. Operations that are already accepted keep their limits. Posts
+/// have the new limit at once.
+///
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The limit is set.
+///   IOURINGNET_INVALID        `timeout_ms` is below -1.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms: i64) -> iouringnet_status {
@@ -49,17 +71,28 @@ pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms
     })
 }
 
-/// Closes the sending half, orderly. The handle is gone at once.
+/// Closes the half that sends. The handle is invalid at once.
 ///
-/// What was accepted goes out and completes as if the sink were open, then the peer sees the end of the
-/// stream; the stream may be read on, so that this is also the half-close. Without progress for the config's
-/// `close_timeout_ms`, and when the drain has taken `drain_timeout_ms` in all, the connection is reset instead,
-/// so that a cut stream never looks whole, and what is left gets IOURINGNET_TIMEOUT. Once both halves are closed,
-/// the connection may also be reset because descriptors or memory run short in the process, the oldest first; what
-/// is left gets -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS then. Closing a broken sink resets. NULL and handles that
-/// are closed already do nothing.
+/// Accepted work goes out and completes as if the sink were open. Then the peer gets the end of the stream.
+/// The stream can still receive, so this call is also the half-close. NULL and closed handles do nothing.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// If one of these events ends the drain, the library resets the connection. Therefore a cut stream never
+/// looks whole. Work that is left gets the status.
+///
+///   event                                                   status
+///   no progress for the config's `close_timeout_ms`         IOURINGNET_TIMEOUT
+///   the drain has taken `drain_timeout_ms` in all           IOURINGNET_TIMEOUT
+///   both halves are closed, and descriptors or memory run   -EMFILE, -ENFILE, -ENOMEM or -ENOBUFS
+///   short in the process; the oldest connection goes first
+///
+/// Exceptions: a broken sink is reset at once. If the peer has acknowledged everything when a shortage ends
+/// the connection, the library closes it without a reset. The last call of the sink's watch reports the end
+/// of the drain.
+///
+/// Owner:   The library owns the memory of pending sends until their completions.
+/// Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
+///          inside a log callback it does nothing.
+/// Returns: Nothing.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
@@ -70,13 +103,16 @@ pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
     });
 }
 
-/// Ends both halves of a connection now, by a reset. The handle is gone at once.
+/// Ends both halves of a connection at once, by a reset. The sink's handle is invalid at once.
 ///
-/// Unsent and unread bytes are discarded, and pending work of both halves gets IOURINGNET_CLOSED. The
-/// stream's handle is still to be closed, and its calls say IOURINGNET_CLOSED. NULL and handles that are
-/// closed already do nothing.
+/// The library discards unsent and unread bytes. Pending work and watches of both halves end with
+/// IOURINGNET_CLOSED. Later receives on the stream get IOURINGNET_CLOSED. NULL and closed handles do nothing.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// Owner:   The caller still closes the stream's handle. The library owns the memory of pending work until
+///          its completion.
+/// Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
+///          inside a log callback it does nothing.
+/// Returns: Nothing.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_abort(sink: *mut iouringnet_sink) {

@@ -5,17 +5,25 @@ use super::types::*;
 use super::{guard, guard_transfer, guard_void, handles, limit, required};
 use std::ffi::c_void;
 
-/// Shows bytes that are buffered already, without receiving any and without consuming them.
+/// Shows bytes that are already buffered. The call neither receives nor consumes any.
 ///
-/// `max`   most bytes to show.
-/// `data`  is set to the bytes, which stay the library's and live until the next call on this stream.
-/// `size`  is set to their number, which may be 0.
+/// `max`   Largest number of bytes to show.
+/// `data`  Set to the first byte on success.
+/// `size`  Set to the number of bytes on success; it may be 0. It is always 0 on an unbuffered net.
 ///
-/// On failure both are unchanged. An unbuffered net never shows any.
-///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: a receive is pending, or the stream is watched. IOURINGNET_INVALID: `data` or
-///          `size` is NULL. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Owner:   The library owns the bytes. They are valid until the next call on this stream or net_stop, from
+///          any thread. On failure `*data` and `*size` are unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         `*data` and `*size` are set.
+///   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
+///   IOURINGNET_CLOSED         sink_abort has ended the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_INVALID        `data` or `size` is NULL.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_peek(
@@ -34,30 +42,54 @@ pub unsafe extern "C" fn stream_peek(
     })
 }
 
-/// Consumes buffered bytes, those that stream_peek has shown.
+/// Consumes the first `size` buffered bytes. stream_peek shows them before.
 ///
-/// `size`  bytes, at most as many as are buffered.
+/// `size`  Number of bytes, at most as many as are buffered.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: so many are not buffered, and nothing is consumed. IOURINGNET_BUSY: a receive
-///          is pending, or the stream is watched. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED,
-///          IOURINGNET_BAD_HANDLE.
+/// Owner:   The bytes that stream_peek has shown are no longer valid.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The bytes are consumed.
+///   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
+///   IOURINGNET_CLOSED         sink_abort has ended the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_INVALID        Fewer than `size` bytes are buffered. Nothing was consumed.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
     guard_transfer(|| handles::share(stream)?.consume(size))
 }
 
-/// Sets the time limit of receives and fills that follow, and of the watch.
+/// Sets the time limit of later receives and fills, and of the watch.
 ///
-/// `timeout_ms`  milliseconds for the whole of an operation; 0: one try, which succeeds if enough is there;
-///               IOURINGNET_NO_TIMEOUT: none. A watch may go that long without a byte, paused time apart; for
-///               it 0 means no limit.
+/// `timeout_ms`  Milliseconds.
 ///
-/// Operations under way keep theirs; a watch follows at once.
+///   `timeout_ms`                a receive or a fill                                the watch
+///   above 0                     limit of the whole operation                       limit without a byte;
+///                                                                                  paused time does not
+///                                                                                  count
+///   0                           one try, which succeeds if enough bytes are there  no limit
+///   IOURINGNET_NO_TIMEOUT (-1)  no limit                                           no limit
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_INVALID: another negative number. IOURINGNET_BAD_HANDLE.
+/// One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
+/// work.
+///
+/// A new stream has the config's `timeout_ms`. Operations that are already accepted keep their limits. The
+/// watch has the new limit at once.
+///
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The limit is set.
+///   IOURINGNET_INVALID        `timeout_ms` is below -1.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_set_timeout(
@@ -70,15 +102,22 @@ pub unsafe extern "C" fn stream_set_timeout(
     })
 }
 
-/// Closes the receiving half. The handle is gone at once.
+/// Closes the half that receives. The handle is invalid at once.
 ///
-/// Pending receives and the watch's last call get IOURINGNET_CLOSED, and buffered bytes are discarded. The
-/// peer is not told, but nothing is read any more, so that its sends stall once the kernel's buffers are full.
-/// That ends when the sink is closed too: from then on input is discarded until the peer ends its side, at
-/// most for the config's `linger_ms` after it has acknowledged everything. Otherwise unread input would reset
-/// what was sent. NULL and handles that are closed already do nothing.
+/// Pending receives and the watch's last call get IOURINGNET_CLOSED, and the library discards buffered bytes.
+/// NULL and closed handles do nothing.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
+/// While the sink is open, the library reads no further input. Therefore the peer's sends stall when the
+/// buffers of the kernel are full. When the sink is closed too, the library reads and discards input until
+/// the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. Otherwise unread
+/// input would reset the connection, and the peer could lose bytes.
+///
+/// Owner:   The library owns the memory of pending receives until their completions. Bytes that stream_peek
+///          has shown are no longer valid. Exception: bytes that a watch shows stay valid until its callback
+///          returns.
+/// Threads: Any thread, also inside a callback, the stream's own included. Never blocks. In a forked child
+///          and inside a log callback it does nothing.
+/// Returns: Nothing.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_close(stream: *mut iouringnet_stream) {

@@ -7,104 +7,111 @@
 use super::versioned::versioned;
 use std::ffi::{c_char, c_void};
 
-/// The result of a call: 0 is success, -1 to -4095 is an errno of the kernel with its sign turned
-/// (-ECONNREFUSED, say), and below -10000 are the statuses of this library.
+/// The result of a call.
+///
+///   0             success
+///   -1 to -4095   an errno of the kernel, negated, such as -ECONNREFUSED
+///   below -10000  a status of this library
 pub type iouringnet_status = i32;
 
-/// No time limit, wherever a `timeout_ms` is asked for.
+/// For a time limit in milliseconds: no limit.
 pub const IOURINGNET_NO_TIMEOUT: i64 = -1;
-/// For `linger_ms`: keep a connection only until the peer has acknowledged everything.
+/// For `linger_ms`: a connection ends when the peer has acknowledged everything.
 pub const IOURINGNET_NO_LINGER: i64 = -1;
-/// For `spin_us`: sleep at once.
+/// For `spin_us`: a wait sleeps at once.
 pub const IOURINGNET_NO_SPIN: i64 = -1;
-/// A switch that is on. 0 in a switch is the field's default.
+/// A switch is on. 0 in a switch is the field's default.
 pub const IOURINGNET_ON: u32 = 1;
-/// A switch that is off.
+/// A switch is off.
 pub const IOURINGNET_OFF: u32 = 2;
-/// For `nodelay`: leave what the system has.
+/// For `nodelay`: the library leaves the system's value.
 pub const IOURINGNET_SYSTEM: u32 = 3;
 /// cbindgen:ignore
 pub const IOURINGNET_UNBUFFERED: usize = usize::MAX;
 
 /// Log what went wrong.
 pub const IOURINGNET_LOG_ERROR: u32 = 1;
-/// Also what may explain trouble.
+/// Log also what may explain trouble.
 pub const IOURINGNET_LOG_WARN: u32 = 2;
-/// Also what starts and ends.
+/// Log also what starts and ends.
 pub const IOURINGNET_LOG_INFO: u32 = 3;
-/// Also every connection that the net's threads make or end.
+/// Log also every connection that the net's threads make or end.
 pub const IOURINGNET_LOG_DEBUG: u32 = 4;
-/// Also every operation that reaches a loop.
+/// Log also every operation that reaches a loop.
 pub const IOURINGNET_LOG_TRACE: u32 = 5;
 
-/// Bits of `features` in iouringnet_probe_result. Completions run when a loop asks for them (Linux 6.1).
+/// A bit of `features` of iouringnet_probe_result: completions run when a loop asks for them (Linux 6.1).
 pub const IOURINGNET_FEATURE_DEFER_TASKRUN: u32 = 1;
-/// A loop is not interrupted for completions (Linux 5.19).
+/// A bit of `features`: the kernel does not interrupt a loop for completions (Linux 5.19).
 pub const IOURINGNET_FEATURE_COOP_TASKRUN: u32 = 2;
-/// The kernel picks receive buffers from a shared ring (Linux 5.19).
+/// A bit of `features`: the kernel picks receive buffers from a shared ring (Linux 5.19).
 pub const IOURINGNET_FEATURE_BUFFER_RING: u32 = 4;
-/// A sleeping loop does not count as waiting for a disk (Linux 6.15).
+/// A bit of `features`: a sleeping loop does not count as waiting for a disk (Linux 6.15).
 pub const IOURINGNET_FEATURE_NO_IOWAIT: u32 = 8;
-/// A watch's receive goes on by itself up to a number of bytes (Linux 6.17).
+/// A bit of `features`: one receive of a watch brings many messages, up to a number of bytes (Linux 6.17).
 pub const IOURINGNET_FEATURE_MULTISHOT: u32 = 16;
-/// A loop is woken by a completion instead of an eventfd (Linux 6.13).
+/// A bit of `features`: a completion wakes a loop, instead of an eventfd (Linux 6.13).
 pub const IOURINGNET_FEATURE_SEND_MSG_RING: u32 = 32;
 
-/// Two event loops and all that they serve. A handle: a number in the form of a pointer, never to be
-/// followed.
+/// The handle of a net: two event loops and everything that they serve. A handle is a number with the type of
+/// a pointer. Nobody follows it.
 pub struct iouringnet_net {
     _opaque: [u8; 0],
 }
-/// A bound address that accepts connections.
+/// The handle of a listener: a bound address that accepts connections.
 pub struct iouringnet_listener {
     _opaque: [u8; 0],
 }
-/// The half of a connection that sends.
+/// The handle of a sink: the half of a connection that sends.
 pub struct iouringnet_sink {
     _opaque: [u8; 0],
 }
-/// The half of a connection that receives.
+/// The handle of a stream: the half of a connection that receives.
 pub struct iouringnet_stream {
     _opaque: [u8; 0],
 }
-/// An operation that was begun by an async call: something to wait for, to cancel and to release.
+/// The handle of an op: an operation that an _async call began. The caller waits for it, cancels it and
+/// releases it.
 pub struct iouringnet_op {
     _opaque: [u8; 0],
 }
 
-/// An address as text that ends in a zero byte: "127.0.0.1:7000", "[fe80::1%eth0]:7000".
+/// An address as text: "127.0.0.1:7000", "[fe80::1%eth0]:7000".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_address {
-    /// At most 127 characters and the zero byte.
+    /// At most 127 characters, and then a zero byte.
     pub text: [c_char; 128],
 }
 
-/// How an operation ended.
+/// The result of an operation, or one event of a watch.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_completion {
-    /// Of this struct as the program knows it. See `iouringnet_completion_init`.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_completion_init` sets it.
     pub size: usize,
-    /// The operation's own result.
+    /// The result of the operation, or the event of the watch.
     pub status: iouringnet_status,
-    /// Bytes transferred, also when the status is not 0.
+    /// Number of bytes transferred, whatever the status.
     pub bytes: usize,
-    /// The new connection of a dial or an accept, from now on the receiver's to close. NULL for all else.
+    /// The half that sends of the new connection of a dial or an accept. The receiver closes it. NULL in any
+    /// other completion.
     pub sink: *mut iouringnet_sink,
-    /// Its other half.
+    /// The half that receives of the same connection. The receiver closes it. NULL in any other completion.
     pub stream: *mut iouringnet_stream,
 }
 
-/// Is told how an operation ended, or one event of a watch. Runs on the net's callback thread; `done` lives
-/// until it returns. It must not block for long, and must not leave by an exception or by longjmp.
+/// Gets the result of an operation, or one event of a watch. It runs on the callback thread of the net.
+/// `done` is valid until the callback returns. The callback must not take long. It must not leave by an
+/// exception, by longjmp or by pthread_exit.
 pub type iouringnet_callback =
     Option<unsafe extern "C" fn(user: *mut c_void, done: *const iouringnet_completion)>;
 
-/// Is shown the bytes received and returns how many of them it has consumed; the rest is shown again, joined
-/// with what comes next. `data` lives until it returns. In the last call the status is not 0, `data` is NULL,
-/// and the result does not count. Runs on the net's callback thread, under the rules of
-/// `iouringnet_callback`.
+/// Gets bytes that a stream has received, and returns how many of them it has consumed. The next call shows
+/// the rest again, joined with the bytes that arrive next. `data` is valid until the callback returns. In the
+/// last call `status` is not 0, `data` is NULL, and the library ignores the result. It runs on the callback
+/// thread of the net. The callback must not take long. It must not leave by an exception, by longjmp or by
+/// pthread_exit.
 pub type iouringnet_data_callback = Option<
     unsafe extern "C" fn(
         user: *mut c_void,
@@ -114,81 +121,92 @@ pub type iouringnet_data_callback = Option<
     ) -> usize,
 >;
 
-/// Is given one line of log without a line end, which lives until it returns. Runs on the net's two threads,
-/// also on both at a time, and a handle may be locked meanwhile. So it must not call the library: calls with a
-/// handle are refused there with IOURINGNET_IN_CALLBACK. Nor may it wait for a lock that some thread holds
-/// while it calls the library. It must not leave by an exception or by longjmp.
+/// Gets one line of the log, without a line end. `text` is valid until the callback returns.
+///
+/// - It runs on both threads of the net, possibly at the same time. The library may hold the lock of a handle
+///   meanwhile.
+/// - It must not call the library. A call that returns a status returns IOURINGNET_IN_CALLBACK there, and a
+///   call that returns nothing does nothing.
+/// - It must not wait for a lock that another thread holds while that thread calls the library.
+/// - It must not leave by an exception, by longjmp or by pthread_exit.
 pub type iouringnet_log_callback =
     Option<unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char)>;
 
-/// What sink_info tells. Prepare with `iouringnet_sink_info_init`.
+/// The result of sink_info. Prepare it with `iouringnet_sink_info_init`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_sink_info {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_sink_info_init` sets it.
     pub size: usize,
     /// Address of this end.
     pub local: iouringnet_address,
-    /// Address of the peer; empty once the connection is gone.
+    /// Address of the peer. It is empty if the connection is gone.
     pub peer: iouringnet_address,
-    /// Bytes accepted that the kernel does not have yet.
+    /// Number of accepted bytes that the kernel does not have yet.
     pub unsent: usize,
 }
 
-/// What net_stats tells. Prepare with `iouringnet_stats_init`.
+/// The result of net_stats. Prepare it with `iouringnet_stats_init`. Each field is a number since the start
+/// of the net, unless it says "now".
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_stats {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_stats_init` sets it.
     pub size: usize,
     /// System calls of the send loop into its ring.
     pub send_enters: u64,
-    /// Entries that it submitted.
+    /// Entries that the send loop has submitted.
     pub send_entries: u64,
-    /// Completions that it reaped.
+    /// Completions that the send loop has reaped.
     pub send_completions: u64,
-    /// Times that another thread woke it.
+    /// Times that another thread has woken the send loop up.
     pub send_wakes: u64,
-    /// The same of the receive loop.
+    /// System calls of the receive loop into its ring.
     pub recv_enters: u64,
-    /// Entries that it submitted.
+    /// Entries that the receive loop has submitted.
     pub recv_entries: u64,
-    /// Completions that it reaped.
+    /// Completions that the receive loop has reaped.
     pub recv_completions: u64,
-    /// Times that another thread woke it.
+    /// Times that another thread has woken the receive loop up.
     pub recv_wakes: u64,
-    /// Callbacks run so far.
+    /// Callbacks that the net has run.
     pub callbacks: u64,
-    /// Connections open now, those that still drain included.
+    /// Connections that are open now, including closed ones that drain or linger.
     pub connections: u64,
-    /// Listeners open now.
+    /// Listeners that are open now.
     pub listeners: u64,
-    /// Operations in flight now, of `max_operations`.
+    /// Operations that are in flight now, as `max_operations` counts them.
     pub operations: u64,
-    /// Errors of accept that were passed over, want of descriptors above all.
+    /// Errors of accepts that did not end the accept or the watch, such as a shortage of descriptors.
     pub accept_errors: u64,
-    /// Closed connections that were reset by `close_timeout_ms` or `drain_timeout_ms`.
+    /// Closed connections that `close_timeout_ms` or `drain_timeout_ms` has reset.
     pub drains_timed_out: u64,
-    /// Closed connections that were ended early, the oldest first, because descriptors or memory ran short.
+    /// Closed connections that ended early because descriptors or memory ran short, the oldest first.
     pub drains_shed: u64,
 }
 
-/// What iouringnet_probe tells. Prepare with `iouringnet_probe_result_init`.
+/// The result of iouringnet_probe. Prepare it with `iouringnet_probe_result_init`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_probe_result {
-    /// Of this struct as the program knows it.
+    /// Size of this struct in bytes, as the program was compiled. `iouringnet_probe_result_init` sets it.
     pub size: usize,
-    /// What net_start would say: IOURINGNET_OK, IOURINGNET_UNAVAILABLE, IOURINGNET_LOCKED_MEMORY, or -EMFILE,
-    /// -ENFILE or -EAGAIN where only descriptors or threads are short.
+    /// The status that net_start would return:
+    ///
+    ///   IOURINGNET_OK             a net can start
+    ///   IOURINGNET_UNAVAILABLE    io_uring cannot be used here
+    ///   IOURINGNET_LOCKED_MEMORY  the limit on locked memory leaves no room
+    ///   -EMFILE, -ENFILE          there are too few descriptors
+    ///   -EAGAIN                   there are too few threads
+    ///   -ENOMEM                   there is too little memory
     pub status: iouringnet_status,
-    /// The errno of the system's refusal, else 0.
+    /// The errno of the system's refusal, positive. 0 if a net can start.
     pub error: i32,
-    /// What this kernel has: IOURINGNET_FEATURE_ bits. None is required.
+    /// Features that this kernel has: IOURINGNET_FEATURE_ bits. A net requires none of them.
     pub features: u32,
     /// The kernel's release.
     pub kernel: [c_char; 64],
-    /// What is here, or why io_uring is not and what to do about it.
+    /// What was found, or why io_uring cannot be used and the remedy.
     pub text: [c_char; 256],
 }
 

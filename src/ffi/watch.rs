@@ -10,20 +10,36 @@ use crate::socket::Socket;
 use std::ffi::c_void;
 use std::sync::Arc;
 
-/// Accepts every connection from now on, and calls for each.
+/// Accepts every connection from now on, and calls a callback for each.
 ///
-/// `callback`  is told status 0 with `sink` and `stream`, which are from then on its own to close; and once
-///             and last a status that is not 0. NULL: ends the watch, whose last call then says
-///             IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call.
+/// `callback`  Called for each connection, and once more for the end. NULL: ends the watch with
+///             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
+/// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+///             free it there.
 ///
-/// The last call says IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Neither a shortage of
-/// descriptors nor an error of one connection ends the watch; see `accept_errors` and `drains_shed`. A listener
-/// whose watch has ended accepts nothing, lets the kernel queue, and may be watched again.
+/// Neither a shortage of descriptors nor an error of one connection ends the watch; the library counts them
+/// in `accept_errors`. A shortage ends the oldest closed connection that drains or lingers. After the last
+/// call, connections wait in the kernel, and the listener may be watched again.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
-///          accepts are pending. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE.
+/// Owner:   The callback receives each connection and closes both halves. The end of the watch does not close
+///          the listener: the caller closes it.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Calls:
+///   0                         There is a connection: `sink` and `stream` of the completion.
+///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+///   IOURINGNET_CLOSED         Last call: listener_close.
+///   IOURINGNET_STOPPED        Last call: net_stop.
+///   IOURINGNET_PANIC          Last call: a loop of the net has died.
+/// Returns:
+///   0                         The watch is armed, or its end is requested, or there is no watch to end.
+///   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
+///                             accepts are pending.
+///   IOURINGNET_CLOSED         Another thread has just closed the listener.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn listener_watch(
@@ -37,21 +53,40 @@ pub unsafe extern "C" fn listener_watch(
     })
 }
 
-/// Watches a sink for room, and for its end.
+/// Watches a sink, and calls a callback when there is room for posts again and when the sink has ended.
 ///
-/// `callback`  is told status 0 once after each IOURINGNET_FULL, when half of `post_mark` is free again; and
-///             once and last a status that is not 0. NULL: ends the watch, whose last call then says
-///             IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call.
+/// `callback`  Called once after each IOURINGNET_FULL, and once more for the end. NULL: ends the watch with
+///             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
+/// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+///             free it there.
 ///
-/// If room has come before the watch is armed, it is told at once. The last call tells how the sink ended.
-/// After sink_close that is the end of the drain: IOURINGNET_CLOSED if everything went out, else the cause. It
-/// may also be the cause that broke the sink, which a watch armed later is told at once, or
-/// IOURINGNET_STOPPED. A reset by the peer breaks the sink also while nothing is sent and nothing is received.
+/// If half of `post_mark` is free again before the watch is armed, the watch gets that call at once. If the
+/// sink breaks before the watch is armed, the watch gets its last call at once. After sink_close, the last
+/// call reports the end of the drain. A reset by the peer breaks the sink even if nothing is sent and nothing
+/// is received.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, or the last call of the watch before has not begun.
-///          IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL without a watch does nothing, and 0 is returned.
+/// Owner:   The end of the watch does not close the sink: the caller closes it.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Calls:
+///   0                         Half of `post_mark` is free again.
+///   IOURINGNET_CLOSED         Last call: the sink was closed, and everything went out. Or sink_abort.
+///   IOURINGNET_TIMEOUT        Last call: a limit of the drain or of posts passed.
+///   IOURINGNET_TORN           Last call: a send was cut after part of it went out.
+///   -ECONNRESET               Last call: the peer has reset the connection.
+///   another errno             Last call: the kernel refused a send. Or descriptors or memory ran short after
+///                             both halves were closed.
+///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+///   IOURINGNET_STOPPED        Last call: net_stop has cut what was left.
+///   IOURINGNET_PANIC          Last call: a loop of the net has died.
+/// Returns:
+///   0                         The watch is armed, or its end is requested, or there is no watch to end.
+///   IOURINGNET_BUSY           A watch is armed, or the last call of the previous watch has not begun.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_watch(
@@ -62,24 +97,45 @@ pub unsafe extern "C" fn sink_watch(
     guard(|| handles::share(sink)?.watch(room_callback(callback, user)))
 }
 
-/// Passes all bytes that are received from now on to a callback, until the stream ends.
+/// Passes every byte that is received from now on to a callback, until the stream ends.
 ///
-/// `callback`  is shown the bytes and returns how many it has consumed; and once and last, after all bytes,
-///             is told a status that is not 0 with `data` NULL. NULL: ends the watch, whose last call then
-///             says IOURINGNET_CANCELLED.
-/// `user`      handed to the callback, and used no more after the last call: free it there.
+/// `callback`  Called with the bytes; returns how many of them it has consumed. Called once more for the end,
+///             after all bytes, with `data` NULL. NULL: ends the watch with IOURINGNET_CANCELLED, or does
+///             nothing if no watch is armed.
+/// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
+///             free it there.
 ///
-/// Bytes that were buffered before are shown first. Bytes left unconsumed are shown again together with the
-/// next to arrive, and stay receivable when the watch has ended. The last call says IOURINGNET_EOF,
-/// -ECONNRESET, IOURINGNET_TIMEOUT (so long without a byte, where a time limit is set), IOURINGNET_TOO_BIG
-/// (more than `buffer_max` left unconsumed), IOURINGNET_INVALID (it returned more than it was shown),
-/// IOURINGNET_CANCELLED, IOURINGNET_CLOSED or IOURINGNET_STOPPED. Closing the handle stays the caller's, and
-/// is legal in the callback.
+/// Bytes that were buffered before are shown first. The next call shows the bytes that the callback did not
+/// consume again, joined with the bytes that arrive next. When the watch has ended, the bytes that it did not
+/// consume can still be received.
 ///
-/// Threads: Any thread, callbacks too; never blocks.
-/// Returns: IOURINGNET_BUSY: it is watched already, the last call of the watch before has not begun, or
-///          receives are pending. IOURINGNET_CLOSED: aborted. IOURINGNET_STOPPED, IOURINGNET_BAD_HANDLE. NULL
-///          without a watch does nothing, and 0 is returned.
+/// Owner:   The library owns the bytes. They are valid until the callback returns, even if it closes the
+///          stream. The end of the watch does not close the stream: the caller closes it, also inside the
+///          callback.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Calls:
+///   0                         There are bytes.
+///   IOURINGNET_EOF            Last call: the peer ended the stream.
+///   -ECONNRESET               Last call: the peer has reset the connection.
+///   another errno             Last call: the kernel failed.
+///   IOURINGNET_TIMEOUT        Last call: no byte arrived for the stream's time limit; see
+///                             stream_set_timeout.
+///   IOURINGNET_TOO_BIG        Last call: the callback left more than `buffer_max` bytes unconsumed.
+///   IOURINGNET_INVALID        Last call: the callback consumed more bytes than it was shown.
+///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+///   IOURINGNET_CLOSED         Last call: stream_close or sink_abort.
+///   IOURINGNET_STOPPED        Last call: net_stop.
+///   IOURINGNET_PANIC          Last call: a loop of the net has died.
+/// Returns:
+///   0                         The watch is armed, or its end is requested, or there is no watch to end.
+///   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
+///                             receives are pending.
+///   IOURINGNET_CLOSED         sink_abort has ended the stream, or another thread has just closed it.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_watch(
@@ -90,28 +146,42 @@ pub unsafe extern "C" fn stream_watch(
     guard(|| handles::share(stream)?.watch(data_callback(callback, user)))
 }
 
-/// Holds a watch, so that TCP holds the peer back.
+/// Pauses the watch of a stream. TCP then holds the peer back.
 ///
-/// After it returns no call of the watch is begun, but the last one. One that the callback thread has begun by
-/// then may still go on, or be about to enter the callback. The end of the stream waits for stream_resume; a
-/// close, an abort and net_stop do not. Bytes that arrive while paused never end the watch with
-/// IOURINGNET_TOO_BIG. Pausing twice is the same as once.
+/// After the call, no call of the callback begins. Exceptions: the last call may begin, and the callback
+/// thread may be about to enter a call that it began before. The end of the stream waits for stream_resume. A
+/// close, an abort and net_stop do not wait. Bytes that arrive during a pause never end the watch with
+/// IOURINGNET_TOO_BIG. Pausing twice is the same as pausing once.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
-/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback, the watch's own included. Never blocks.
+/// Returns:
+///   0                         The watch is paused.
+///   IOURINGNET_INVALID        No watch is armed.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_pause(stream: *mut iouringnet_stream) -> iouringnet_status {
     guard(|| handles::share(stream)?.pause())
 }
 
-/// Lets a paused watch go on. If bytes were kept it is called with them soon, without waiting for further
-/// ones.
+/// Resumes the paused watch of a stream. If the library has kept bytes, it soon calls the callback with them,
+/// and does not wait for further bytes.
 ///
-/// Without a pause it does nothing.
+/// Without a pause the call does nothing.
 ///
-/// Threads: Any thread, callbacks too, its own included; never blocks.
-/// Returns: IOURINGNET_INVALID: it is not watched. IOURINGNET_BAD_HANDLE.
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback, the watch's own included. Never blocks.
+/// Returns:
+///   0                         The watch is not paused.
+///   IOURINGNET_INVALID        No watch is armed.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iouringnet_status {
