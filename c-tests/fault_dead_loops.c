@@ -47,19 +47,17 @@ static size_t dies_behind_bytes(size_t size, size_t count)
     struct held held = {LATCH(1), LATCH(1)};
     struct result recv = RESULT;
     char *into = take(SIZE), *data = take(SIZE);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 0);
     size_t written = 0;
 
     memset(into, 0, SIZE);
     memset(data, 1, SIZE);
-    CHECK_OK(stream_recv_async(stream, into, size, result_store, &recv, NULL));
+    CHECK_OK(stream_recv_async(m.stream, into, size, result_store, &recv, NULL));
     settle(net);
     CHECK_OK(net_call(net, 0, hold, &held, NULL));
     latch_wait(&held.begun);
-    raw_send(peer, data, count);
-    EVENTUALLY(unacknowledged(peer) == 0);
+    raw_send(m.peer, data, count);
+    EVENTUALLY(unacknowledged(m.peer) == 0);
     if (!refuse_enter())
         SKIP("no seccomp filter can be installed here");
     latch_open(&held.go);
@@ -68,7 +66,7 @@ static size_t dies_behind_bytes(size_t size, size_t count)
         written++;
     CHECK_EQ(recv.done.bytes, written);
     net_stop(net);
-    raw_close(peer);
+    raw_close(m.peer);
     free(into);
     free(data);
     return written;

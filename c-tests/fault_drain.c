@@ -29,23 +29,21 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
 {
     enum { SIZE = 64 << 20 };
     iouringnet_net *net = draining_net(1000);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     struct result send = RESULT, flush = RESULT;
     struct ending watch = ENDING;
     char *data = take(SIZE);
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
     int64_t began;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
-    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_flush_async(m.sink, result_store, &flush, NULL));
     began = now_ms();
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     while (!latch_wait_ms(&send.latch, 20)) {
-        take_a_little(peer, 4096);
+        take_a_little(m.peer, 4096);
         CHECK(now_ms() - began < WAIT_MS);
     }
     CHECK_BETWEEN(now_ms() - began, 999, WAIT_MS);
@@ -53,11 +51,11 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
     CHECK(send.done.bytes < SIZE);
     CHECK_STATUS(result_wait(&flush), IOURINGNET_TIMEOUT);
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
-    raw_expect_reset(peer);
+    raw_expect_reset(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
     CHECK_EQ(stats_of(net).drains_shed, 0);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }
@@ -65,36 +63,34 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
 /* more than the peer's socket takes, and less than ours */
 enum { IN_THE_KERNEL = 300000 };
 
-static int peer_of_a_full_kernel(iouringnet_net *net, char *data, iouringnet_sink **sink, iouringnet_stream **stream)
+static struct mixed with_a_full_kernel(iouringnet_net *net, char *data)
 {
-    int peer = raw_peer_sized(net, 16384, 0, sink, stream);
+    struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, IN_THE_KERNEL, 0, 1);
-    CHECK_OK(sink_post(*sink, data, IN_THE_KERNEL));
-    EVENTUALLY(unsent_of(*sink) == 0);
-    return peer;
+    CHECK_OK(sink_post(m.sink, data, IN_THE_KERNEL));
+    EVENTUALLY(unsent_of(m.sink) == 0);
+    return m;
 }
 
 TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
 {
     iouringnet_net *net = draining_net(1000);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     char *data = take(IN_THE_KERNEL);
-    int peer = peer_of_a_full_kernel(net, data, &sink, &stream);
+    struct mixed m = with_a_full_kernel(net, data);
     int64_t began = now_ms();
 
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     while (stats_of(net).connections > 0) {
-        take_a_little(peer, 500);
+        take_a_little(m.peer, 500);
         for (int64_t next = now_ms() + 20; now_ms() < next;)
             nap();
     }
     CHECK_BETWEEN(now_ms() - began, 999, 8000);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }
@@ -103,20 +99,18 @@ TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
 TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time)
 {
     iouringnet_net *net = draining_net(1500);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     char *data = take(IN_THE_KERNEL);
-    int peer = peer_of_a_full_kernel(net, data, &sink, &stream);
-    struct reader reader = {peer, IN_THE_KERNEL, 1};
+    struct mixed m = with_a_full_kernel(net, data);
+    struct reader reader = {m.peer, IN_THE_KERNEL, 1};
 
-    sink_close(sink);
+    sink_close(m.sink);
     for (int64_t end = now_ms() + 2000; now_ms() < end;)
         nap();
-    stream_close(stream);
+    stream_close(m.stream);
     for (int64_t end = now_ms() + 300; now_ms() < end;)
         nap();
     reader_run(&reader);
-    raw_close(peer);
+    raw_close(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
     CHECK_OK(net_stop(net));
@@ -127,28 +121,26 @@ TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
 {
     enum { SIZE = 16 << 20, LAST = 200000 };
     iouringnet_net *net = draining_net(1500);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     struct ending watch = ENDING;
     char *data = take(SIZE), *got = take(SIZE);
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, SIZE, 0, 2);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_post(sink, data, SIZE));
-    CHECK(unsent_of(sink) > 0);
-    sink_close(sink);
-    raw_recv(peer, got, SIZE - LAST);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    CHECK(unsent_of(m.sink) > 0);
+    sink_close(m.sink);
+    raw_recv(m.peer, got, SIZE - LAST);
     /* the kernel has the rest, and the FIN behind it */
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
     for (int64_t end = now_ms() + 2000; now_ms() < end;)
         nap();
-    stream_close(stream);
+    stream_close(m.stream);
     for (int64_t end = now_ms() + 300; now_ms() < end;)
         nap();
-    CHECK_EQ(raw_recv_to_end(peer, got + SIZE - LAST, LAST), LAST);
+    CHECK_EQ(raw_recv_to_end(m.peer, got + SIZE - LAST, LAST), LAST);
     pattern_check(got, SIZE, 0, 2);
-    raw_close(peer);
+    raw_close(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
     CHECK_OK(net_stop(net));
@@ -160,26 +152,21 @@ TEST(a_drain_cut_by_the_close_timeout_is_counted)
 {
     enum { SIZE = 8 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.close_timeout_ms = 100;
     config.drain_timeout_ms = IOURINGNET_NO_TIMEOUT;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 16384);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_post(sink, data, SIZE));
-    sink_close(sink);
-    stream_close(stream);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_EQ(stats_of(net).drains_timed_out, 1);
-    raw_expect_reset(peer);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_EQ(stats_of(m.net).drains_timed_out, 1);
+    raw_expect_reset(m.peer);
+    mixed_close(&m);
     free(data);
 }
 
@@ -188,31 +175,29 @@ TEST(a_drain_of_the_queue_and_of_the_kernel_has_one_time)
 {
     enum { SIZE = 16 << 20, DRAIN_MS = 4000 };
     iouringnet_net *net = draining_net(DRAIN_MS);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     struct ending watch = ENDING;
     char *data = take(SIZE);
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
     int64_t began, queued;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_post(sink, data, SIZE));
-    CHECK(unsent_of(sink) > 0);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    CHECK(unsent_of(m.sink) > 0);
     began = now_ms();
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     while (now_ms() < began + DRAIN_MS / 2)
         nap();
     while (!latch_wait_ms(&watch.latch, 0))
-        take_a_little(peer, 4096);
+        take_a_little(m.peer, 4096);
     queued = now_ms() - began;
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_BETWEEN(now_ms() - began, DRAIN_MS - 1, queued + DRAIN_MS - 1);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }
@@ -236,51 +221,44 @@ TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
 {
     enum { SIZE = 16 << 20 };
     iouringnet_config config;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed lingering, sending;
     struct cut cut = {NULL, 0, 77};
     char *data = take(SIZE);
-    int lingering, sending;
 
     config_of_mode(&config);
     config.send_buffer = 4 << 20;
     config.shutdown_timeout_ms = 200;
     cut.net = net_with(&config);
-    lingering = peer_of_a_full_kernel(cut.net, data, &sink, &stream);
-    sink_close(sink);
-    stream_close(stream);
-    sending = raw_peer_sized(cut.net, 16384, 0, &sink, &stream);
+    lingering = with_a_full_kernel(cut.net, data);
+    mixed_stop(&lingering);
+    sending = mixed_pair_in(cut.net, 16384);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, cut_store, &cut, NULL));
+    CHECK_OK(sink_send_async(sending.sink, data, SIZE, cut_store, &cut, NULL));
     CHECK_STATUS(net_stop(cut.net), IOURINGNET_TIMEOUT);
     CHECK_STATUS(cut.status, IOURINGNET_STOPPED);
     CHECK_EQ(cut.drains_timed_out, 0);
-    raw_expect_reset(lingering);
-    raw_expect_reset(sending);
-    raw_close(lingering);
-    raw_close(sending);
+    raw_expect_reset(lingering.peer);
+    raw_expect_reset(sending.peer);
+    raw_close(lingering.peer);
+    raw_close(sending.peer);
     free(data);
 }
 
 TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     struct ending watch = ENDING;
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
 
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    jam_sink(sink);
-    CHECK_OK(sink_set_timeout(sink, 50));
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    jam_sink(m.sink);
+    CHECK_OK(sink_set_timeout(m.sink, 50));
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
-    sink_close(sink);
-    stream_close(stream);
-    raw_expect_reset(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_EQ(stats_of(net).drains_timed_out, 0);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    raw_expect_reset(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_EQ(stats_of(m.net).drains_timed_out, 0);
+    mixed_close(&m);
 }
 
 /* ---- a shortage of descriptors ---- */
@@ -428,25 +406,12 @@ static void serves_beside_holders(int send_buffer, size_t size)
 
 /* ---- whoever makes a socket ---- */
 
-/* a connection that was closed, and whose peer takes nothing */
-struct held {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer;
-    struct result send;
-};
-
 enum { HELD = 8, HELD_SIZE = 8 << 20 };
 
-static void hold_all(struct held held[HELD], iouringnet_net *net, const char *data)
+static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data)
 {
-    for (int i = 0; i < HELD; i++) {
-        held[i].peer = raw_peer_sized(net, 16384, 0, &held[i].sink, &held[i].stream);
-        result_init(&held[i].send);
-        CHECK_OK(sink_send_async(held[i].sink, data, HELD_SIZE, result_store, &held[i].send, NULL));
-        sink_close(held[i].sink);
-        stream_close(held[i].stream);
-    }
+    for (int i = 0; i < HELD; i++)
+        draining_begin(&held[i], net, data, HELD_SIZE);
 }
 
 struct binding {
@@ -466,7 +431,7 @@ TEST(sockets_are_made_at_the_cost_of_closed_connections)
 {
     iouringnet_net *net, *other;
     iouringnet_address address;
-    struct held held[HELD];
+    struct draining held[HELD];
     struct result dial = RESULT;
     struct binding binding = {NULL, NULL, 0};
     iouringnet_sink *sink;
@@ -580,8 +545,8 @@ TEST(a_post_without_memory_costs_the_oldest_closed_connection)
     config_of_mode(&config);
     config.post_mark = 2 * HOARD;
     net = net_with(&config);
-    old_peer = raw_peer_sized(net, 16384, 0, &old, &old_stream);
-    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    old_peer = raw_peer_sized(net, 16384, &old, &old_stream);
+    peer = raw_peer_sized(net, 16384, &sink, &stream);
     CHECK_OK(sink_watch(old, ending_store, &watch));
     CHECK_OK(sink_post(old, data, HOARD));
     sink_close(old);

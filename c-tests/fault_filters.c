@@ -33,13 +33,10 @@ enum { REGISTER_SEND_MSG_RING = 31 };
 static void both_loops_wake_up(int error)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_net *net = net_of_mode();
+    struct mixed m = mixed_pair();
     pid_t receives = thread_named("iouringnet-recv"), sends = thread_named("iouringnet-send");
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
     char *data = take(SIZE);
-    struct reader reader = {peer, SIZE, 1};
+    struct reader reader = {m.peer, SIZE, 1};
     pthread_t reading = 0;
 
     pattern_fill(data, SIZE, 0, 1);
@@ -48,23 +45,21 @@ static void both_loops_wake_up(int error)
         struct result call = RESULT;
 
         EVENTUALLY(thread_sleeps(receives));
-        CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+        CHECK_OK(net_call(m.net, 0, result_store, &call, NULL));
         CHECK_OK(result_wait(&call));
     }
     for (size_t at = 0; at < SIZE; at += SIZE / 4) {
         struct result send = RESULT;
 
         EVENTUALLY(thread_sleeps(sends));
-        CHECK_OK(sink_send_async(sink, data + at, SIZE / 4, result_store, &send, NULL));
+        CHECK_OK(sink_send_async(m.sink, data + at, SIZE / 4, result_store, &send, NULL));
         if (at == 0)
             reading = spawn(reader_run, &reader);
         CHECK_OK(result_wait(&send));
     }
-    sink_close(sink);
+    sink_close(m.sink);
     join(reading);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 

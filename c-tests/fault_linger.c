@@ -72,26 +72,21 @@ static void greet(void *user, const iouringnet_completion *done)
 
 /* alone */ TEST(a_client_that_closes_first_after_a_quiet_while_ends_at_once)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char got[8];
     int64_t began;
 
-    CHECK_OK(sink_send(sink, "question", 8, NULL));
-    raw_recv(peer, got, 8);
+    CHECK_OK(sink_send(m.sink, "question", 8, NULL));
+    raw_recv(m.peer, got, 8);
     wait_until(now_ms() + QUIET_MS);
     /* what the peer sends does not end the quiet, whose bytes alone could be lost */
-    raw_send(peer, "answer", 6);
-    CHECK_OK(stream_recv(stream, got, 6, NULL));
+    raw_send(m.peer, "answer", 6);
+    CHECK_OK(stream_recv(m.stream, got, 6, NULL));
     began = now_ms();
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    mixed_stop(&m);
     CHECK_BETWEEN(now_ms() - began, 0, 1000 * patience());
-    raw_expect_eof(peer);
-    raw_close(peer);
+    raw_expect_eof(m.peer);
+    raw_close(m.peer);
 }
 
 /* the peer's kernel has it all, and the linger is over before the peer sends and reads: it has lost nothing by that */
@@ -99,22 +94,21 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
 {
     enum { SIZE = 50000 };
     iouringnet_net *net = lingering_net(300);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream), unsent;
+    struct mixed m = mixed_pair_in(net, 0);
+    int unsent;
     char *data = take(SIZE), *got = take(SIZE);
 
     pattern_fill(data, SIZE, 0, 1);
-    CHECK_OK(sink_send(sink, data, SIZE, NULL));
-    EVENTUALLY(ioctl(peer, FIONREAD, &unsent) == 0 && unsent == SIZE);
+    CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
+    EVENTUALLY(ioctl(m.peer, FIONREAD, &unsent) == 0 && unsent == SIZE);
     wait_until(now_ms() + 400);
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     EVENTUALLY(stats_of(net).connections == 0);
-    raw_send(peer, "late", 4);
-    raw_recv(peer, got, SIZE);
+    raw_send(m.peer, "late", 4);
+    raw_recv(m.peer, got, SIZE);
     pattern_check(got, SIZE, 0, 1);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
     free(got);
@@ -128,32 +122,31 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
     int in_time = 0;
 
     for (int i = 0; i < ROUNDS && !in_time; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-        int peer = raw_peer(net, &sink, &stream), error = 0, on = 1;
+        struct mixed m = mixed_pair_in(net, 0);
+        int error = 0, on = 1;
         socklen_t size = sizeof error;
         char got[5];
         int64_t closed;
 
-        CHECK_OK(sink_send(sink, "hello", 5, NULL));
-        raw_recv(peer, got, 5);
+        CHECK_OK(sink_send(m.sink, "hello", 5, NULL));
+        raw_recv(m.peer, got, 5);
         wait_until(now_ms() + 200);
         closed = now_ms();
-        sink_close(sink);
-        stream_close(stream);
-        raw_expect_eof(peer);
+        sink_close(m.sink);
+        stream_close(m.stream);
+        raw_expect_eof(m.peer);
         /* the FIN is acknowledged now, and not with the answer */
-        CHECK_EQ(setsockopt(peer, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on), 0);
+        CHECK_EQ(setsockopt(m.peer, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on), 0);
         wait_until(closed + 15);
-        raw_send(peer, "answer", 6);
+        raw_send(m.peer, "answer", 6);
         in_time = now_ms() - closed <= IN_TIME_MS;
         if (in_time) {
             /* a reset would be here already: over loopback it comes within the send */
-            CHECK_EQ(getsockopt(peer, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+            CHECK_EQ(getsockopt(m.peer, SOL_SOCKET, SO_ERROR, &error, &size), 0);
             CHECK_EQ(error, 0);
-            raw_expect_eof(peer);
+            raw_expect_eof(m.peer);
         }
-        raw_close(peer);
+        raw_close(m.peer);
     }
     CHECK_OK(net_stop(net));
     if (!in_time)
@@ -165,36 +158,32 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
 TEST(a_connection_that_was_not_quiet_lingers)
 {
     iouringnet_net *net = lingering_net(WAIT_MS);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 0);
     char got[5];
 
-    CHECK_OK(sink_send(sink, "hello", 5, NULL));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_send(m.sink, "hello", 5, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
     wait_until(now_ms() + 500);
-    raw_send(peer, "late", 4);
-    raw_send(peer, "later", 5);
-    CHECK_EQ(raw_recv_to_end(peer, got, 5), 5);
-    raw_close(peer);
+    raw_send(m.peer, "late", 4);
+    raw_send(m.peer, "later", 5);
+    CHECK_EQ(raw_recv_to_end(m.peer, got, 5), 5);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
 }
 
 TEST(a_linger_lasts_as_long_as_the_config_says)
 {
     iouringnet_net *net = lingering_net(500);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 0);
     int64_t began = now_ms();
 
-    CHECK_OK(sink_send(sink, "hello", 5, NULL));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_send(m.sink, "hello", 5, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_BETWEEN(now_ms() - began, 499, 1900);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
 }
 
@@ -202,24 +191,22 @@ TEST(without_a_linger_a_connection_ends_with_the_acknowledgement)
 {
     enum { SIZE = 4 << 20 };
     iouringnet_net *net = lingering_net(IOURINGNET_NO_LINGER);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
-    struct reader reader = {peer, SIZE, 2};
+    struct mixed m = mixed_pair_in(net, 16384);
+    struct reader reader = {m.peer, SIZE, 2};
     char *data = take(SIZE);
     int64_t began;
 
     pattern_fill(data, SIZE, 0, 2);
-    CHECK_OK(sink_post(sink, data, SIZE));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    sink_close(m.sink);
+    stream_close(m.stream);
     settle(net);
     CHECK_EQ(stats_of(net).connections, 1);
     reader_run(&reader);
     began = now_ms();
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_BETWEEN(now_ms() - began, 0, 1500);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }
@@ -232,17 +219,15 @@ enum { IN_THE_KERNEL = 300000 };
 /* `quiet_ms` lie between what was sent and the close */
 static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms)
 {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, IN_THE_KERNEL, 0, 4);
-    CHECK_OK(sink_post(sink, data, IN_THE_KERNEL));
-    EVENTUALLY(unsent_of(sink) == 0);
+    CHECK_OK(sink_post(m.sink, data, IN_THE_KERNEL));
+    EVENTUALLY(unsent_of(m.sink) == 0);
     wait_until(now_ms() + quiet_ms);
-    sink_close(sink);
-    stream_close(stream);
-    return peer;
+    sink_close(m.sink);
+    stream_close(m.stream);
+    return m.peer;
 }
 
 static iouringnet_net *roomy_net(int64_t linger_ms)
@@ -310,20 +295,18 @@ TEST(a_connection_closed_while_it_drained_ends_after_the_linger)
 {
     enum { SIZE = 8 << 20 };
     iouringnet_net *net = lingering_net(200);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
-    struct reader reader = {peer, SIZE, 5};
+    struct mixed m = mixed_pair_in(net, 16384);
+    struct reader reader = {m.peer, SIZE, 5};
     char *data = take(SIZE);
 
     pattern_fill(data, SIZE, 0, 5);
-    CHECK_OK(sink_post(sink, data, SIZE));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    sink_close(m.sink);
+    stream_close(m.stream);
     reader_run(&reader);
     /* the peer stays */
     EVENTUALLY(stats_of(net).connections == 0);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }

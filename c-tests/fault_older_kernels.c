@@ -86,26 +86,22 @@ static size_t take_half(void *user, iouringnet_status status, const void *data, 
 static void watched_halves(iouringnet_net *net, uint32_t seed)
 {
     enum { SIZE = 500000 };
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct halves halves = {stream, ENDING, take(SIZE + 1), 0};
+    struct mixed m = mixed_pair_in(net, 0);
+    struct halves halves = {m.stream, ENDING, take(SIZE + 1), 0};
     char *data = take(SIZE);
     size_t rest = 0;
 
     pattern_fill(data, SIZE, 0, seed);
-    CHECK_OK(stream_watch(stream, take_half, &halves));
-    raw_send(peer, data, SIZE);
-    raw_half_close(peer);
+    CHECK_OK(stream_watch(m.stream, take_half, &halves));
+    raw_send(m.peer, data, SIZE);
+    raw_half_close(m.peer);
     CHECK_STATUS(ending_wait(&halves.ending), IOURINGNET_EOF);
     /* what the watch left is still receivable */
-    while (stream_recv_some(stream, halves.got + halves.taken, SIZE + 1 - halves.taken, &rest) == 0)
+    while (stream_recv_some(m.stream, halves.got + halves.taken, SIZE + 1 - halves.taken, &rest) == 0)
         halves.taken += rest;
     CHECK_EQ(halves.taken, SIZE);
     pattern_check(halves.got, SIZE, 0, seed);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
+    mixed_close(&m);
     free(halves.got);
     free(data);
 }

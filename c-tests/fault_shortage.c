@@ -5,27 +5,14 @@
 
 enum { HELD = 12, HELD_SIZE = 8 << 20, DESCRIPTORS = 256 };
 
-/* a connection that was closed, and whose peer takes nothing */
-struct held {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer;
-    struct result send;
-};
-
-static void hold_all(struct held held[HELD], iouringnet_net *net, const char *data)
+static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data)
 {
-    for (int i = 0; i < HELD; i++) {
-        held[i].peer = raw_peer_sized(net, 16384, 0, &held[i].sink, &held[i].stream);
-        result_init(&held[i].send);
-        CHECK_OK(sink_send_async(held[i].sink, data, HELD_SIZE, result_store, &held[i].send, NULL));
-        sink_close(held[i].sink);
-        stream_close(held[i].stream);
-    }
+    for (int i = 0; i < HELD; i++)
+        draining_begin(&held[i], net, data, HELD_SIZE);
 }
 
 /* the first ones had to go, and no other did */
-static void check_gone(struct held held[HELD], iouringnet_net *net, int from, int to, iouringnet_status status)
+static void check_gone(struct draining held[HELD], iouringnet_net *net, int from, int to, iouringnet_status status)
 {
     for (int i = from; i < to; i++) {
         CHECK_STATUS(result_wait(&held[i].send), status);
@@ -38,7 +25,7 @@ static void check_gone(struct held held[HELD], iouringnet_net *net, int from, in
         CHECK_EQ(held[i].send.calls, 0);
 }
 
-static void held_close(struct held held[HELD])
+static void held_close(struct draining held[HELD])
 {
     for (int i = 0; i < HELD; i++)
         raw_close(held[i].peer);
@@ -87,7 +74,7 @@ static void *poor_run(void *user)
 static void pays_for(int error)
 {
     iouringnet_net *net = net_of_mode();
-    struct held held[HELD];
+    struct draining held[HELD];
     iouringnet_address address;
     int plain = raw_listen(&address);
     struct poor poor = {.net = net, .address = address.text, .error = error};
@@ -128,7 +115,7 @@ TEST(closed_connections_pay_for_memory_of_the_kernel)
 TEST(closed_connections_do_not_pay_for_what_is_refused)
 {
     iouringnet_net *net = net_of_mode();
-    struct held held[HELD];
+    struct draining held[HELD];
     iouringnet_address address;
     int plain = raw_listen(&address);
     struct poor poor = {.net = net, .address = address.text, .error = EACCES};
@@ -159,7 +146,7 @@ static void poor_loop(void *user)
 TEST(an_accept_has_closed_connections_pay_for_descriptors_of_the_machine)
 {
     iouringnet_net *net = net_of_mode();
-    struct held held[HELD];
+    struct draining held[HELD];
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
     struct result accept = RESULT;
@@ -216,7 +203,7 @@ TEST(a_bind_in_a_callback_waits_for_no_descriptor)
 {
     struct rlimit before, limit;
     iouringnet_net *net;
-    struct held held[HELD];
+    struct draining held[HELD];
     struct binding binding = {0};
     char *data = take(HELD_SIZE);
 

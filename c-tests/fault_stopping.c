@@ -174,7 +174,7 @@ TEST(a_connection_collected_while_its_net_stops_is_none_each_time)
     iouringnet_stream *stream;
     iouringnet_op *dial;
     char *data = take(SIZE);
-    int listening = raw_listen(&address), peer, draining = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    int listening = raw_listen(&address), peer, draining = raw_peer_sized(net, 16384, &sink, &stream);
     pthread_t stopper;
 
     CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &dial));

@@ -170,11 +170,28 @@ struct pair tcp_pair_in(iouringnet_net *dialling, iouringnet_net *accepting);   
 void end_close(struct end *end);    /* sink and stream; harmless where a test closed them */
 void pair_close(struct pair *pair);
 
+/* ---- connected pairs, library at one end, plain socket at the other ---- */
+
+struct mixed {
+    iouringnet_net *net;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+    int peer;
+    bool owns_net;  /* mixed_close stops the net too */
+};
+/* rcvbuf: the receive buffer of the plain socket; 0: the system's */
+struct mixed mixed_pair(void);              /* in a net of its own */
+struct mixed mixed_pair_sized(int rcvbuf);  /* in a net of its own */
+struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf);  /* in a net of its own */
+struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf);    /* the net stays the caller's */
+void mixed_close(struct mixed *mixed);  /* sink and stream, harmless where a test closed them, peer and net */
+void mixed_stop(struct mixed *mixed);   /* the same without the peer, for a test that closes it itself */
+
 /* ---- plain sockets as the peer; blocking, every wait bounded by WAIT_MS ---- */
 
-/* a library connection whose peer is the returned plain socket; rcvbuf and sndbuf of that peer, 0: the system's */
+/* the plain peer of a mixed pair alone, for a test that keeps its handles in a struct of its own */
 int raw_peer(iouringnet_net *net, iouringnet_sink **sink, iouringnet_stream **stream);
-int raw_peer_sized(iouringnet_net *net, int rcvbuf, int sndbuf, iouringnet_sink **sink, iouringnet_stream **stream);
+int raw_peer_sized(iouringnet_net *net, int rcvbuf, iouringnet_sink **sink, iouringnet_stream **stream);
 int raw_listen(iouringnet_address *address);
 int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog);
 int raw_accept(int listener);

@@ -95,10 +95,10 @@ int raw_dial(const char *address)
     return raw_dial_sized(address, 0, 0);
 }
 
-int raw_peer_sized(iouringnet_net *net, int rcvbuf, int sndbuf, iouringnet_sink **sink, iouringnet_stream **stream)
+int raw_peer_sized(iouringnet_net *net, int rcvbuf, iouringnet_sink **sink, iouringnet_stream **stream)
 {
     iouringnet_address address;
-    int listener = raw_listen_sized(&address, rcvbuf, sndbuf, 16);
+    int listener = raw_listen_sized(&address, rcvbuf, 0, 16);
     int fd;
 
     CHECK_OK(net_dial(net, address.text, NULL, sink, stream));
@@ -109,7 +109,51 @@ int raw_peer_sized(iouringnet_net *net, int rcvbuf, int sndbuf, iouringnet_sink 
 
 int raw_peer(iouringnet_net *net, iouringnet_sink **sink, iouringnet_stream **stream)
 {
-    return raw_peer_sized(net, 0, 0, sink, stream);
+    return raw_peer_sized(net, 0, sink, stream);
+}
+
+struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf)
+{
+    struct mixed mixed = {.net = net};
+
+    mixed.peer = raw_peer_sized(net, rcvbuf, &mixed.sink, &mixed.stream);
+    return mixed;
+}
+
+struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf)
+{
+    struct mixed mixed = mixed_pair_in(net_with(config), rcvbuf);
+    mixed.owns_net = true;
+    return mixed;
+}
+
+struct mixed mixed_pair_sized(int rcvbuf)
+{
+    iouringnet_config config;
+    config_of_mode(&config);
+    return mixed_pair_with(&config, rcvbuf);
+}
+
+struct mixed mixed_pair(void)
+{
+    return mixed_pair_sized(0);
+}
+
+void mixed_stop(struct mixed *mixed)
+{
+    sink_close(mixed->sink);
+    stream_close(mixed->stream);
+    if (mixed->owns_net)
+        CHECK_OK(net_stop(mixed->net));
+}
+
+void mixed_close(struct mixed *mixed)
+{
+    sink_close(mixed->sink);
+    stream_close(mixed->stream);
+    raw_close(mixed->peer);
+    if (mixed->owns_net)
+        CHECK_OK(net_stop(mixed->net));
 }
 
 void raw_pair(int fds[2])

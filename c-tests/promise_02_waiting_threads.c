@@ -80,11 +80,8 @@ static void *sends_twice(void *user)
 /* With the first try off no thread waits by itself. */
 /* one mode */ TEST(a_thread_that_was_interrupted_waits_by_itself_again)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct sends_twice self = {{0}, sink, take(SIZE), LATCH(1), LATCH(1)};
+    struct mixed m = mixed_pair();
+    struct sends_twice self = {{0}, m.sink, take(SIZE), LATCH(1), LATCH(1)};
     struct result small = RESULT;
     char *got = take(SIZE + 1);
     pthread_t thread;
@@ -93,21 +90,18 @@ static void *sends_twice(void *user)
     memset(self.data, 1, SIZE);
     thread = spawn(sends_twice, &self);
     waiter_sleeps(&self.waiter);
-    CHECK_OK(sink_send_async(sink, "x", 1, result_store, &small, NULL)); /* has the thread hand its rest to the loop */
-    raw_recv(peer, got, SIZE + 1);
+    CHECK_OK(sink_send_async(m.sink, "x", 1, result_store, &small, NULL)); /* has the thread hand its rest to the loop */
+    raw_recv(m.peer, got, SIZE + 1);
     latch_wait(&self.between);
     CHECK_OK(result_wait(&small));
     EVENTUALLY(thread_sleeps(thread_named("iouringnet-send")));
-    before = stats_of(net).send_wakes;
+    before = stats_of(m.net).send_wakes;
     CHECK(before > 0);
     latch_open(&self.go);
-    raw_recv(peer, got, SIZE);
+    raw_recv(m.peer, got, SIZE);
     join(thread);
-    CHECK_EQ(stats_of(net).send_wakes, before); /* nothing was handed to the loop */
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_EQ(stats_of(m.net).send_wakes, before); /* nothing was handed to the loop */
+    mixed_close(&m);
     free(self.data);
     free(got);
 }

@@ -191,38 +191,35 @@ enum how { BY_TIMEOUT, BY_CLOSE, BY_ABORT, BY_STOP };
 static void ended_receive(enum how how, iouringnet_status want)
 {
     enum { SIZE = 1 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair();
     struct result result = RESULT;
     char *into = map(SIZE);
-    int fd = raw_peer(net, &sink, &stream);
 
     if (how == BY_TIMEOUT)
-        CHECK_OK(stream_set_timeout(stream, 50));
-    CHECK_OK(stream_recv_async(stream, into, SIZE, result_store, &result, NULL));
-    raw_send(fd, "0123456789", 10);
-    settle(net);
+        CHECK_OK(stream_set_timeout(m.stream, 50));
+    CHECK_OK(stream_recv_async(m.stream, into, SIZE, result_store, &result, NULL));
+    raw_send(m.peer, "0123456789", 10);
+    settle(m.net);
     if (how == BY_CLOSE)
-        stream_close(stream);
+        stream_close(m.stream);
     else if (how == BY_ABORT)
-        sink_abort(sink);
+        sink_abort(m.sink);
     else if (how == BY_STOP)
-        CHECK_OK(net_stop(net));
+        CHECK_OK(net_stop(m.net));
     CHECK_STATUS(result_wait(&result), want);
     CHECK(result.done.bytes <= 10);
     CHECK_MEM(into, "0123456789", result.done.bytes);
     unmap(into, SIZE);
     /* bytes that come now find no buffer of ours; whether they are read or refused is not the point */
-    if (send(fd, "late", 4, MSG_NOSIGNAL) < 0)
+    if (send(m.peer, "late", 4, MSG_NOSIGNAL) < 0)
         CHECK(errno == EPIPE || errno == ECONNRESET);
     if (how != BY_STOP) {
-        settle(net);
-        sink_abort(sink);
-        stream_close(stream);
-        CHECK_OK(net_stop(net));
+        settle(m.net);
+        sink_abort(m.sink);
+        stream_close(m.stream);
+        CHECK_OK(net_stop(m.net));
     }
-    raw_close(fd);
+    raw_close(m.peer);
 }
 
 TEST(a_timed_out_receive_lets_go)
@@ -250,35 +247,31 @@ static void ended_send(enum how how, iouringnet_status want)
 {
     enum { SIZE = 16 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result result = RESULT;
     char *data = map(SIZE);
-    int fd;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 100;
-    net = net_with(&config);
-    fd = raw_peer_sized(net, 8192, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 8192);
     if (how == BY_TIMEOUT)
-        CHECK_OK(sink_set_timeout(sink, 50));
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &result, NULL));
-    settle(net);
+        CHECK_OK(sink_set_timeout(m.sink, 50));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &result, NULL));
+    settle(m.net);
     if (how == BY_ABORT)
-        sink_abort(sink);
+        sink_abort(m.sink);
     else if (how == BY_STOP)
-        CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+        CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
     CHECK_STATUS(result_wait(&result), want);
     CHECK(result.done.bytes < SIZE);
     unmap(data, SIZE);
     if (how != BY_STOP) {
-        settle(net);
-        sink_abort(sink);
-        stream_close(stream);
-        CHECK_OK(net_stop(net));
+        settle(m.net);
+        sink_abort(m.sink);
+        stream_close(m.stream);
+        CHECK_OK(net_stop(m.net));
     }
-    raw_close(fd);
+    raw_close(m.peer);
 }
 
 TEST(a_timed_out_send_lets_go)

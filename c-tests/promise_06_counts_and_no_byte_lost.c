@@ -175,27 +175,22 @@ TEST(the_end_before_enough_bytes)
 
 TEST(bytes_before_a_reset_are_kept)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair();
     struct result result = RESULT;
-    int fd = raw_peer(net, &sink, &stream);
     char into[100];
     size_t count = 77;
 
-    CHECK_OK(stream_recv_async(stream, into, 100, result_store, &result, NULL));
-    raw_send(fd, "hello", 5);
-    settle(net);
-    raw_reset(fd);
+    CHECK_OK(stream_recv_async(m.stream, into, 100, result_store, &result, NULL));
+    raw_send(m.peer, "hello", 5);
+    settle(m.net);
+    raw_reset(m.peer);
     CHECK_STATUS(result_wait(&result), -ECONNRESET);
     CHECK_EQ(result.done.bytes, 0);
-    CHECK_OK(stream_recv(stream, into, 5, &count));
+    CHECK_OK(stream_recv(m.stream, into, 5, &count));
     CHECK_MEM(into, "hello", 5);
-    CHECK_STATUS(stream_recv(stream, into, 1, &count), -ECONNRESET);
+    CHECK_STATUS(stream_recv(m.stream, into, 1, &count), -ECONNRESET);
     CHECK_EQ(count, 0);
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    mixed_stop(&m);
 }
 
 /* bytes that a plain peer has sent and whose arrival it does not know of */
@@ -213,25 +208,23 @@ TEST(bytes_before_a_reset_outlive_a_failed_send)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 20; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
         int64_t end = now_ms() + WAIT_MS;
         iouringnet_status status;
         char into[8];
 
-        raw_send(fd, "hello", 5);
+        raw_send(m.peer, "hello", 5);
         /* within the kernel a reset can overtake bytes that are still on their way */
-        EVENTUALLY(unacknowledged(fd) == 0);
-        raw_reset(fd);
-        while ((status = sink_send(sink, "x", 1, NULL)) == 0)
+        EVENTUALLY(unacknowledged(m.peer) == 0);
+        raw_reset(m.peer);
+        while ((status = sink_send(m.sink, "x", 1, NULL)) == 0)
             CHECK(now_ms() < end);
         CHECK_STATUS(status, -ECONNRESET);
-        CHECK_OK(stream_recv(stream, into, 5, NULL));
+        CHECK_OK(stream_recv(m.stream, into, 5, NULL));
         CHECK_MEM(into, "hello", 5);
-        CHECK_STATUS(stream_recv(stream, into, 1, NULL), -ECONNRESET);
-        sink_close(sink);
-        stream_close(stream);
+        CHECK_STATUS(stream_recv(m.stream, into, 1, NULL), -ECONNRESET);
+        sink_close(m.sink);
+        stream_close(m.stream);
     }
     CHECK_OK(net_stop(net));
 }
@@ -315,19 +308,16 @@ TEST(sizes_around_the_read_buffer)
 static void cut_send(bool cancel)
 {
     enum { SIZE = 24 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     iouringnet_op *op;
     iouringnet_completion done;
-    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
     char *data = take(SIZE), *into = take(65536);
     size_t at = 0;
 
     pattern_fill(data, SIZE, 0, 2);
     if (!cancel)
-        CHECK_OK(sink_set_timeout(sink, 100));
-    CHECK_OK(sink_send_async(sink, data, SIZE, NULL, NULL, &op));
+        CHECK_OK(sink_set_timeout(m.sink, 100));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, NULL, NULL, &op));
     if (cancel) {
         CHECK_STATUS(op_wait(op, 100, NULL), IOURINGNET_PENDING);
         CHECK_OK(op_cancel(op));
@@ -336,17 +326,16 @@ static void cut_send(bool cancel)
     CHECK(done.bytes > 0 && done.bytes < SIZE);
     while (at < done.bytes) {
         size_t piece = done.bytes - at < 65536 ? done.bytes - at : 65536;
-        raw_recv(fd, into, piece);
+        raw_recv(m.peer, into, piece);
         pattern_check(into, piece, at, 2);
         at += piece;
     }
     /* what is broken is closed by a reset, so the truncated stream does not look complete; nor does a
        byte more than counted arrive */
-    sink_close(sink);
-    stream_close(stream);
-    CHECK(recv(fd, into, 1, 0) <= 0);
-    raw_close(fd);
-    CHECK_OK(net_stop(net));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    CHECK(recv(m.peer, into, 1, 0) <= 0);
+    mixed_close(&m);
     free(data);
     free(into);
 }
@@ -465,38 +454,33 @@ TEST(zero_timeout_sends_behind_posts_are_each_tried)
 TEST(a_send_that_could_not_begin_counts_nothing)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     struct result first = RESULT;
-    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
     char *data = take(SIZE), *into = take(SIZE);
     size_t count = 77;
 
     /* fills the pipe, without a deadline; what comes behind has one */
     pattern_fill(data, SIZE, 0, 8);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &first, NULL));
-    CHECK_OK(sink_set_timeout(sink, 50));
-    CHECK_STATUS(sink_send(sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &first, NULL));
+    CHECK_OK(sink_set_timeout(m.sink, 50));
+    CHECK_STATUS(sink_send(m.sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
     CHECK_EQ(count, 0);
     count = 77;
-    CHECK_OK(sink_set_timeout(sink, 0));
-    CHECK_STATUS(sink_send(sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_set_timeout(m.sink, 0));
+    CHECK_STATUS(sink_send(m.sink, "never out", 9, &count), IOURINGNET_TIMEOUT);
     CHECK_EQ(count, 0);
     /* with no byte out the sink stays good */
-    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
-    raw_recv(fd, into, SIZE);
+    CHECK_OK(sink_set_timeout(m.sink, IOURINGNET_NO_TIMEOUT));
+    raw_recv(m.peer, into, SIZE);
     CHECK_MEM(into, data, SIZE);
     CHECK_OK(result_wait(&first));
-    CHECK_OK(sink_send(sink, "at last", 7, &count));
+    CHECK_OK(sink_send(m.sink, "at last", 7, &count));
     CHECK_EQ(count, 7);
-    raw_recv(fd, into, 7);
+    raw_recv(m.peer, into, 7);
     CHECK_MEM(into, "at last", 7);
-    sink_close(sink);
-    raw_expect_eof(fd);
-    stream_close(stream);
-    raw_close(fd);
-    CHECK_OK(net_stop(net));
+    sink_close(m.sink);
+    raw_expect_eof(m.peer);
+    mixed_close(&m);
     free(data);
     free(into);
 }
@@ -504,22 +488,17 @@ TEST(a_send_that_could_not_begin_counts_nothing)
 TEST(a_send_into_a_reset_counts_what_went)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     struct result sent = RESULT;
-    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
     char *data = take(SIZE);
 
     memset(data, 'x', SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &sent, NULL));
-    raw_recv(fd, data + SIZE / 2, 1000);
-    raw_reset(fd);
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &sent, NULL));
+    raw_recv(m.peer, data + SIZE / 2, 1000);
+    raw_reset(m.peer);
     CHECK_STATUS(result_wait(&sent), -ECONNRESET);
     CHECK(sent.done.bytes >= 1000 && sent.done.bytes < SIZE);
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    mixed_stop(&m);
     free(data);
 }
 

@@ -19,38 +19,35 @@ static char memory[KINDS][1 << 20];
 /* one receive of this kind waits; the cause comes; the status must be the cause's own */
 static void ended_by(enum receive kind, enum cause cause)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair();
     struct result result = RESULT;
     iouringnet_op *op = NULL;
-    int fd = raw_peer(net, &sink, &stream);
 
     if (cause == LATE)
-        CHECK_OK(stream_set_timeout(stream, 30));
+        CHECK_OK(stream_set_timeout(m.stream, 30));
     if (kind == RECV)
-        CHECK_OK(stream_recv_async(stream, memory[kind], 100, result_store, &result, &op));
+        CHECK_OK(stream_recv_async(m.stream, memory[kind], 100, result_store, &result, &op));
     else if (kind == RECV_LARGE)
-        CHECK_OK(stream_recv_async(stream, memory[kind], sizeof memory[kind], result_store, &result, &op));
+        CHECK_OK(stream_recv_async(m.stream, memory[kind], sizeof memory[kind], result_store, &result, &op));
     else if (kind == RECV_SOME)
-        CHECK_OK(stream_recv_some_async(stream, memory[kind], 100, result_store, &result, &op));
+        CHECK_OK(stream_recv_some_async(m.stream, memory[kind], 100, result_store, &result, &op));
     else
-        CHECK_OK(stream_fill_async(stream, 100, result_store, &result, &op));
+        CHECK_OK(stream_fill_async(m.stream, 100, result_store, &result, &op));
     switch (cause) {
     case END:
-        raw_half_close(fd);
+        raw_half_close(m.peer);
         break;
     case RESET:
-        raw_reset(fd);
+        raw_reset(m.peer);
         break;
     case CANCEL:
         CHECK_OK(op_cancel(op));
         break;
     case CLOSE:
-        stream_close(stream);
+        stream_close(m.stream);
         break;
     case STOP:
-        CHECK_OK(net_stop(net));
+        CHECK_OK(net_stop(m.net));
         break;
     default:
         break;
@@ -59,12 +56,12 @@ static void ended_by(enum receive kind, enum cause cause)
     CHECK_EQ(result.done.bytes, 0);
     CHECK_OK(op_release(op));
     if (cause != STOP) {
-        sink_abort(sink);
-        stream_close(stream);
-        CHECK_OK(net_stop(net));
+        sink_abort(m.sink);
+        stream_close(m.stream);
+        CHECK_OK(net_stop(m.net));
     }
     if (cause != RESET)
-        raw_close(fd);
+        raw_close(m.peer);
 }
 
 TEST(six_causes_of_a_small_receive)
@@ -111,33 +108,31 @@ TEST(six_causes_of_a_watch)
 {
     for (int cause = 0; cause < CAUSES; cause++) {
         iouringnet_net *net = net_of_mode();
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         struct watched watched = {0, LATCH(1)};
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
         if (cause == LATE)
-            CHECK_OK(stream_set_timeout(stream, 30));
-        CHECK_OK(stream_watch(stream, stores_its_end, &watched));
+            CHECK_OK(stream_set_timeout(m.stream, 30));
+        CHECK_OK(stream_watch(m.stream, stores_its_end, &watched));
         if (cause == END)
-            raw_half_close(fd);
+            raw_half_close(m.peer);
         else if (cause == RESET)
-            raw_reset(fd);
+            raw_reset(m.peer);
         else if (cause == CANCEL)
-            CHECK_OK(stream_watch(stream, NULL, NULL));
+            CHECK_OK(stream_watch(m.stream, NULL, NULL));
         else if (cause == CLOSE)
-            stream_close(stream);
+            stream_close(m.stream);
         else if (cause == STOP)
             CHECK_OK(net_stop(net));
         latch_wait(&watched.latch);
         CHECK_STATUS(watched.status, status_of[cause]);
         if (cause != STOP) {
-            sink_abort(sink);
-            stream_close(stream);
+            sink_abort(m.sink);
+            stream_close(m.stream);
             CHECK_OK(net_stop(net));
         }
         if (cause != RESET)
-            raw_close(fd);
+            raw_close(m.peer);
     }
 }
 
@@ -189,36 +184,34 @@ TEST(causes_of_a_send)
     for (int cause = RESET; cause < CAUSES; cause++) {
         iouringnet_config config;
         iouringnet_net *net;
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
+        struct mixed m;
         struct result result = RESULT;
         iouringnet_op *op;
-        int fd;
 
         config_of_mode(&config);
         config.shutdown_timeout_ms = 100;
         net = net_with(&config);
-        fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
+        m = mixed_pair_in(net, 16384);
         if (cause == LATE)
-            CHECK_OK(sink_set_timeout(sink, 50));
-        CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &result, &op));
+            CHECK_OK(sink_set_timeout(m.sink, 50));
+        CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &result, &op));
         if (cause == RESET)
-            raw_reset(fd);
+            raw_reset(m.peer);
         else if (cause == CANCEL)
             CHECK_OK(op_cancel(op));
         else if (cause == CLOSE)
-            sink_abort(sink);
+            sink_abort(m.sink);
         else if (cause == STOP)
             CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
         CHECK_STATUS(result_wait(&result), status_of[cause]);
         CHECK_OK(op_release(op));
         if (cause != STOP) {
-            sink_abort(sink);
-            stream_close(stream);
+            sink_abort(m.sink);
+            stream_close(m.stream);
             CHECK_OK(net_stop(net));
         }
         if (cause != RESET)
-            raw_close(fd);
+            raw_close(m.peer);
     }
 }
 
@@ -229,28 +222,26 @@ TEST(the_sink_meets_the_reset_first)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         char into[4];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
         int64_t end = now_ms() + WAIT_MS;
         iouringnet_status status;
 
-        raw_reset(fd);
-        while ((status = sink_send(sink, "x", 1, NULL)) == 0)
+        raw_reset(m.peer);
+        while ((status = sink_send(m.sink, "x", 1, NULL)) == 0)
             CHECK(now_ms() < end);
         CHECK_STATUS(status, -ECONNRESET);
         /* the socket's error is consumed by now, and the kernel itself would read 0 */
         if (i % 3 == 0)
-            CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+            CHECK_STATUS(stream_recv(m.stream, into, 4, NULL), -ECONNRESET);
         else if (i % 3 == 1)
-            CHECK_STATUS(stream_recv_some(stream, into, 4, NULL), -ECONNRESET);
+            CHECK_STATUS(stream_recv_some(m.stream, into, 4, NULL), -ECONNRESET);
         else
-            CHECK_STATUS(stream_fill(stream, 4), -ECONNRESET);
-        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
-        CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
-        sink_close(sink);
-        stream_close(stream);
+            CHECK_STATUS(stream_fill(m.stream, 4), -ECONNRESET);
+        CHECK_STATUS(stream_recv(m.stream, into, 4, NULL), -ECONNRESET);
+        CHECK_STATUS(sink_send(m.sink, "x", 1, NULL), -ECONNRESET);
+        sink_close(m.sink);
+        stream_close(m.stream);
     }
     CHECK_OK(net_stop(net));
 }
@@ -260,20 +251,18 @@ TEST(the_stream_meets_the_reset_first)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         char into[4];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
-        raw_reset(fd);
-        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
+        raw_reset(m.peer);
+        CHECK_STATUS(stream_recv(m.stream, into, 4, NULL), -ECONNRESET);
         /* never EPIPE, and never a success */
-        CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
-        CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
-        CHECK_STATUS(sink_flush(sink), -ECONNRESET);
-        CHECK_STATUS(stream_recv_some(stream, into, 4, NULL), -ECONNRESET);
-        sink_close(sink);
-        stream_close(stream);
+        CHECK_STATUS(sink_send(m.sink, "x", 1, NULL), -ECONNRESET);
+        CHECK_STATUS(sink_post(m.sink, "x", 1), -ECONNRESET);
+        CHECK_STATUS(sink_flush(m.sink), -ECONNRESET);
+        CHECK_STATUS(stream_recv_some(m.stream, into, 4, NULL), -ECONNRESET);
+        sink_close(m.sink);
+        stream_close(m.stream);
     }
     CHECK_OK(net_stop(net));
 }
@@ -295,27 +284,25 @@ TEST(a_reset_is_never_an_end)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 300; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         struct watched watched = {0, LATCH(1)};
         pthread_t sender;
         char into[16];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
         if (i % 2)
-            CHECK_OK(stream_watch(stream, stores_its_end, &watched));
-        sender = spawn(sends_until_reset, sink);
-        raw_recv(fd, into, 10);
-        raw_reset(fd);
+            CHECK_OK(stream_watch(m.stream, stores_its_end, &watched));
+        sender = spawn(sends_until_reset, m.sink);
+        raw_recv(m.peer, into, 10);
+        raw_reset(m.peer);
         if (i % 2) {
             latch_wait(&watched.latch);
             CHECK_STATUS(watched.status, -ECONNRESET);
         } else {
-            CHECK_STATUS(stream_recv(stream, into, 16, NULL), -ECONNRESET);
+            CHECK_STATUS(stream_recv(m.stream, into, 16, NULL), -ECONNRESET);
         }
         join(sender);
-        sink_close(sink);
-        stream_close(stream);
+        sink_close(m.sink);
+        stream_close(m.stream);
     }
     CHECK_OK(net_stop(net));
 }
@@ -326,18 +313,16 @@ TEST(a_reset_after_our_half_close)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 20; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         char into[4];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
-        CHECK_OK(sink_send(sink, "unread", 6, NULL));
-        sink_close(sink);
+        CHECK_OK(sink_send(m.sink, "unread", 6, NULL));
+        sink_close(m.sink);
         if (i % 2)
             settle(net);    /* our FIN is out */
-        raw_reset(fd);
-        CHECK_STATUS(stream_recv(stream, into, 4, NULL), -ECONNRESET);
-        stream_close(stream);
+        raw_reset(m.peer);
+        CHECK_STATUS(stream_recv(m.stream, into, 4, NULL), -ECONNRESET);
+        stream_close(m.stream);
     }
     CHECK_OK(net_stop(net));
 }
@@ -347,24 +332,21 @@ TEST(an_end_is_not_a_reset)
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         char into[16];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
-        raw_send(fd, "bye", 3);
-        raw_half_close(fd);
-        CHECK_OK(stream_recv(stream, into, 3, NULL));
-        CHECK_STATUS(stream_recv(stream, into, 1, NULL), IOURINGNET_EOF);
-        CHECK_STATUS(stream_recv_some(stream, into, 1, NULL), IOURINGNET_EOF);
-        CHECK_STATUS(stream_fill(stream, 1), IOURINGNET_EOF);
+        raw_send(m.peer, "bye", 3);
+        raw_half_close(m.peer);
+        CHECK_OK(stream_recv(m.stream, into, 3, NULL));
+        CHECK_STATUS(stream_recv(m.stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_recv_some(m.stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_fill(m.stream, 1), IOURINGNET_EOF);
         /* the end of one half leaves the other working */
-        CHECK_OK(sink_send(sink, "still here", 10, NULL));
-        raw_recv(fd, into, 10);
-        sink_close(sink);
-        raw_expect_eof(fd);
-        stream_close(stream);
-        raw_close(fd);
+        CHECK_OK(sink_send(m.sink, "still here", 10, NULL));
+        raw_recv(m.peer, into, 10);
+        sink_close(m.sink);
+        raw_expect_eof(m.peer);
+        mixed_close(&m);
     }
     CHECK_OK(net_stop(net));
 }
@@ -442,27 +424,23 @@ TEST(an_error_of_one_send_is_not_the_end_of_the_stream)
 
     CHECK(none != MAP_FAILED);
     for (int async = 0; async < 2; async++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
         iouringnet_op *op;
         char into[2];
-        int fd = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
 
         if (async) {
-            CHECK_OK(sink_send_async(sink, none, 4096, NULL, NULL, &op));
+            CHECK_OK(sink_send_async(m.sink, none, 4096, NULL, NULL, &op));
             CHECK_STATUS(op_finish(op, NULL), -EFAULT);
         } else {
-            CHECK_STATUS(sink_send(sink, none, 4096, NULL), -EFAULT);
+            CHECK_STATUS(sink_send(m.sink, none, 4096, NULL), -EFAULT);
         }
-        raw_send(fd, "ab", 2);
-        raw_half_close(fd);
-        CHECK_OK(stream_recv(stream, into, 2, NULL));
+        raw_send(m.peer, "ab", 2);
+        raw_half_close(m.peer);
+        CHECK_OK(stream_recv(m.stream, into, 2, NULL));
         CHECK_MEM(into, "ab", 2);
-        CHECK_STATUS(stream_recv(stream, into, 1, NULL), IOURINGNET_EOF);
-        CHECK_STATUS(stream_recv_some(stream, into, 1, NULL), IOURINGNET_EOF);
-        sink_close(sink);
-        stream_close(stream);
-        raw_close(fd);
+        CHECK_STATUS(stream_recv(m.stream, into, 1, NULL), IOURINGNET_EOF);
+        CHECK_STATUS(stream_recv_some(m.stream, into, 1, NULL), IOURINGNET_EOF);
+        mixed_close(&m);
     }
     CHECK_EQ(munmap(none, 4096), 0);
     CHECK_OK(net_stop(net));

@@ -8,46 +8,39 @@
 
 TEST(close_sends_what_was_accepted_then_fin)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
-    struct reader reader = {peer, BEFORE_CLOSE, 1};
+    struct mixed m = mixed_pair_sized(4096);
+    struct reader reader = {m.peer, BEFORE_CLOSE, 1};
     char *data = take(BEFORE_CLOSE);
 
     pattern_fill(data, BEFORE_CLOSE, 0, 1);
     for (size_t at = 0; at < BEFORE_CLOSE; at += 1000)
-        CHECK_OK(sink_post(sink, data + at, 1000));
-    sink_close(sink);
-    stream_close(stream);
+        CHECK_OK(sink_post(m.sink, data + at, 1000));
+    sink_close(m.sink);
+    stream_close(m.stream);
     /* only now does the peer begin to read */
     reader_run(&reader);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
 TEST(close_with_unread_input_loses_nothing)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, BEFORE_CLOSE, 2};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, BEFORE_CLOSE, 2};
     char *data = take(BEFORE_CLOSE), got[10];
 
     /* some of it in the read buffer, the rest in the kernel: a plain close(2) would reset here */
     pattern_fill(data, BEFORE_CLOSE, 0, 7);
-    raw_send(peer, data, 150000);
-    CHECK_OK(stream_recv(stream, got, sizeof got, NULL));
+    raw_send(m.peer, data, 150000);
+    CHECK_OK(stream_recv(m.stream, got, sizeof got, NULL));
     pattern_fill(data, BEFORE_CLOSE, 0, 2);
-    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_send(m.sink, data, BEFORE_CLOSE, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
     reader_run(&reader);
-    raw_close(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_OK(net_stop(net));
+    raw_close(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_OK(net_stop(m.net));
     free(data);
 }
 
@@ -80,27 +73,24 @@ static void *writer_run(void *user)
 
 static void close_with_input_arriving(int peer_rcvbuf)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, peer_rcvbuf, 0, &sink, &stream);
-    struct writer writer = {peer, false, LATCH(1)};
-    struct reader reader = {peer, BEFORE_CLOSE, 3};
+    struct mixed m = mixed_pair_sized(peer_rcvbuf);
+    struct writer writer = {m.peer, false, LATCH(1)};
+    struct reader reader = {m.peer, BEFORE_CLOSE, 3};
     char *data = take(BEFORE_CLOSE);
     pthread_t thread = spawn(writer_run, &writer);
 
     pattern_fill(data, BEFORE_CLOSE, 0, 3);
     latch_wait(&writer.started);
     for (size_t at = 0; at < BEFORE_CLOSE; at += 50000)
-        CHECK_OK(sink_post(sink, data + at, 50000));
-    sink_close(sink);
-    stream_close(stream);
+        CHECK_OK(sink_post(m.sink, data + at, 50000));
+    sink_close(m.sink);
+    stream_close(m.stream);
     reader_run(&reader);
     atomic_store(&writer.stop, true);
     join(thread);
-    raw_close(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_OK(net_stop(net));
+    raw_close(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_OK(net_stop(m.net));
     free(data);
 }
 
@@ -117,11 +107,8 @@ TEST(close_with_input_still_arriving_and_a_slow_reader)
 TEST(accepted_sends_complete_after_the_close)
 {
     enum { SENDS = 8, EACH = 1000000 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, (size_t)SENDS * EACH, 5};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, (size_t)SENDS * EACH, 5};
     struct result results[SENDS];
     char *data = take((size_t)SENDS * EACH);
     pthread_t thread;
@@ -129,21 +116,20 @@ TEST(accepted_sends_complete_after_the_close)
     pattern_fill(data, (size_t)SENDS * EACH, 0, 5);
     for (int i = 0; i < SENDS; i++) {
         result_init(&results[i]);
-        CHECK_OK(sink_send_async(sink, data + (size_t)i * EACH, EACH, result_store, &results[i], NULL));
+        CHECK_OK(sink_send_async(m.sink, data + (size_t)i * EACH, EACH, result_store, &results[i], NULL));
     }
-    sink_close(sink);
+    sink_close(m.sink);
     /* the close takes the handle at once, whatever still goes out */
-    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_BAD_HANDLE);
+    CHECK_STATUS(sink_post(m.sink, "x", 1), IOURINGNET_BAD_HANDLE);
     thread = spawn(reader_run, &reader);
     for (int i = 0; i < SENDS; i++) {
         CHECK_OK(result_wait(&results[i]));
         CHECK_EQ(results[i].done.bytes, EACH);
     }
     join(thread);
-    raw_close(peer);
-    CHECK_STATUS(stream_recv(stream, data, 1, NULL), IOURINGNET_EOF);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    raw_close(m.peer);
+    CHECK_STATUS(stream_recv(m.stream, data, 1, NULL), IOURINGNET_EOF);
+    mixed_stop(&m);
     for (int i = 0; i < SENDS; i++)
         CHECK_EQ(results[i].calls, 1);
     free(data);
@@ -177,68 +163,54 @@ TEST(half_close_by_us_leaves_the_stream)
 
 TEST(half_close_by_the_peer_leaves_the_sink)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, BEFORE_CLOSE, 7};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, BEFORE_CLOSE, 7};
     char *data = take(BEFORE_CLOSE), byte;
     pthread_t thread;
 
     pattern_fill(data, BEFORE_CLOSE, 0, 7);
-    raw_half_close(peer);
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    raw_half_close(m.peer);
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
     thread = spawn(reader_run, &reader);
-    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
-    sink_close(sink);
+    CHECK_OK(sink_send(m.sink, data, BEFORE_CLOSE, NULL));
+    sink_close(m.sink);
     join(thread);
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    mixed_close(&m);
     free(data);
 }
 
 TEST(closing_the_stream_leaves_the_sink)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, BEFORE_CLOSE, 8};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, BEFORE_CLOSE, 8};
     char *data = take(BEFORE_CLOSE);
     pthread_t thread;
 
     pattern_fill(data, BEFORE_CLOSE, 0, 8);
-    raw_send(peer, data, 5000);
-    stream_close(stream);
+    raw_send(m.peer, data, 5000);
+    stream_close(m.stream);
     thread = spawn(reader_run, &reader);
-    CHECK_OK(sink_send(sink, data, BEFORE_CLOSE, NULL));
-    sink_close(sink);
+    CHECK_OK(sink_send(m.sink, data, BEFORE_CLOSE, NULL));
+    sink_close(m.sink);
     join(thread);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
 TEST(closing_the_stream_ends_its_receives)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct result first = RESULT, second = RESULT;
     char into[2][100];
 
-    CHECK_OK(stream_recv_async(stream, into[0], 100, result_store, &first, NULL));
-    CHECK_OK(stream_fill_async(stream, 100, result_store, &second, NULL));
-    raw_send(peer, "part", 4);
-    stream_close(stream);
+    CHECK_OK(stream_recv_async(m.stream, into[0], 100, result_store, &first, NULL));
+    CHECK_OK(stream_fill_async(m.stream, 100, result_store, &second, NULL));
+    raw_send(m.peer, "part", 4);
+    stream_close(m.stream);
     CHECK_STATUS(result_wait(&first), IOURINGNET_CLOSED);
     CHECK_STATUS(result_wait(&second), IOURINGNET_CLOSED);
-    sink_close(sink);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     CHECK_EQ(first.calls, 1);
     CHECK_EQ(second.calls, 1);
 }
@@ -247,21 +219,18 @@ TEST(closing_the_stream_ends_its_receives)
 
 TEST(a_closed_connection_waits_for_the_peers_fin)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char *waste = take(1000000);
 
     memset(waste, 0, 1000000);
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     /* more than any receive buffer at its start holds: it must be discarded, not answered by a reset */
-    raw_send(peer, waste, 1000000);
-    raw_expect_eof(peer);
-    raw_close(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_OK(net_stop(net));
+    raw_send(m.peer, waste, 1000000);
+    raw_expect_eof(m.peer);
+    raw_close(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_OK(net_stop(m.net));
     free(waste);
 }
 
@@ -271,29 +240,27 @@ TEST(close_after_the_peers_end_loses_nothing)
 
     /* the end of the stream received or not, bytes before it unread or not, and both orders of closing */
     for (int i = 0; i < 8; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-        int peer = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
         char got[5];
 
         if (i & 1)
-            raw_send(peer, "unread", 6);
-        raw_half_close(peer);
+            raw_send(m.peer, "unread", 6);
+        raw_half_close(m.peer);
         if ((i & 3) == 2)
-            CHECK_STATUS(stream_recv(stream, got, 1, NULL), IOURINGNET_EOF);
-        CHECK_OK(sink_send(sink, "last ", 5, NULL));
-        CHECK_OK(sink_post(sink, "words", 5));
+            CHECK_STATUS(stream_recv(m.stream, got, 1, NULL), IOURINGNET_EOF);
+        CHECK_OK(sink_send(m.sink, "last ", 5, NULL));
+        CHECK_OK(sink_post(m.sink, "words", 5));
         if (i & 4)
-            stream_close(stream);
-        sink_close(sink);
+            stream_close(m.stream);
+        sink_close(m.sink);
         if (!(i & 4))
-            stream_close(stream);
-        raw_recv(peer, got, 5);
+            stream_close(m.stream);
+        raw_recv(m.peer, got, 5);
         CHECK(memcmp(got, "last ", 5) == 0);
-        raw_recv(peer, got, 5);
+        raw_recv(m.peer, got, 5);
         CHECK(memcmp(got, "words", 5) == 0);
-        raw_expect_eof(peer);
-        raw_close(peer);
+        raw_expect_eof(m.peer);
+        raw_close(m.peer);
         EVENTUALLY(stats_of(net).connections == 0);
     }
     CHECK_OK(net_stop(net));
@@ -301,18 +268,14 @@ TEST(close_after_the_peers_end_loses_nothing)
 
 TEST(a_peer_that_never_closes_does_not_keep_the_connection)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
 
-    CHECK_EQ(stats_of(net).connections, 1);
-    CHECK_OK(sink_send(sink, "bye", 3, NULL));
-    sink_close(sink);
-    stream_close(stream);
-    EVENTUALLY(stats_of(net).connections == 0);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_EQ(stats_of(m.net).connections, 1);
+    CHECK_OK(sink_send(m.sink, "bye", 3, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    mixed_close(&m);
 }
 
 /* ---- the close timeout ---- */
@@ -321,32 +284,28 @@ TEST(a_close_without_progress_resets)
 {
     enum { SIZE = 64 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result send = RESULT, flush = RESULT;
     struct ending watch = ENDING;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.close_timeout_ms = 200;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
-    CHECK_OK(sink_flush_async(sink, result_store, &flush, NULL));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_flush_async(m.sink, result_store, &flush, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
     CHECK_STATUS(result_wait(&send), IOURINGNET_TIMEOUT);
     CHECK(send.done.bytes < SIZE);
     CHECK_STATUS(result_wait(&flush), IOURINGNET_TIMEOUT);
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
-    raw_expect_reset(peer);
-    raw_close(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_OK(net_stop(net));
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    CHECK_OK(net_stop(m.net));
     CHECK_EQ(send.calls, 1);
     CHECK_EQ(flush.calls, 1);
     CHECK_EQ(watch.ends, 1);
@@ -358,24 +317,19 @@ TEST(a_drain_in_the_kernel_without_progress_resets)
     /* the kernel has taken it all, and the peer reads none of it: no less cut off, so no less a reset */
     enum { SIZE = 500000 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.close_timeout_ms = 300;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 4096);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send(sink, data, SIZE, NULL));
-    sink_close(sink);
-    stream_close(stream);
-    EVENTUALLY(stats_of(net).connections == 0);
-    raw_expect_reset(peer);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    EVENTUALLY(stats_of(m.net).connections == 0);
+    raw_expect_reset(m.peer);
+    mixed_close(&m);
     free(data);
 }
 
@@ -383,35 +337,30 @@ TEST(a_close_with_progress_outlives_the_close_timeout)
 {
     enum { SIZE = 16 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct ending watch = ENDING;
     char *data = take(SIZE), *got = take(SIZE);
     size_t at = 0;
-    int peer;
 
     config_of_mode(&config);
     config.close_timeout_ms = 1000;
     config.send_buffer = 65536;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 65536, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 65536);
     pattern_fill(data, SIZE, 0, 9);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_post(sink, data, SIZE));
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    sink_close(m.sink);
+    stream_close(m.stream);
     /* more than two close timeouts, never one without progress */
     for (int64_t began = now_ms(); now_ms() < began + 2500 && at < SIZE / 2; nap()) {
-        raw_recv(peer, got + at, 4096);
+        raw_recv(m.peer, got + at, 4096);
         at += 4096;
     }
-    at += raw_recv_to_end(peer, got + at, SIZE - at);
+    at += raw_recv_to_end(m.peer, got + at, SIZE - at);
     CHECK_EQ(at, SIZE);
     pattern_check(got, SIZE, 0, 9);
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     CHECK_EQ(watch.ends, 1);
     free(data);
     free(got);
@@ -419,47 +368,38 @@ TEST(a_close_with_progress_outlives_the_close_timeout)
 
 TEST(the_sink_watch_tells_the_end_of_the_drain)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct ending watch = ENDING;
     struct reader reader;
     char *data = take(32 << 20);
     pthread_t thread;
 
     pattern_fill(data, 32 << 20, 0, 10);
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    CHECK_OK(sink_post(sink, data, 32 << 20));
-    sink_close(sink);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(sink_post(m.sink, data, 32 << 20));
+    sink_close(m.sink);
     CHECK(!latch_wait_ms(&watch.latch, 0));
-    reader = (struct reader){peer, 32 << 20, 10};
+    reader = (struct reader){m.peer, 32 << 20, 10};
     thread = spawn(reader_run, &reader);
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
     join(thread);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     CHECK_EQ(watch.ends, 1);
     free(data);
 }
 
 TEST(the_sink_watch_tells_of_a_drain_cut_by_the_peer)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct ending watch = ENDING;
 
-    CHECK_OK(sink_watch(sink, ending_store, &watch));
-    jam_sink(sink);
+    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    jam_sink(m.sink);
     CHECK_EQ(watch.ends, 0);
-    sink_close(sink);
-    raw_reset(peer);
+    sink_close(m.sink);
+    raw_reset(m.peer);
     CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    mixed_stop(&m);
     CHECK_EQ(watch.ends, 1);
 }
 
@@ -620,51 +560,41 @@ TEST(close_ends_a_blocking_receive_of_another_thread)
 TEST(close_lets_a_blocking_send_of_another_thread_finish)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char *data = take(SIZE);
-    struct sender sender = {sink, data, SIZE, 0, 0};
-    struct reader reader = {peer, SIZE, 12};
+    struct sender sender = {m.sink, data, SIZE, 0, 0};
+    struct reader reader = {m.peer, SIZE, 12};
     pthread_t thread;
 
     pattern_fill(data, SIZE, 0, 12);
     thread = spawn(sender_run, &sender);
-    EVENTUALLY(unsent_of(sink) > 0);
-    sink_close(sink);
+    EVENTUALLY(unsent_of(m.sink) > 0);
+    sink_close(m.sink);
     reader_run(&reader);
     join(thread);
     CHECK_OK(sender.status);
     CHECK_EQ(sender.sent, SIZE);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
 TEST(abort_ends_a_blocking_send_of_another_thread)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char *data = take(SIZE);
-    struct sender sender = {sink, data, SIZE, 0, 0};
+    struct sender sender = {m.sink, data, SIZE, 0, 0};
     pthread_t thread;
 
     memset(data, 1, SIZE);
     thread = spawn(sender_run, &sender);
-    EVENTUALLY(unsent_of(sink) > 0);
-    sink_abort(sink);
+    EVENTUALLY(unsent_of(m.sink) > 0);
+    sink_abort(m.sink);
     join(thread);
     CHECK_STATUS(sender.status, IOURINGNET_CLOSED);
     CHECK(sender.sent < SIZE);
-    raw_expect_reset(peer);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    raw_expect_reset(m.peer);
+    mixed_close(&m);
     free(data);
 }
 
@@ -672,24 +602,20 @@ TEST(close_while_the_peer_sends_before_it_reads)
 {
     /* with nobody to take the peer's bytes both sides would wait for each other until the close timeout */
     enum { MUCH = 20 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair();
     struct result sent = RESULT;
     char *data = take(MUCH), *got = take(MUCH);
-    int peer = raw_peer(net, &sink, &stream);
 
     pattern_fill(data, MUCH, 0, 13);
-    CHECK_OK(sink_send_async(sink, data, MUCH, result_store, &sent, NULL));
-    stream_close(stream);
-    sink_close(sink);
-    raw_send(peer, data, MUCH);
-    raw_recv(peer, got, MUCH);
+    CHECK_OK(sink_send_async(m.sink, data, MUCH, result_store, &sent, NULL));
+    stream_close(m.stream);
+    sink_close(m.sink);
+    raw_send(m.peer, data, MUCH);
+    raw_recv(m.peer, got, MUCH);
     CHECK_MEM(got, data, MUCH);
-    raw_expect_eof(peer);
+    raw_expect_eof(m.peer);
     CHECK_OK(result_wait(&sent));
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
     free(got);
 }

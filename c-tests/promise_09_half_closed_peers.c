@@ -46,7 +46,7 @@ static void talk_begin(struct talk *talk)
     config.send_buffer = 16 << 10;
     config.post_mark = 2 * SIZE;
     talk->net = net_with(&config);
-    talk->peer.fd = raw_peer_sized(talk->net, 16 << 10, 0, &talk->sink, &talk->stream);
+    talk->peer.fd = raw_peer_sized(talk->net, 16 << 10, &talk->sink, &talk->stream);
     raw_half_close(talk->peer.fd);
     CHECK_STATUS(stream_recv(talk->stream, &byte, 1, NULL), IOURINGNET_EOF);
     talk->data = take(SIZE);
@@ -145,35 +145,28 @@ static void a_cut_send(iouringnet_status want)
 {
     enum { TAKEN = 64 << 10, CUT_MS = 700 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     iouringnet_op *op;
     iouringnet_completion done;
     char *data = take(SIZE), byte;
-    int peer;
 
     config_of_mode(&config);
     config.send_buffer = 16 << 10;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16 << 10, 0, &sink, &stream);
-    raw_half_close(peer);
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+    m = mixed_pair_with(&config, 16 << 10);
+    raw_half_close(m.peer);
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
     memset(data, 7, SIZE);
     if (want == IOURINGNET_TIMEOUT)
-        CHECK_OK(sink_set_timeout(sink, CUT_MS));
-    CHECK_OK(sink_send_async(sink, data, SIZE, NULL, NULL, &op));
-    raw_recv(peer, data, TAKEN);
+        CHECK_OK(sink_set_timeout(m.sink, CUT_MS));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, NULL, NULL, &op));
+    raw_recv(m.peer, data, TAKEN);
     if (want == IOURINGNET_CANCELLED)
         CHECK_OK(op_cancel(op));
     iouringnet_completion_init(&done);
     CHECK_STATUS(op_finish(op, &done), want);
     CHECK_BETWEEN(done.bytes, TAKEN, SIZE - 1);
-    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TORN);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_post(m.sink, "x", 1), IOURINGNET_TORN);
+    mixed_close(&m);
     free(data);
 }
 

@@ -27,7 +27,7 @@ struct stuck {
 static void stuck_begin(struct stuck *stuck, int64_t limit_ms)
 {
     stuck->net = net_of_mode();
-    stuck->peer = raw_peer_sized(stuck->net, 16384, 0, &stuck->sink, &stuck->stream);
+    stuck->peer = raw_peer_sized(stuck->net, 16384, &stuck->sink, &stuck->stream);
     stuck->data = take(SIZE);
     result_init(&stuck->send);
     memset(stuck->data, 1, SIZE);

@@ -27,24 +27,22 @@ TEST(the_close_timeout_counts_from_the_close)
 {
     enum { CLOSE_MS = 400 };
     iouringnet_net *net = closing_net(CLOSE_MS);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     struct result send = RESULT;
     char *data = take(SIZE);
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
     int64_t began;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
     /* longer than the close timeout there is no progress, and no close */
     CHECK(!latch_wait_ms(&send.latch, 2 * CLOSE_MS));
     began = now_ms();
-    sink_close(sink);
+    sink_close(m.sink);
     CHECK_STATUS(result_wait(&send), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, CLOSE_MS - 1, WAIT_MS);
-    stream_close(stream);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    stream_close(m.stream);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }
@@ -56,7 +54,7 @@ TEST(a_blocking_send_under_way_ends_at_the_close_timeout)
     iouringnet_stream *stream;
     char *data = take(SIZE);
     struct sender sender = {NULL, data, SIZE, 0, 0};
-    int peer = raw_peer_sized(net, 16384, 0, &sender.sink, &stream);
+    int peer = raw_peer_sized(net, 16384, &sender.sink, &stream);
     pthread_t thread;
     int64_t began;
 
@@ -82,23 +80,21 @@ TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress)
 {
     enum { IN_THE_KERNEL = 400000, PIECE = 20000, CLOSE_MS = 1500, PAUSE_MS = 200 };
     iouringnet_net *net = closing_net(CLOSE_MS);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, IN_THE_KERNEL, 0, 3);
-    CHECK_OK(sink_post(sink, data, IN_THE_KERNEL));
-    EVENTUALLY(unsent_of(sink) == 0);
-    sink_close(sink);
-    stream_close(stream);
+    CHECK_OK(sink_post(m.sink, data, IN_THE_KERNEL));
+    EVENTUALLY(unsent_of(m.sink) == 0);
+    sink_close(m.sink);
+    stream_close(m.stream);
     for (size_t at = 0; at < IN_THE_KERNEL; at += PIECE) {
-        raw_recv(peer, got + at, PIECE);
+        raw_recv(m.peer, got + at, PIECE);
         pass(PAUSE_MS);
     }
     pattern_check(got, IN_THE_KERNEL, 0, 3);
-    raw_expect_eof(peer);
-    raw_close(peer);
+    raw_expect_eof(m.peer);
+    raw_close(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
     CHECK_OK(net_stop(net));
@@ -117,16 +113,14 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error)
     for (int i = 0; i < ROUNDS; i++) {
         struct result send = RESULT;
         struct ending watch = ENDING;
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-        int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 16384);
 
-        CHECK_OK(sink_watch(sink, ending_store, &watch));
-        CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
-        sink_close(sink);
-        stream_close(stream);
+        CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+        CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+        sink_close(m.sink);
+        stream_close(m.stream);
         settle(net);
-        raw_reset(peer);
+        raw_reset(m.peer);
         CHECK_STATUS(result_wait(&send), -ECONNRESET);
         CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
     }
@@ -139,31 +133,27 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error)
 TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
 {
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result send = RESULT;
     char *data = take(SIZE), *got = take(SIZE);
-    int peer, fd;
+    int fd;
 
     config_of_mode(&config);
     config.linger_ms = 1;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
-    fd = descriptor_of(sink);
+    m = mixed_pair_with(&config, 16384);
+    fd = descriptor_of(m.sink);
     pattern_fill(data, SIZE, 0, 4);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
     CHECK(!latch_wait_ms(&send.latch, 50));
-    raw_recv(peer, got, SIZE);
+    raw_recv(m.peer, got, SIZE);
     pattern_check(got, SIZE, 0, 4);
     CHECK_OK(result_wait(&send));
-    sink_close(sink);
-    stream_close(stream);
-    raw_expect_eof(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
+    sink_close(m.sink);
+    stream_close(m.stream);
+    raw_expect_eof(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
     EVENTUALLY(port_at(fd, own_name) == -1);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
     free(got);
 }
@@ -172,33 +162,31 @@ TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
 static void drains_to_a_half_closed_peer(bool before)
 {
     iouringnet_net *net = closing_net(10 * WAIT_MS);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     struct result send = RESULT;
     char *data = take(SIZE), *got = take(SIZE), byte;
-    int peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
-    int fd = descriptor_of(sink);
+    struct mixed m = mixed_pair_in(net, 16384);
+    int fd = descriptor_of(m.sink);
 
     pattern_fill(data, SIZE, 0, 5);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
     if (before) {
-        raw_half_close(peer);
-        CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
+        raw_half_close(m.peer);
+        CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
     }
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     if (!before)
-        raw_half_close(peer);
+        raw_half_close(m.peer);
     EVENTUALLY(has_met_fin(fd));
     pass(200);
     CHECK_EQ(send.calls, 0);
     CHECK_EQ(stats_of(net).connections, 1);
-    CHECK_EQ(raw_recv_to_end(peer, got, SIZE), SIZE);
+    CHECK_EQ(raw_recv_to_end(m.peer, got, SIZE), SIZE);
     pattern_check(got, SIZE, 0, 5);
     CHECK_OK(result_wait(&send));
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
-    raw_close(peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
     free(got);

@@ -25,7 +25,7 @@ static struct full full_connection(void)
     config_of_mode(&config);
     config.send_buffer = 65536;
     full.net = net_with(&config);
-    full.peer = raw_peer_sized(full.net, 65536, 0, &full.sink, &full.stream);
+    full.peer = raw_peer_sized(full.net, 65536, &full.sink, &full.stream);
     fd = descriptor_of(full.sink);
     do {
         ssize_t went;
@@ -103,79 +103,65 @@ TEST(a_send_that_waited_in_vain_for_room_leaves_the_sink_good)
 TEST(a_zero_timeout_send_that_was_cut_leaves_torn)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char *data = take(SIZE);
     size_t sent = 0;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_set_timeout(sink, 0));
-    CHECK_STATUS(sink_send(sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_set_timeout(m.sink, 0));
+    CHECK_STATUS(sink_send(m.sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(sent, 1, SIZE - 1);
-    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
-    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TORN);
-    CHECK_STATUS(sink_send(sink, "x", 1, NULL), IOURINGNET_TORN);
-    sink_close(sink);
-    stream_close(stream);
-    raw_expect_reset(peer);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(sink_set_timeout(m.sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(sink_post(m.sink, "x", 1), IOURINGNET_TORN);
+    CHECK_STATUS(sink_send(m.sink, "x", 1, NULL), IOURINGNET_TORN);
+    sink_close(m.sink);
+    stream_close(m.stream);
+    raw_expect_reset(m.peer);
+    mixed_close(&m);
     free(data);
 }
 
 TEST(a_flush_with_timeout_0_is_one_look)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct result result = RESULT;
 
-    CHECK_OK(sink_set_timeout(sink, 0));
-    CHECK_OK(sink_flush(sink)); /* nothing is queued */
-    CHECK_OK(sink_set_timeout(sink, IOURINGNET_NO_TIMEOUT));
-    jam_sink(sink);
-    CHECK_OK(sink_set_timeout(sink, 0));
-    CHECK_OK(sink_flush_async(sink, result_store, &result, NULL));
+    CHECK_OK(sink_set_timeout(m.sink, 0));
+    CHECK_OK(sink_flush(m.sink)); /* nothing is queued */
+    CHECK_OK(sink_set_timeout(m.sink, IOURINGNET_NO_TIMEOUT));
+    jam_sink(m.sink);
+    CHECK_OK(sink_set_timeout(m.sink, 0));
+    CHECK_OK(sink_flush_async(m.sink, result_store, &result, NULL));
     CHECK(latch_wait_ms(&result.latch, 10000));
     CHECK_STATUS(result.done.status, IOURINGNET_TIMEOUT);
-    CHECK_STATUS(sink_flush(sink), IOURINGNET_TIMEOUT);
-    sink_abort(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_flush(m.sink), IOURINGNET_TIMEOUT);
+    sink_abort(m.sink);
+    mixed_close(&m);
 }
 
 /* sends accepted with a limit, which passes while the closed sink drains to a peer that only then reads */
 TEST(the_limit_of_a_send_does_not_count_in_a_drain)
 {
     enum { SIZE = 16 << 20, LIMIT_MS = 300 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer_sized(net, 65536, 0, &sink, &stream);
+    struct mixed m = mixed_pair_sized(65536);
     struct result large = RESULT, behind = RESULT;
     struct latch never_opens = LATCH(1);
     char *data = take(SIZE), *got = take(SIZE + 6);
 
     pattern_fill(data, SIZE, 0, 21);
-    CHECK_OK(sink_set_timeout(sink, LIMIT_MS));
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &large, NULL));
-    CHECK_OK(sink_send_async(sink, "behind", 6, result_store, &behind, NULL));
-    sink_close(sink);
+    CHECK_OK(sink_set_timeout(m.sink, LIMIT_MS));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &large, NULL));
+    CHECK_OK(sink_send_async(m.sink, "behind", 6, result_store, &behind, NULL));
+    sink_close(m.sink);
     CHECK(!latch_wait_ms(&never_opens, 3 * LIMIT_MS));
     CHECK_EQ(large.calls, 0);
-    CHECK_EQ(raw_recv_to_end(peer, got, SIZE + 6), SIZE + 6);
+    CHECK_EQ(raw_recv_to_end(m.peer, got, SIZE + 6), SIZE + 6);
     pattern_check(got, SIZE, 0, 21);
     CHECK_MEM(got + SIZE, "behind", 6);
     CHECK_OK(result_wait(&large));
     CHECK_EQ(large.done.bytes, SIZE);
     CHECK_OK(result_wait(&behind));
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
     free(got);
 }

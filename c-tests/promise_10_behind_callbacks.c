@@ -27,27 +27,24 @@ static void *stops(void *user)
    left when the stop asks that thread to end. */
 TEST(a_stop_behind_a_long_callback_loses_no_other)
 {
-    iouringnet_net *net = net_of_mode();
+    struct mixed m = mixed_pair();
     struct busy busy = {LATCH(1), LATCH(1)};
     struct latch never_opens = LATCH(1);
     struct result sent[SENDS];
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
     pthread_t stopper;
     char got[SENDS], byte;
 
-    raw_half_close(peer);
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_EOF);
-    CHECK_OK(net_call(net, 0, holds, &busy, NULL));
+    raw_half_close(m.peer);
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    CHECK_OK(net_call(m.net, 0, holds, &busy, NULL));
     latch_wait(&busy.running);
     for (int i = 0; i < SENDS; i++) {
         result_init(&sent[i]);
-        CHECK_OK(sink_send_async(sink, "x", 1, result_store, &sent[i], NULL));
+        CHECK_OK(sink_send_async(m.sink, "x", 1, result_store, &sent[i], NULL));
     }
-    raw_recv(peer, got, SENDS);
-    stopper = spawn(stops, net);
-    raw_expect_eof(peer);
+    raw_recv(m.peer, got, SENDS);
+    stopper = spawn(stops, m.net);
+    raw_expect_eof(m.peer);
     CHECK(!latch_wait_ms(&never_opens, 100)); /* in which the stop gets as far as it can */
     latch_open(&busy.go);
     join(stopper);
@@ -55,7 +52,7 @@ TEST(a_stop_behind_a_long_callback_loses_no_other)
         CHECK_EQ(sent[i].calls, 1);
         CHECK_OK(sent[i].done.status);
     }
-    raw_close(peer);
+    raw_close(m.peer);
 }
 
 /* The shutdown timeout passes while the callback thread is busy: the stream, whose receive that thread has to end, is
@@ -63,32 +60,28 @@ TEST(a_stop_behind_a_long_callback_loses_no_other)
 TEST(a_stop_behind_a_long_callback_keeps_its_time)
 {
     iouringnet_config config;
-    iouringnet_net *net;
     struct busy busy = {LATCH(1), LATCH(1)};
     struct latch never_opens = LATCH(1);
     struct result received = RESULT;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     pthread_t stopper;
     int64_t began;
-    int peer;
     char byte;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     config.linger_ms = WAIT_MS;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
-    CHECK_OK(stream_recv_async(stream, &byte, 1, result_store, &received, NULL));
-    CHECK_OK(net_call(net, 0, holds, &busy, NULL));
+    m = mixed_pair_with(&config, 0);
+    CHECK_OK(stream_recv_async(m.stream, &byte, 1, result_store, &received, NULL));
+    CHECK_OK(net_call(m.net, 0, holds, &busy, NULL));
     latch_wait(&busy.running);
-    stopper = spawn(stops, net);
-    raw_expect_eof(peer);
+    stopper = spawn(stops, m.net);
+    raw_expect_eof(m.peer);
     CHECK(!latch_wait_ms(&never_opens, 500)); /* in which the timeout passes */
     began = now_ms();
     latch_open(&busy.go);
     join(stopper);
     CHECK_BETWEEN(now_ms() - began, 0, WAIT_MS / 3);
     CHECK_STATUS(received.done.status, IOURINGNET_STOPPED);
-    raw_close(peer);
+    raw_close(m.peer);
 }

@@ -67,7 +67,7 @@ TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
     config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &kept.sender.sink, &stream);
+    peer = raw_peer_sized(net, 16384, &kept.sender.sink, &stream);
     memset(data, 1, SIZE);
     sends = spawn(kept_run, &kept);
     EVENTUALLY(unsent_of(kept.sender.sink) > 0);

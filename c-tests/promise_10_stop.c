@@ -63,45 +63,39 @@ TEST(stop_ends_everything_that_waits)
 TEST(stop_lets_accepted_sends_go_out)
 {
     enum { SIZE = 8 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, SIZE, 1};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, SIZE, 1};
     struct result send = RESULT;
     char *data = take(SIZE);
     pthread_t thread;
 
     pattern_fill(data, SIZE, 0, 1);
-    CHECK_OK(sink_send_async(sink, data, SIZE - 1000, result_store, &send, NULL));
-    CHECK_OK(sink_post(sink, data + SIZE - 1000, 1000));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE - 1000, result_store, &send, NULL));
+    CHECK_OK(sink_post(m.sink, data + SIZE - 1000, 1000));
     thread = spawn(reader_run, &reader);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(net_stop(m.net));
     CHECK_EQ(send.calls, 1);
     CHECK_OK(send.done.status);
     CHECK_EQ(send.done.bytes, SIZE - 1000);
     join(thread);
-    raw_close(peer);
+    raw_close(m.peer);
     free(data);
 }
 
 TEST(stop_closes_with_unread_input_in_order)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct reader reader = {peer, 200000, 2};
+    struct mixed m = mixed_pair();
+    struct reader reader = {m.peer, 200000, 2};
     char *data = take(200000);
     pthread_t thread;
 
     pattern_fill(data, 200000, 0, 2);
-    raw_send(peer, data, 50000);
-    CHECK_OK(sink_send(sink, data, 200000, NULL));
+    raw_send(m.peer, data, 50000);
+    CHECK_OK(sink_send(m.sink, data, 200000, NULL));
     thread = spawn(reader_run, &reader);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(net_stop(m.net));
     join(thread);
-    raw_close(peer);
+    raw_close(m.peer);
     free(data);
 }
 
@@ -109,23 +103,19 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
 {
     enum { SIZE = 64 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result send = RESULT, behind = RESULT;
     char *data = take(SIZE);
     int64_t began;
-    int peer;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
-    CHECK_OK(sink_send_async(sink, "behind", 6, result_store, &behind, NULL));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+    CHECK_OK(sink_send_async(m.sink, "behind", 6, result_store, &behind, NULL));
     began = now_ms();
-    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, 199, 3000);
     CHECK_EQ(send.calls, 1);
     CHECK_STATUS(send.done.status, IOURINGNET_STOPPED);
@@ -135,9 +125,9 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
     /* stopped all the same, and the kernel holds nothing: the memory may go before the peer reads on */
     memset(data, 2, SIZE);
     free(data);
-    raw_expect_reset(peer);
-    raw_close(peer);
-    CHECK_STATUS(net_stop(net), IOURINGNET_BAD_HANDLE);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
+    CHECK_STATUS(net_stop(m.net), IOURINGNET_BAD_HANDLE);
 }
 
 /* the send is over, as the kernel has its bytes; that they reach the peer is the stop's business all the same */
@@ -145,71 +135,59 @@ TEST(stop_tells_of_bytes_cut_in_the_kernel)
 {
     enum { SIZE = 200000 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     config.send_buffer = 1 << 20;
-    net = net_with(&config);
     /* it never reads before the stop, and has no room for all of it */
-    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 4096);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send(sink, data, SIZE, NULL));
-    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
+    CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     free(data);
 }
 
 TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
 {
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char got[5];
-    int peer;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 100;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     /* its kernel acknowledges them; that it neither reads them nor closes loses nothing */
-    CHECK_OK(sink_send(sink, "whole", 5, NULL));
-    CHECK_OK(net_stop(net));
-    raw_recv(peer, got, 5);
+    CHECK_OK(sink_send(m.sink, "whole", 5, NULL));
+    CHECK_OK(net_stop(m.net));
+    raw_recv(m.peer, got, 5);
     CHECK_MEM(got, "whole", 5);
-    raw_close(peer);
+    raw_close(m.peer);
 }
 
 TEST(stop_tells_of_a_drain_cut_by_the_close_timeout)
 {
     enum { SIZE = 32 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result send = RESULT;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.close_timeout_ms = 100;
     config.shutdown_timeout_ms = WAIT_MS;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 4096, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 4096);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
-    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+    CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
     CHECK_EQ(send.calls, 1);
     CHECK_STATUS(send.done.status, IOURINGNET_TIMEOUT);
     CHECK(send.done.bytes < SIZE);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     free(data);
 }
 
@@ -450,28 +428,24 @@ TEST(stop_ends_a_blocking_send_of_another_thread)
 {
     enum { SIZE = 64 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE);
     struct sender sender = {NULL, data, SIZE, 0, 0};
     pthread_t thread;
-    int peer;
 
     config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
-    sender.sink = sink;
+    sender.sink = m.sink;
     thread = spawn(sender_run, &sender);
-    EVENTUALLY(unsent_of(sink) > 0);
-    CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
+    EVENTUALLY(unsent_of(m.sink) > 0);
+    CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
     join(thread);
     CHECK_STATUS(sender.status, IOURINGNET_STOPPED);
     CHECK(sender.sent > 0 && sender.sent < SIZE);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     free(data);
 }
 

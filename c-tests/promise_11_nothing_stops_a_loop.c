@@ -60,21 +60,16 @@ TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
 
 TEST(a_waiting_send_meets_a_dead_peer_without_sigpipe)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct result send = RESULT;
 
     CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
-    jam_sink(sink);
-    CHECK_OK(sink_send_async(sink, "data", 4, result_store, &send, NULL));
-    raw_reset(peer);
+    jam_sink(m.sink);
+    CHECK_OK(sink_send_async(m.sink, "data", 4, result_store, &send, NULL));
+    raw_reset(m.peer);
     CHECK_STATUS(result_wait(&send), -ECONNRESET);
-    CHECK_STATUS(sink_send(sink, "data", 4, NULL), -ECONNRESET);
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_send(m.sink, "data", 4, NULL), -ECONNRESET);
+    mixed_stop(&m);
 }
 
 static void check_signals_blocked(void *user)
@@ -187,27 +182,25 @@ TEST(peers_that_reset_at_every_moment_stop_nothing)
 
     memset(data, 1, 1 << 20);
     for (int i = 0; i < PEERS; i++) {
-        iouringnet_sink *sink;
-        iouringnet_stream *stream;
-        int peer = raw_peer(net, &sink, &stream);
+        struct mixed m = mixed_pair_in(net, 0);
         struct result recv = RESULT, send = RESULT;
         char into[64];
 
         if (i & 1)
-            CHECK_OK(stream_recv_async(stream, into, sizeof into, result_store, &recv, NULL));
+            CHECK_OK(stream_recv_async(m.stream, into, sizeof into, result_store, &recv, NULL));
         if (i & 2)
-            CHECK_OK(sink_send_async(sink, data, 1 << 20, result_store, &send, NULL));
+            CHECK_OK(sink_send_async(m.sink, data, 1 << 20, result_store, &send, NULL));
         if (i & 4)
-            raw_send(peer, "part of it", 10);
+            raw_send(m.peer, "part of it", 10);
         if (i & 8)
-            raw_half_close(peer);
-        raw_reset(peer);
+            raw_half_close(m.peer);
+        raw_reset(m.peer);
         if (i & 1)
             CHECK(result_wait(&recv) != 0);
         if (i & 2)
             result_wait(&send);
-        sink_close(sink);
-        stream_close(stream);
+        sink_close(m.sink);
+        stream_close(m.stream);
         if (i % 20 == 0)
             echo_once(&p);
     }

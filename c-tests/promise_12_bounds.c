@@ -112,10 +112,8 @@ TEST(what_must_not_fail_needs_no_room)
 TEST(sends_beyond_the_bound_are_refused_and_nothing_of_them_goes_out)
 {
     iouringnet_net *net = bounded_net();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    size_t jammed = jam_sink(sink);
+    struct mixed m = mixed_pair_in(net, 0);
+    size_t jammed = jam_sink(m.sink);
     struct result results[TRIES];
     uint32_t words[TRIES];
     char *got = take(jammed + TRIES * 4);
@@ -125,24 +123,24 @@ TEST(sends_beyond_the_bound_are_refused_and_nothing_of_them_goes_out)
     while (taken < TRIES) {
         words[taken] = (uint32_t)taken;
         result_init(&results[taken]);
-        status = sink_send_async(sink, &words[taken], 4, result_store, &results[taken], NULL);
+        status = sink_send_async(m.sink, &words[taken], 4, result_store, &results[taken], NULL);
         if (status != 0)
             break;
         taken++;
     }
     CHECK_STATUS(status, IOURINGNET_LIMIT);
     CHECK_BETWEEN(taken, BOUND / 2, BOUND + 2);
-    raw_recv(peer, got, jammed + (size_t)taken * 4);
+    raw_recv(m.peer, got, jammed + (size_t)taken * 4);
     for (int i = 0; i < taken; i++) {
         CHECK_OK(result_wait(&results[i]));
         CHECK_EQ(results[i].done.bytes, 4);
         CHECK_MEM(got + jammed + (size_t)i * 4, &words[i], 4);
     }
-    sink_close(sink);
-    raw_expect_eof(peer);
+    sink_close(m.sink);
+    raw_expect_eof(m.peer);
     CHECK_EQ(results[taken].calls, 0);
-    raw_close(peer);
-    stream_close(stream);
+    raw_close(m.peer);
+    stream_close(m.stream);
     CHECK_OK(net_stop(net));
     free(got);
 }
@@ -456,29 +454,22 @@ static size_t hoard(void *user, iouringnet_status status, const void *data, size
 TEST(a_watch_that_keeps_too_much_ends)
 {
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct hoarder hoarder = {ENDING, 0};
     char *data = take(1 << 20), *got = take(1 << 20);
-    int peer;
 
     config_of_mode(&config);
     config.buffer_max = 100000;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     pattern_fill(data, 1 << 20, 0, 3);
-    CHECK_OK(stream_watch(stream, hoard, &hoarder));
-    raw_send(peer, data, 1 << 20);
+    CHECK_OK(stream_watch(m.stream, hoard, &hoarder));
+    raw_send(m.peer, data, 1 << 20);
     CHECK_STATUS(ending_wait(&hoarder.ending), IOURINGNET_TOO_BIG);
     CHECK(hoarder.most <= 100000 + 65536);
     /* what it kept is still there for receives */
-    CHECK_OK(stream_recv(stream, got, 1 << 20, NULL));
+    CHECK_OK(stream_recv(m.stream, got, 1 << 20, NULL));
     pattern_check(got, 1 << 20, 0, 3);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     CHECK_EQ(hoarder.ending.ends, 1);
     free(data);
     free(got);
@@ -504,30 +495,26 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
 {
     enum { SIZE = 5 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result fill = RESULT;
     iouringnet_op *op;
     const void *shown;
     size_t before, grown, size;
     char *data = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.buffer_max = 1 << 30;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     pattern_fill(data, SIZE, 0, 4);
     before = heap_in_use();
-    raw_send(peer, data, 1000);
-    CHECK_OK(stream_set_timeout(stream, 50));
-    CHECK_STATUS(stream_fill(stream, 1 << 30), IOURINGNET_TIMEOUT);
+    raw_send(m.peer, data, 1000);
+    CHECK_OK(stream_set_timeout(m.stream, 50));
+    CHECK_STATUS(stream_fill(m.stream, 1 << 30), IOURINGNET_TIMEOUT);
     grown = heap_in_use() > before ? heap_in_use() - before : 0;
     CHECK_BETWEEN(grown, 0, 16 << 20);
-    CHECK_OK(stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT));
-    CHECK_OK(stream_fill_async(stream, 1 << 30, result_store, &fill, &op));
-    settle(net);
+    CHECK_OK(stream_set_timeout(m.stream, IOURINGNET_NO_TIMEOUT));
+    CHECK_OK(stream_fill_async(m.stream, 1 << 30, result_store, &fill, &op));
+    settle(m.net);
     CHECK_EQ(fill.calls, 0);
     grown = heap_in_use() > before ? heap_in_use() - before : 0;
     CHECK_BETWEEN(grown, 0, 16 << 20);
@@ -536,16 +523,13 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
     CHECK_OK(op_release(op));
     /* one that takes several steps is whole all the same */
     result_init(&fill);
-    CHECK_OK(stream_fill_async(stream, SIZE, result_store, &fill, NULL));
-    raw_send(peer, data + 1000, SIZE - 1000);
+    CHECK_OK(stream_fill_async(m.stream, SIZE, result_store, &fill, NULL));
+    raw_send(m.peer, data + 1000, SIZE - 1000);
     CHECK_OK(result_wait(&fill));
-    CHECK_OK(stream_peek(stream, SIZE, &shown, &size));
+    CHECK_OK(stream_peek(m.stream, SIZE, &shown, &size));
     CHECK_EQ(size, SIZE);
     pattern_check(shown, SIZE, 0, 4);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 

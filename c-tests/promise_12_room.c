@@ -40,7 +40,7 @@ TEST(room_is_told_when_half_of_the_mark_is_free)
     config.post_mark = MARK;
     config.send_buffer = 65536; /* the kernel has little room, so that the loop goes by small steps */
     net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &room.sink, &stream);
+    peer = raw_peer_sized(net, 16384, &room.sink, &stream);
     memset(data, 1, PIECE);
     CHECK_OK(sink_watch(room.sink, room_is_told, &room));
     for (int full = 0; full < 3; full++) {
@@ -81,7 +81,7 @@ TEST(room_is_told_with_the_smallest_mark)
     config_of_mode(&config);
     config.post_mark = 1;
     net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &room.sink, &stream);
+    peer = raw_peer_sized(net, 16384, &room.sink, &stream);
     memset(data, 1, SIZE);
     CHECK_OK(sink_watch(room.sink, room_is_told, &room));
     CHECK_OK(sink_post(room.sink, data, SIZE));
@@ -102,33 +102,27 @@ TEST(a_post_at_the_mark_is_refused)
 {
     enum { MARK = 16 << 20, PIECE = 8 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(MARK);
     size_t unsent;
-    int peer;
 
     config_of_mode(&config);
     config.post_mark = MARK;
     config.send_buffer = 65536;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 16384);
     memset(data, 1, MARK);
-    CHECK_OK(sink_post(sink, data, PIECE));
+    CHECK_OK(sink_post(m.sink, data, PIECE));
     /* while the kernel takes more, there is room again */
-    for (int i = 0; (unsent = unsent_of(sink)) < MARK; i++) {
+    for (int i = 0; (unsent = unsent_of(m.sink)) < MARK; i++) {
         CHECK(i < 10000);
-        CHECK_OK(sink_post(sink, data, MARK - unsent));
+        CHECK_OK(sink_post(m.sink, data, MARK - unsent));
         nap();
     }
     CHECK_EQ(unsent, MARK);
-    CHECK_STATUS(sink_post(sink, data, 1), IOURINGNET_FULL);
-    CHECK_EQ(unsent_of(sink), MARK);
-    sink_abort(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_post(m.sink, data, 1), IOURINGNET_FULL);
+    CHECK_EQ(unsent_of(m.sink), MARK);
+    sink_abort(m.sink);
+    mixed_close(&m);
     free(data);
 }
 

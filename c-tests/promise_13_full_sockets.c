@@ -6,18 +6,14 @@ TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time)
 {
     enum { SIZE = 512 << 10, ROUNDS = 12 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE), *got = take(SIZE);
-    int peer;
 
     config_of_mode(&config);
     config.send_buffer = 16 << 10;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16 << 10, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 16 << 10);
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        struct sender sender = {.sink = sink, .data = data, .size = SIZE};
+        struct sender sender = {.sink = m.sink, .data = data, .size = SIZE};
         struct result result = RESULT;
         bool blocks = round % 3 > 0; /* twice, so that the loop's poll is met by a thread that waits, and is gone after it */
         pthread_t thread = 0;
@@ -26,8 +22,8 @@ TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time)
         if (blocks)
             thread = spawn(sender_run, &sender);
         else
-            CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &result, NULL));
-        raw_recv(peer, got, SIZE);
+            CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &result, NULL));
+        raw_recv(m.peer, got, SIZE);
         pattern_check(got, SIZE, 0, round);
         if (blocks) {
             join(thread);
@@ -35,12 +31,9 @@ TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time)
         } else {
             CHECK_OK(result_wait(&result));
         }
-        settle(net);
+        settle(m.net);
     }
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
     free(got);
 }

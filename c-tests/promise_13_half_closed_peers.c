@@ -47,7 +47,7 @@ static void stuck_begin(iouringnet_net *net, struct stuck *stuck, size_t count, 
     for (size_t i = 0; i < count; i++) {
         struct stuck *s = &stuck[i];
 
-        s->peer = raw_peer_sized(net, 8 << 10, 0, &s->sink, &s->stream);
+        s->peer = raw_peer_sized(net, 8 << 10, &s->sink, &s->stream);
         if (how == HALF_CLOSED)
             raw_half_close(s->peer);
         if (how == URGENT)
@@ -132,7 +132,7 @@ static void part_of_limits(void)
     stuck_begin(net, stuck, STUCK, HALF_CLOSED);
     CHECK_EQ(kernel_workers(), 0);
 
-    reader.fd = raw_peer_sized(net, 8 << 10, 0, &sender.sink, &stream);
+    reader.fd = raw_peer_sized(net, 8 << 10, &sender.sink, &stream);
     reader.size = SIZE;
     reader.seed = 13;
     raw_half_close(reader.fd);
@@ -165,30 +165,23 @@ static uint64_t completions_of_a_drain(bool half_closed)
 {
     enum { SIZE = 8 << 20 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     char *data = take(SIZE), into[8192];
     uint64_t completions;
-    int peer;
 
     config_of_mode(&config);
     config.send_buffer = 64 << 10;
     config.post_mark = 2 * SIZE;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 64 << 10, 0, &sink, &stream);
+    m = mixed_pair_with(&config, 64 << 10);
     if (half_closed)
-        raw_half_close(peer);
+        raw_half_close(m.peer);
     memset(data, 5, SIZE);
-    CHECK_OK(sink_post(sink, data, SIZE));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
     for (size_t got = 0; got < SIZE; got += sizeof into)
-        raw_recv(peer, into, sizeof into);
-    EVENTUALLY(unsent_of(sink) == 0);
-    completions = stats_of(net).send_completions;
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+        raw_recv(m.peer, into, sizeof into);
+    EVENTUALLY(unsent_of(m.sink) == 0);
+    completions = stats_of(m.net).send_completions;
+    mixed_close(&m);
     free(data);
     return completions;
 }

@@ -243,7 +243,7 @@ TEST(a_slow_peer_delays_no_other_send)
     struct result send = RESULT;
 
     for (int i = 0; i < SLOW; i++) {
-        peers[i] = raw_peer_sized(net, 4096, 0, &sinks[i], &streams[i]);
+        peers[i] = raw_peer_sized(net, 4096, &sinks[i], &streams[i]);
         jam_sink(sinks[i]);
     }
     round_trips(&p);
@@ -311,7 +311,7 @@ TEST(fifty_blocked_sends_make_no_kernel_threads)
     round_trips(&p);
     threads = count_entries("/proc/self/task");
     for (int i = 0; i < PEERS; i++) {
-        peers[i] = raw_peer_sized(net, 16384, 0, &sinks[i], &streams[i]);
+        peers[i] = raw_peer_sized(net, 16384, &sinks[i], &streams[i]);
         result_init(&sends[i]);
         CHECK_OK(sink_send_async(sinks[i], data, SIZE, result_store, &sends[i], &ops[i]));
     }
@@ -465,50 +465,39 @@ TEST(a_large_receive_is_taken_in_turns)
 TEST(a_long_callback_does_not_hold_up_the_send_loop)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct held held = {LATCH(1), LATCH(1), NULL};
-    struct reader reader = {peer, SIZE, 2};
+    struct reader reader = {m.peer, SIZE, 2};
     char *data = take(SIZE);
     pthread_t thread;
 
     pattern_fill(data, SIZE, 0, 2);
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
+    CHECK_OK(net_call(m.net, 0, hold, &held, NULL));
     latch_wait(&held.running);
     thread = spawn(reader_run, &reader);
     /* a blocked send, woken by the send loop itself */
-    CHECK_OK(sink_send(sink, data, SIZE, NULL));
-    sink_close(sink);
+    CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
+    sink_close(m.sink);
     join(thread);
     latch_open(&held.go);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
 TEST(another_threads_send_takes_a_batched_sink_over)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    struct held held = {LATCH(1), LATCH(1), sink};
+    struct mixed m = mixed_pair();
+    struct held held = {LATCH(1), LATCH(1), m.sink};
     char got[18];
 
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
+    CHECK_OK(net_call(m.net, 0, hold, &held, NULL));
     latch_wait(&held.running);
     /* the callback's second post is collected for its round, which goes on: this send must not wait for it, nor pass it */
-    CHECK_OK(sink_send(sink, "second", 6, NULL));
-    raw_recv(peer, got, 18);
+    CHECK_OK(sink_send(m.sink, "second", 6, NULL));
+    raw_recv(m.peer, got, 18);
     CHECK_MEM(got, "first again second", 18);
     latch_open(&held.go);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
 }
 
 TEST(a_long_callback_of_one_net_delays_no_other_net)

@@ -141,24 +141,21 @@ TEST(a_forked_child_of_a_stopped_net_is_refused_too)
 
 TEST(the_peer_gets_its_fin_while_a_child_lives)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct child child;
     char got[4];
 
     if (child_fork(&child))
         child_end(&child);
-    CHECK_OK(sink_send(sink, "last", 4, NULL));
-    sink_close(sink);
-    stream_close(stream);
-    raw_recv(peer, got, 4);
-    raw_expect_eof(peer);
-    raw_close(peer);
-    EVENTUALLY(stats_of(net).connections == 0);
+    CHECK_OK(sink_send(m.sink, "last", 4, NULL));
+    sink_close(m.sink);
+    stream_close(m.stream);
+    raw_recv(m.peer, got, 4);
+    raw_expect_eof(m.peer);
+    raw_close(m.peer);
+    EVENTUALLY(stats_of(m.net).connections == 0);
     child_release(&child);
-    CHECK_OK(net_stop(net));
+    CHECK_OK(net_stop(m.net));
 }
 
 TEST(the_peer_gets_its_reset_while_a_child_lives)
@@ -186,20 +183,17 @@ TEST(the_peer_gets_its_reset_while_a_child_lives)
 
 TEST(a_stop_ends_connections_while_a_child_lives)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     struct child child;
     char got[4];
 
     if (child_fork(&child))
         child_end(&child);
-    CHECK_OK(sink_post(sink, "last", 4));
-    CHECK_OK(net_stop(net));
-    raw_recv(peer, got, 4);
-    raw_expect_eof(peer);
-    raw_close(peer);
+    CHECK_OK(sink_post(m.sink, "last", 4));
+    CHECK_OK(net_stop(m.net));
+    raw_recv(m.peer, got, 4);
+    raw_expect_eof(m.peer);
+    raw_close(m.peer);
     child_release(&child);
 }
 

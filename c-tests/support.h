@@ -371,6 +371,22 @@ static inline void full_listener_close(struct full_listener *full)
     raw_close(full->fd);
 }
 
+/* a connection that was closed amid a send, and whose peer takes nothing */
+struct draining {
+    int peer;
+    struct result send;
+};
+
+static inline void draining_begin(struct draining *draining, iouringnet_net *net, const char *data, size_t size)
+{
+    struct mixed m = mixed_pair_in(net, 16384);
+
+    draining->peer = m.peer;
+    result_init(&draining->send);
+    CHECK_OK(sink_send_async(m.sink, data, size, result_store, &draining->send, NULL));
+    mixed_stop(&m);
+}
+
 /* ---- loops that die ---- */
 
 /* from now on io_uring_enter fails in every thread of the process, those of the loops included */

@@ -199,66 +199,54 @@ TEST(bounds_are_where_the_config_says)
 {
     enum { MARK = 200000, PIECE = 65536 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     iouringnet_op *ops[3], *op;
-    int peer;
 
     config_of_mode(&config);
     config.post_mark = MARK;
     config.max_operations = 3;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
-    jam_sink(sink); /* by posts of 64 KiB, until one is refused */
-    CHECK_BETWEEN(unsent_of(sink), MARK, MARK + PIECE - 1);
+    m = mixed_pair_with(&config, 0);
+    jam_sink(m.sink); /* by posts of 64 KiB, until one is refused */
+    CHECK_BETWEEN(unsent_of(m.sink), MARK, MARK + PIECE - 1);
     for (int i = 0; i < 3; i++)
-        CHECK_OK(net_call(net, 60000, NULL, NULL, &ops[i]));
-    CHECK_EQ(stats_of(net).operations, 3);
-    CHECK_STATUS(net_call(net, 60000, NULL, NULL, &op), IOURINGNET_LIMIT);
+        CHECK_OK(net_call(m.net, 60000, NULL, NULL, &ops[i]));
+    CHECK_EQ(stats_of(m.net).operations, 3);
+    CHECK_STATUS(net_call(m.net, 60000, NULL, NULL, &op), IOURINGNET_LIMIT);
     for (int i = 0; i < 3; i++) {
         CHECK_OK(op_cancel(ops[i]));
         CHECK_STATUS(op_finish(ops[i], NULL), IOURINGNET_CANCELLED);
     }
-    sink_abort(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    sink_abort(m.sink);
+    mixed_close(&m);
 }
 
 TEST(operations_take_the_time_that_the_config_says)
 {
     enum { LIMIT_MS = 150 };
     iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result received = RESULT;
     char *waste = take(16 << 20), byte;
     int64_t began;
     size_t sent;
-    int peer;
 
     config_of_mode(&config);
     config.timeout_ms = LIMIT_MS;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     began = now_ms();
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, 5000);
     began = now_ms();
-    CHECK_OK(stream_recv_async(stream, &byte, 1, result_store, &received, NULL));
+    CHECK_OK(stream_recv_async(m.stream, &byte, 1, result_store, &received, NULL));
     CHECK_STATUS(result_wait(&received), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, 5000);
     memset(waste, 1, 16 << 20);
     began = now_ms();
-    CHECK_STATUS(sink_send(sink, waste, 16 << 20, &sent), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_send(m.sink, waste, 16 << 20, &sent), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, 5000);
     CHECK_BETWEEN(sent, 1, (16 << 20) - 1);
-    sink_abort(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    sink_abort(m.sink);
+    mixed_close(&m);
     free(waste);
 }
 
@@ -429,24 +417,18 @@ static int running(void)
 /* alone */ TEST(waiting_for_room_takes_no_processor)
 {
     enum { SIZE = 32 << 20, WAIT = 1000 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair();
     char *data = take(SIZE);
     int64_t took;
 
     memset(data, 1, SIZE);
-    raw_send(peer, "unread", 6);
-    CHECK_OK(sink_set_timeout(sink, WAIT));
+    raw_send(m.peer, "unread", 6);
+    CHECK_OK(sink_set_timeout(m.sink, WAIT));
     took = processor_us();
-    CHECK_STATUS(sink_send(sink, data, SIZE, NULL), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_send(m.sink, data, SIZE, NULL), IOURINGNET_TIMEOUT);
     took = processor_us() - took;
     fprintf(stderr, "a wait of %d ms took %jd us\n", WAIT, (intmax_t)took);
     CHECK(took < WAIT * 1000 / 20);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }

@@ -29,7 +29,7 @@ static void posting_begin(struct posting *posting, size_t mark)
     config_of_mode(&config);
     config.post_mark = mark;
     posting->net = net_with(&config);
-    posting->peer = raw_peer_sized(posting->net, 16384, 0, &posting->sink, &posting->stream);
+    posting->peer = raw_peer_sized(posting->net, 16384, &posting->sink, &posting->stream);
     posting->data = take(SIZE);
     memset(posting->data, 1, SIZE);
     ending_init(&posting->watch);

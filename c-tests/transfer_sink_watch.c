@@ -168,23 +168,18 @@ TEST(no_room_is_told_without_a_full)
 
 TEST(a_failed_post_is_told)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
-    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
 
-    CHECK_OK(sink_watch(sink, tells_room, &room));
-    jam_sink(sink);
-    raw_reset(fd);
+    CHECK_OK(sink_watch(m.sink, tells_room, &room));
+    jam_sink(m.sink);
+    raw_reset(m.peer);
     latch_wait(&room.over);
     CHECK_STATUS(room.status, -ECONNRESET);
-    CHECK_STATUS(sink_post(sink, "x", 1), -ECONNRESET);
-    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
-    CHECK_STATUS(sink_flush(sink), -ECONNRESET);
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_post(m.sink, "x", 1), -ECONNRESET);
+    CHECK_STATUS(sink_send(m.sink, "x", 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_flush(m.sink), -ECONNRESET);
+    mixed_stop(&m);
     CHECK_EQ(room.ends, 1);
 }
 
@@ -237,56 +232,45 @@ TEST(posts_without_progress_time_out)
 TEST(a_post_behind_a_stuck_send_has_its_own_time)
 {
     enum { SIZE = 32 << 20, LIMIT_MS = 200 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair_sized(16384);
     struct result stuck = RESULT;
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
     char *data = take(SIZE);
     int64_t posted;
-    int fd = raw_peer_sized(net, 16384, 0, &sink, &stream);
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &stuck, NULL));
-    CHECK_OK(sink_set_timeout(sink, LIMIT_MS));
-    CHECK_OK(sink_watch(sink, tells_room, &room));
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &stuck, NULL));
+    CHECK_OK(sink_set_timeout(m.sink, LIMIT_MS));
+    CHECK_OK(sink_watch(m.sink, tells_room, &room));
     CHECK(!latch_wait_ms(&stuck.latch, 3 * LIMIT_MS / 2));
     posted = now_ms();
-    CHECK_OK(sink_post(sink, "x", 1));
+    CHECK_OK(sink_post(m.sink, "x", 1));
     latch_wait(&room.over);
     /* a clock that counts whole milliseconds may show one less than has passed */
     CHECK_BETWEEN(now_ms() - posted, LIMIT_MS - 1, WAIT_MS);
     CHECK_STATUS(room.status, IOURINGNET_TIMEOUT);
     CHECK_STATUS(result_wait(&stuck), IOURINGNET_TIMEOUT);
-    CHECK_STATUS(sink_post(sink, "x", 1), IOURINGNET_TIMEOUT);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(fd);
-    CHECK_OK(net_stop(net));
+    CHECK_STATUS(sink_post(m.sink, "x", 1), IOURINGNET_TIMEOUT);
+    mixed_close(&m);
     free(data);
 }
 
 /* arming is accepted also then, and so there is a last call */
 TEST(a_watch_of_a_broken_sink_is_told_the_cause)
 {
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m = mixed_pair();
     char byte;
-    int fd = raw_peer(net, &sink, &stream);
 
-    raw_reset(fd);
-    CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), -ECONNRESET);
-    CHECK_STATUS(sink_send(sink, "x", 1, NULL), -ECONNRESET);
+    raw_reset(m.peer);
+    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_send(m.sink, "x", 1, NULL), -ECONNRESET);
     for (int i = 0; i < 3; i++) {
         struct room room = {0, LATCH(1), LATCH(1), 0, 0};
 
-        CHECK_OK(sink_watch(sink, tells_room, &room));
+        CHECK_OK(sink_watch(m.sink, tells_room, &room));
         latch_wait(&room.over);
         CHECK_STATUS(room.status, -ECONNRESET);
         CHECK_EQ(room.told, 0);
     }
-    sink_close(sink);
-    stream_close(stream);
-    CHECK_OK(net_stop(net));
+    mixed_stop(&m);
 }

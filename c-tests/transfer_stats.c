@@ -112,28 +112,22 @@ TEST(the_calls_of_a_listeners_watch_are_counted)
 TEST(callbacks_of_what_is_over_at_once_are_counted)
 {
     enum { SENDS = 10 };
-    iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
-    uint64_t before = stats_of(net).callbacks;
+    struct mixed m = mixed_pair();
+    uint64_t before = stats_of(m.net).callbacks;
     char got[2 * SENDS];
 
     for (int i = 0; i < SENDS; i++) {
         struct result alone = RESULT, with_op = RESULT;
         iouringnet_op *op;
 
-        CHECK_OK(sink_send_async(sink, "x", 1, result_store, &alone, NULL));
-        CHECK_OK(sink_send_async(sink, "x", 1, result_store, &with_op, &op));
+        CHECK_OK(sink_send_async(m.sink, "x", 1, result_store, &alone, NULL));
+        CHECK_OK(sink_send_async(m.sink, "x", 1, result_store, &with_op, &op));
         CHECK_OK(result_wait(&alone));
         CHECK_OK(op_finish(op, NULL));
     }
-    raw_recv(peer, got, sizeof got);
-    CHECK_EQ(stats_of(net).callbacks - before, 2 * SENDS);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    raw_recv(m.peer, got, sizeof got);
+    CHECK_EQ(stats_of(m.net).callbacks - before, 2 * SENDS);
+    mixed_close(&m);
 }
 
 TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
@@ -167,32 +161,26 @@ TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
 TEST(bytes_of_a_peer_are_no_wake_ups)
 {
     enum { MESSAGES = 20 };
-    iouringnet_net *net = net_of_mode();
+    struct mixed m = mixed_pair();
     pid_t loop = thread_named("iouringnet-recv");
     struct ending bytes = ENDING;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
     iouringnet_stats before, after;
 
-    CHECK_OK(stream_watch(stream, ending_store_data, &bytes));
-    settle(net);
+    CHECK_OK(stream_watch(m.stream, ending_store_data, &bytes));
+    settle(m.net);
     loop_sleeps(loop);
-    before = stats_of(net);
+    before = stats_of(m.net);
     for (int i = 1; i <= MESSAGES; i++) {
-        raw_send(peer, "x", 1);
+        raw_send(m.peer, "x", 1);
         EVENTUALLY(bytes.events == i);
         loop_sleeps(loop);
     }
-    after = stats_of(net);
+    after = stats_of(m.net);
     CHECK_EQ(after.recv_wakes, before.recv_wakes);
     CHECK_EQ(after.send_wakes, before.send_wakes);
     CHECK(after.recv_enters - before.recv_enters >= MESSAGES / 2);
     CHECK_BETWEEN(after.recv_completions - before.recv_completions, MESSAGES, 3 * MESSAGES);
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
 }
 
 TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
@@ -331,23 +319,21 @@ TEST(a_callback_that_gives_its_own_loop_work_wakes_nobody)
     iouringnet_net *net = net_of_mode();
     pid_t loop = thread_named("iouringnet-recv");
     struct posts posts = {net, LATCH(1)};
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
+    struct mixed m = mixed_pair_in(net, 0);
     uint64_t before;
 
-    CHECK_OK(stream_watch(stream, posts_a_call, &posts));
+    CHECK_OK(stream_watch(m.stream, posts_a_call, &posts));
     settle(net);
     loop_sleeps(loop);
     before = stats_of(net).recv_wakes;
     for (int i = 0; i < COUNT; i++) {
-        raw_send(peer, "x", 1);
+        raw_send(m.peer, "x", 1);
         latch_wait(&posts.ran);
         latch_reset(&posts.ran, 1);
         loop_sleeps(loop);
     }
     CHECK_BETWEEN(stats_of(net).recv_wakes - before, 0, COUNT / 5);
-    sink_close(sink);
-    raw_close(peer);
+    sink_close(m.sink);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
 }

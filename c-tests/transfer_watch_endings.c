@@ -157,39 +157,36 @@ static iouringnet_status watch_again(iouringnet_stream *stream)
 /* the same status from every call, as often as it is asked */
 static void ends_for_ever(bool reset, iouringnet_status status)
 {
-    iouringnet_net *net = net_of_mode();
+    struct mixed m = mixed_pair();
     struct ending ending = ENDING;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer = raw_peer(net, &sink, &stream);
     const void *data;
     size_t size;
     char byte;
 
-    CHECK_OK(stream_watch(stream, ending_store_data, &ending));
-    settle(net);
+    CHECK_OK(stream_watch(m.stream, ending_store_data, &ending));
+    settle(m.net);
     if (reset)
-        raw_reset(peer);
+        raw_reset(m.peer);
     else
-        raw_half_close(peer);
+        raw_half_close(m.peer);
     CHECK_STATUS(ending_wait(&ending), status);
     for (int i = 0; i < 3; i++) {
         struct result received = RESULT;
 
-        CHECK_STATUS(stream_recv(stream, &byte, 1, NULL), status);
-        CHECK_STATUS(watch_again(stream), status);
-        CHECK_STATUS(stream_recv_some(stream, &byte, 1, NULL), status);
-        CHECK_STATUS(stream_fill(stream, 1), status);
-        CHECK_OK(stream_recv_async(stream, &byte, 1, result_store, &received, NULL));
+        CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), status);
+        CHECK_STATUS(watch_again(m.stream), status);
+        CHECK_STATUS(stream_recv_some(m.stream, &byte, 1, NULL), status);
+        CHECK_STATUS(stream_fill(m.stream, 1), status);
+        CHECK_OK(stream_recv_async(m.stream, &byte, 1, result_store, &received, NULL));
         CHECK_STATUS(result_wait(&received), status);
-        CHECK_OK(stream_peek(stream, 1, &data, &size));
+        CHECK_OK(stream_peek(m.stream, 1, &data, &size));
         CHECK_EQ(size, 0);
     }
-    sink_close(sink);
-    stream_close(stream);
+    sink_close(m.sink);
+    stream_close(m.stream);
     if (!reset)
-        raw_close(peer);
-    CHECK_OK(net_stop(net));
+        raw_close(m.peer);
+    CHECK_OK(net_stop(m.net));
 }
 
 TEST(a_reset_that_ended_a_watch_is_told_ever_after)
