@@ -3,6 +3,7 @@
  * submitted by the same system call that waits for what comes next.
  *
  *   --skip-success      sends are tried without waiting and complete silently, which saves a completion each
+ *   --inline            each message is tried by a send(2) of its own; the ring sends only what falls short
  *   --buffer-size N     bytes of each receive buffer (4096)
  *   --buffers N         their number, a power of two (512)
  *
@@ -44,7 +45,7 @@ static struct io_uring_buf_ring *pool;
 static unsigned char *memory;
 static unsigned buffer_size = 4096, buffers = 512;
 static int returned; /* buffers put into the pool and not yet shown to the kernel */
-static bool skip_success;
+static bool skip_success, inline_sends;
 
 struct attempt {
     int fd, buffer;
@@ -145,6 +146,12 @@ static void on_sent(int fd, int buffer, int result) {
         finish_piece(fd, buffer);
 }
 
+/* Tries the piece by a system call of its own. */
+static void send_inline(int fd, int buffer) {
+    ssize_t sent = send(fd, memory + (size_t)buffer * buffer_size, pieces[buffer].size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    on_sent(fd, buffer, sent < 0 ? -errno : (int)sent);
+}
+
 static void on_received(int fd, const struct io_uring_cqe *cqe) {
     struct connection *c = &connections[fd];
     if (cqe->res > 0) {
@@ -154,13 +161,16 @@ static void on_received(int fd, const struct io_uring_cqe *cqe) {
         } else {
             pieces[buffer] = (struct piece){.next = NONE, .size = (unsigned)cqe->res};
             if (c->first == NONE) {
-                c->first = buffer;
-                send_piece(fd, buffer, skip_success);
+                c->first = c->last = buffer;
+                if (inline_sends)
+                    send_inline(fd, buffer);
+                else
+                    send_piece(fd, buffer, skip_success);
             } else {
                 pieces[c->last].next = buffer;
+                c->last = buffer;
                 queued = true;
             }
-            c->last = buffer;
         }
     }
     if (cqe->flags & IORING_CQE_F_MORE)
@@ -258,9 +268,12 @@ static void set_up(void) {
 }
 
 int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--skip-success") == 0)
             skip_success = true;
+        if (strcmp(argv[i], "--inline") == 0)
+            inline_sends = true;
+    }
     buffer_size = option(argc, argv, "--buffer-size", buffer_size, 1 << 20);
     buffers = option(argc, argv, "--buffers", buffers, MOST_BUFFERS);
     set_up();

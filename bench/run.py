@@ -45,10 +45,12 @@ class Server:
     without: str = ""  # a pattern of cases that it cannot take part in
     variant: bool = False  # of another server: takes part where a case compares variants
     kind: str = "echo"  # of the cases that it can serve
+    quick: bool = True  # takes part in a quick run, which has time for few; --servers asks for the others there too
     pins: bool = False  # has --cpu, by which the threads of its connections keep to a core while all else of it does not
 
 
-# floor_io_uring has two ways of sending; where a case's floor names both, the better one counts.
+# Two of floor_io_uring's ways of sending; where a case's floor names both, the better one counts. The third, floor_inline, tells
+# what a send(2) for each message costs beside them.
 ONE_RING = ("floor_io_uring", "floor_io_uring_skip")
 
 # Cases in which server and client have a core each: only where they have both is spinning looked at.
@@ -57,6 +59,7 @@ CONFINED = "^(?!.*_anywhere)"
 SERVERS = [
     Server("floor_io_uring", "floor", "floor_io_uring"),
     Server("floor_io_uring_skip", "floor", "floor_io_uring", ("--skip-success",)),
+    Server("floor_inline", "floor", "floor_io_uring", ("--inline",), variant=True, quick=False),
     Server("floor_epoll", "floor", "floor_epoll", variant=True),
     Server("floor_blocking", "floor", "floor_blocking", threads=True, pins=True),
     Server("ours_callback", "ours", "ours_callback"),
@@ -317,7 +320,7 @@ class Bench:
     def run(self, case, server, count_calls=False):
         """One run of one server in one case: what the load generator printed, as numbers."""
         server_cpus, load_cpus = places(case.place, self.allowed)
-        arguments = server.arguments + (case.floor_arguments if server.name in ONE_RING else ())
+        arguments = server.arguments + (case.floor_arguments if server.program == "floor_io_uring" else ())
         if case.place == "threads" and server.pins and server_cpus:
             arguments = ("--cpu", str(min(server_cpus))) + arguments
             server_cpus = None
@@ -699,7 +702,7 @@ def select_servers(a):
     """Those that were asked for and built. What is not there is named: a comparison must not lose a peer unnoticed."""
     chosen = []
     for server in SERVERS:
-        if a.servers and not re.search(a.servers, server.name):
+        if a.servers and not re.search(a.servers, server.name) or a.quick and not a.servers and not server.quick:
             continue
         if os.access(os.path.join(a.directory, server.program), os.X_OK):
             chosen.append(server)

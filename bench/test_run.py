@@ -94,6 +94,23 @@ def the_machine_is_named():
         check("a system that does not tell of them", run.mitigations(os.path.join(directory, "none")) == "unknown")
 
 
+def a_quick_run_is_short():
+    with tempfile.TemporaryDirectory() as directory:
+        for program in {server.program for server in run.SERVERS}:
+            with open(os.path.join(directory, program), "w") as file:
+                os.fchmod(file.fileno(), 0o755)
+        sys.argv = ["run.py", "--quick", "--directory", directory]
+        quick = run.arguments()
+        servers = run.select_servers(quick)
+        quick.budget = None
+        seconds = run.estimate(quick, [(c, s) for c in run.CASES if c.quick for s in servers
+                                       if run.takes_part(c, s, quick.variants)])
+        check(f"a quick run of all servers takes less than 100 s: {seconds:.0f} s", 30 < seconds < 100)
+        sys.argv += ["--servers", "^floor_inline$"]
+        check("a quick run has a server that is asked for",
+              [s.name for s in run.select_servers(run.arguments())] == ["floor_inline"])
+
+
 def main():
     document = read("docs/PERFORMANCE.md")
     named = re.search(r"run\.py --charts (bench/results/\S+\.json)", document)
@@ -103,6 +120,7 @@ def main():
         every_figure_of_a_chart_is_in_the_results(named.group(1))
     results_come_back_as_they_were_kept()
     the_machine_is_named()
+    a_quick_run_is_short()
     return 1 if BAD else 0
 
 
