@@ -65,6 +65,8 @@ SERVERS = [
     Server("ours_callback", "ours", "ours_callback"),
     Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",), variant=True),
     Server("ours_callback_no_spin", "ours", "ours_callback", ("--no-spin",), without=CONFINED),
+    Server("ours_chain", "ours", "ours_chain", variant=True, quick=False),
+    Server("ours_chain_rings", "ours", "ours_chain", ("--no-first-try",), variant=True, quick=False),
     Server("ours_blocking", "ours", "ours_blocking", threads=True, pins=True),
     Server("ours_blocking_no_spin", "ours", "ours_blocking", ("--no-spin",), threads=True, without=CONFINED),
     Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True, variant=True),
