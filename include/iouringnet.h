@@ -729,7 +729,8 @@ iouringnet_status net_start(const iouringnet_config *config, iouringnet_net **ne
 /**
  * Stops a net and ends its two threads. The call does this in order:
  *
- * 1. It refuses new work with IOURINGNET_STOPPED.
+ * 1. It refuses new work with IOURINGNET_STOPPED. After one call has returned this status, no later
+ *    operation or post is accepted.
  * 2. It ends timers, dials, accepts, receives and their watches with IOURINGNET_STOPPED at once.
  * 3. It closes both halves of every connection. Accepted bytes go out within the config's
  *    `shutdown_timeout_ms`. Within the same time, a peer that has everything has `linger_ms` to end its
@@ -785,8 +786,9 @@ iouringnet_status net_stop(iouringnet_net *net);
  *                             open and close.
  *   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
  *                             or the process has too many handles.
- *   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, the size of
- *                             the options is wrong, or `timeout_ms` is below -1.
+ *   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, `timeout_ms`
+ *                             is below -1, or the options have a wrong size or a non-zero field that this
+ *                             version does not know.
  *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
  *   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
  *   IOURINGNET_FORKED         In a child that was forked after the first net_start.
@@ -823,8 +825,9 @@ iouringnet_status net_dial(iouringnet_net *net, const char *address, const iouri
  *   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
  *   IOURINGNET_STOPPED        net_stop has begun.
  *   IOURINGNET_LIMIT          The process has too many handles.
- *   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, the size of the
- *                             options is wrong, or `reuse_port` is out of its range.
+ *   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, `reuse_port` is out
+ *                             of its range, or the options have a wrong size or a non-zero field that this
+ *                             version does not know.
  *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
  *   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and the address has a name. Or inside a log
  *                             callback.
@@ -1247,8 +1250,9 @@ iouringnet_status stream_consume(iouringnet_stream *stream, size_t size);
  *
  * While the sink is open, the library reads no further input. Therefore the peer's sends stall when the
  * buffers of the kernel are full. When the sink is closed too, the library reads and discards input until
- * the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. Otherwise unread
- * input would reset the connection, and the peer could lose bytes.
+ * the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. `close_timeout_ms`
+ * without progress ends the wait too. The library reads because unread input would reset the connection, and
+ * the peer could lose bytes.
  *
  * Owner:   The library owns the memory of pending receives until their completions. Bytes that stream_peek
  *          has shown are no longer valid. Exception: bytes that a watch shows stay valid until its callback
@@ -1418,8 +1422,9 @@ iouringnet_status net_stats(iouringnet_net *net, iouringnet_stats *stats);
  *                             open and close.
  *   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
  *                             or the process has too many handles.
- *   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL, the
- *                             size of the options is wrong, or `timeout_ms` is below -1.
+ *   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL,
+ *                             `timeout_ms` is below -1, or the options have a wrong size or a non-zero field
+ *                             that this version does not know.
  *   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
  *   IOURINGNET_IN_CALLBACK    Inside a log callback.
  *   IOURINGNET_FORKED         In a child that was forked after the first net_start.

@@ -1,8 +1,8 @@
-#![allow(unsafe_code)] // reads structs of the caller's
+#![allow(unsafe_code)] // reads structs of the caller
 #![allow(non_camel_case_types)] // these are the names of C
-//! The config of a net and the options of a dial and a bind: as C has them, and as the core has them.
+//! The config of a net and the options of a dial and a bind, in C's form and in the core's form.
 //!
-//! `net.rs` calls it. Invariant: zero in a field is its default, and a value out of its range is refused.
+//! `net.rs` calls it. Invariant: 0 in a field is its default, and a value out of its range is refused.
 
 use super::arguments::{limit, span};
 use super::log;
@@ -136,7 +136,7 @@ versioned! {
     iouringnet_bind_options: 16,
 }
 
-/// The time limit of a dial: `None` is the config's.
+/// The time limit of a dial. `None`: the config's.
 ///
 /// # Safety
 /// - `options` is NULL or a struct of the size that it says.
@@ -146,7 +146,7 @@ pub(super) unsafe fn dial_timeout(
     if options.is_null() {
         return Ok(None);
     }
-    // SAFETY: not NULL, so the caller promises the rest.
+    // SAFETY: `options` is not NULL, and so the caller promises a struct of the size that it says.
     let options = unsafe { read_struct(options) }?;
     nonzero(options.timeout_ms).map(limit).transpose()
 }
@@ -157,17 +157,17 @@ pub(super) unsafe fn bind_options(options: *const iouringnet_bind_options) -> Re
     if options.is_null() {
         return Ok(BindOptions { backlog: 0, reuse_port: false });
     }
-    // SAFETY: not NULL, so the caller promises the rest.
+    // SAFETY: `options` is not NULL, and so the caller promises a struct of the size that it says.
     let options = unsafe { read_struct(options) }?;
     Ok(BindOptions { backlog: options.backlog, reuse_port: switch(options.reuse_port)?.unwrap_or(false) })
 }
 
-/// A field that was set: zero means the default.
+/// A field that is set. `None`: the default.
 fn nonzero<T: Default + PartialEq>(field: T) -> Option<T> {
     (field != T::default()).then_some(field)
 }
 
-/// A switch that was set.
+/// A switch that is set. `None`: the default.
 fn switch(field: u32) -> Result<Option<bool>> {
     match field {
         0 => Ok(None),
@@ -177,7 +177,7 @@ fn switch(field: u32) -> Result<Option<bool>> {
     }
 }
 
-/// The core's form of a config. What is zero keeps the core's default.
+/// The core's form of a config. A field that is 0 has the core's default.
 pub(super) fn core_config(config: &iouringnet_config) -> Result<Config> {
     let mut core = Config::default();
     if let Some(entries) = nonzero(config.ring_entries) {
@@ -203,7 +203,7 @@ pub(super) fn core_config(config: &iouringnet_config) -> Result<Config> {
     if config.reserved == 0 { Ok(core) } else { Err(Error::INVALID) }
 }
 
-/// The fields that count bytes.
+/// Translates the fields in bytes.
 fn sizes(config: &iouringnet_config, core: &mut Config) -> Result {
     let at_most = |size: usize, most: usize| if size <= most { Ok(size) } else { Err(Error::INVALID) };
     core.send_buffer = at_most(config.send_buffer, i32::MAX as usize)?;
@@ -222,7 +222,7 @@ fn sizes(config: &iouringnet_config, core: &mut Config) -> Result {
     Ok(())
 }
 
-/// The fields that measure time.
+/// Translates the fields in units of time.
 fn times(config: &iouringnet_config, core: &mut Config) -> Result {
     if let Some(ms) = nonzero(config.keepalive_ms) {
         core.keepalive = limit(ms)?;
@@ -256,7 +256,7 @@ fn times(config: &iouringnet_config, core: &mut Config) -> Result {
     Ok(())
 }
 
-/// A CPU as IOURINGNET_CPU gives it; zero is any.
+/// The number of a CPU, from IOURINGNET_CPU. `None`: any.
 fn cpu(field: i32) -> Result<Option<usize>> {
     let number = usize::try_from(field).map_err(|_| Error::INVALID)?;
     Ok(number.checked_sub(1))
@@ -266,7 +266,7 @@ fn cpu(field: i32) -> Result<Option<usize>> {
 mod tests {
     use super::*;
 
-    /// The core's form of a config of which one field was set.
+    /// The core's form of a config with one field set.
     fn with(set: impl FnOnce(&mut iouringnet_config)) -> Result<Config> {
         // SAFETY: numbers, a pointer and an optional function, for all of which zeroes are valid.
         let mut config: iouringnet_config = unsafe { std::mem::zeroed() };

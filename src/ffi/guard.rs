@@ -1,7 +1,7 @@
-#![allow(unsafe_code)] // writes a count to memory of the caller's
-//! The guards: what stands around the body of every exported function.
+#![allow(unsafe_code)] // writes a count to memory of the caller
+//! The guards: each exported function runs its body under one of them.
 //!
-//! Every file of the boundary uses them. Invariant: nothing but a status leaves a guard; no panic does.
+//! Every file of the boundary uses them. Invariant: only a status leaves a guard, and no panic does.
 
 use super::log;
 use super::types::iouringnet_status;
@@ -15,15 +15,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The status of success.
 pub(super) const OK: iouringnet_status = 0;
 
-/// The guard of everything that touches a handle: refuses in a forked child and in a log callback, turns a panic into a
-/// status, and keeps pthread_cancel off until the call is over.
+/// The guard of each function with a handle. It refuses the call in a forked child and in a log callback, turns a panic
+/// into a status, and keeps pthread_cancel off until the call is over.
 pub(super) fn guard(body: impl FnOnce() -> Result) -> iouringnet_status {
     let _uncancelled = Uncancelled::begin();
     guard_transfer(body)
 }
 
-/// The guard of sends and receives, which leaves cancellation as it is, to save the two calls: whatever they ask of the
-/// system must be no cancellation point. They use syscall(2) where libc's function is one.
+/// The guard of sends and receives. It leaves cancellation as it is, which saves two calls. Therefore a send or a receive
+/// must not call a cancellation point: it uses syscall(2) if the function of libc is one.
 pub(super) fn guard_transfer(body: impl FnOnce() -> Result) -> iouringnet_status {
     if fork::forked() {
         return Error::FORKED.code();
@@ -34,18 +34,19 @@ pub(super) fn guard_transfer(body: impl FnOnce() -> Result) -> iouringnet_status
     caught(body)
 }
 
-/// The guard of a call that may block: refuses inside callbacks too, where it would wait for itself.
+/// The guard of a call that may block. It also refuses the call inside a callback, where the call could wait for itself.
 pub(super) fn guard_blocking(body: impl FnOnce() -> Result) -> iouringnet_status {
     let _uncancelled = Uncancelled::begin();
     guard_blocking_transfer(body)
 }
 
-/// The same for a send or a receive.
+/// The guard of a send or a receive that may block.
 pub(super) fn guard_blocking_transfer(body: impl FnOnce() -> Result) -> iouringnet_status {
     guard_transfer(|| if in_callback() { Err(Error::IN_CALLBACK) } else { body() })
 }
 
-/// The guard of a blocking transfer, which reports its count of bytes also when it fails. A refused one moved none.
+/// The guard of a blocking transfer with a count of bytes. It writes the count also on failure. The count of a refused
+/// call is 0.
 ///
 /// # Safety
 /// - `count` is NULL or can be written.
@@ -60,13 +61,13 @@ pub(super) unsafe fn guard_counted(
         outcome.result
     });
     if !count.is_null() {
-        // SAFETY: not NULL, and then the caller promises that it can be written.
+        // SAFETY: `count` is not NULL, and so the caller promises that it can be written.
         unsafe { count.write(bytes) };
     }
     status
 }
 
-/// The guard of functions without a result: in a forked child they do nothing.
+/// The guard of a function that returns nothing. In a forked child and in a log callback the function does nothing.
 pub(super) fn guard_void(body: impl FnOnce()) {
     let _ = guard(|| {
         body();
@@ -74,7 +75,7 @@ pub(super) fn guard_void(body: impl FnOnce()) {
     });
 }
 
-/// The guard of the few functions that also work in a forked child.
+/// The guard of a function that also works in a forked child.
 pub(super) fn guard_anywhere(body: impl FnOnce() -> Result) -> iouringnet_status {
     let _uncancelled = Uncancelled::begin();
     caught(body)
@@ -85,7 +86,7 @@ fn caught(body: impl FnOnce() -> Result) -> iouringnet_status {
         Ok(Ok(())) => OK,
         Ok(Err(error)) => error.code(),
         Err(payload) => {
-            // Dropping the payload could panic once more, outside of the guard.
+            // A drop of the payload could panic again, outside of the guard.
             std::mem::forget(payload);
             Error::PANIC.code()
         }

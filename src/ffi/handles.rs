@@ -1,9 +1,9 @@
 #![allow(unsafe_code)] // tokens leave as pointers; see `mod.rs`
 //! The only place that turns the handles of C into objects of the core, and back.
 //!
-//! A handle is a token of kind, generation and index that looks like a pointer; it is looked up, never followed. Called by
-//! every file of the boundary. Invariant: a handle of a stopped net is in the table no more, ops excepted, whatever raced
-//! with the stop.
+//! A handle is a token of kind, generation and index with the type of a pointer. The library looks it up and never follows
+//! it. Every file of the boundary calls this one. Invariant: of a stopped net, the table holds only ops, whatever raced with
+//! the stop.
 
 use super::types::{iouringnet_listener, iouringnet_net, iouringnet_op, iouringnet_sink, iouringnet_stream};
 use crate::completion::Operation;
@@ -20,12 +20,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-/// One table for the whole process and never reset, so that a handle stays dead when its net has gone and others have come.
+/// The one table of the process. It is never reset, so that a dead handle stays dead when its net has ended and others run.
 static TABLE: Slots<Object> = Slots::new();
 
 const _: () = assert!(size_of::<*mut ()>() == size_of::<u64>(), "a token has to fit into a pointer");
 
-/// An operation, and the net that its connection will belong to.
+/// An operation, and the net of its connection.
 pub(super) struct Op {
     pub operation: Arc<Operation>,
     pub net: Arc<Net>,
@@ -52,7 +52,7 @@ impl Object {
     }
 }
 
-/// A handle type of C, and what is behind it.
+/// A handle type of C, and the object behind it.
 pub(super) trait Handle {
     type Shared: 'static;
     const KIND: u8;
@@ -83,7 +83,7 @@ handle!(iouringnet_sink, 3, Sink(Arc<Sink>));
 handle!(iouringnet_stream, 4, Stream(Arc<Stream>));
 handle!(iouringnet_op, 5, Op(Op));
 
-/// A shared object, which lives at least as long as this does, also if another thread closes the handle meanwhile.
+/// A shared object. It lives as long as this value, also if another thread closes the handle meanwhile.
 pub(super) struct Held<H: Handle> {
     object: Ref<'static, Object>,
     handle: PhantomData<fn() -> H>,
@@ -107,21 +107,21 @@ fn token<H: Handle>(handle: *mut H) -> Option<Token> {
     Token::from_bits(handle.addr() as u64).filter(|token| token.kind() == H::KIND)
 }
 
-/// What `handle` stands for, if it is open and of its kind.
+/// The object of `handle`, if the handle is open and of its kind.
 #[inline]
 pub(super) fn share<H: Handle>(handle: *mut H) -> Result<Held<H>> {
     token(handle).and_then(|token| TABLE.get(token)).map(Held::new).ok_or(Error::BAD_HANDLE)
 }
 
-/// Ends `handle`. Of several callers, in whatever order, exactly one gets the object.
+/// Ends `handle`. Exactly one of several callers gets the object.
 pub(super) fn retire<H: Handle>(handle: *mut H) -> Option<Held<H>> {
     token(handle).and_then(|token| TABLE.retire(token)).map(Held::new)
 }
 
-/// Gives an object of `net` a handle. Refused with LIMIT when the table is full, and when the net takes no more work.
+/// Gives an object of `net` a handle. LIMIT if the table is full. An error also if the net takes no more work.
 pub(super) fn publish<H: Handle>(shared: H::Shared, net: &Net) -> Result<*mut H> {
     let token = TABLE.insert(H::KIND, H::wrap(shared)).ok_or(Error::LIMIT)?;
-    // Pairs with the fence in `retire_all`: either this load sees the stop, or that walk meets the new entry.
+    // Pairs with the fence in `retire_all`: either this thread sees the stop, or `retire_all` sees the new entry.
     fence(Ordering::SeqCst);
     if let Some(refusal) = net.refusal() {
         TABLE.retire(token);
@@ -133,19 +133,20 @@ pub(super) fn publish<H: Handle>(shared: H::Shared, net: &Net) -> Result<*mut H>
 /// The handles of both halves of a connection.
 pub(super) type Pair = (*mut iouringnet_sink, *mut iouringnet_stream);
 
-/// Makes a connection of a socket that `net` has dialled or accepted, and gives it handles, or sees it closed.
+/// Makes a connection of a socket that `net` has dialled or accepted, and gives both halves handles. On failure the
+/// connection is closed.
 pub(super) fn publish_connection(socket: Arc<Socket>, net: &Arc<Net>) -> Result<Pair> {
     publish_pair(connection::adopt(net, socket)?, net)
 }
 
-/// Gives both halves of a connection their handles, or sees it closed.
+/// Gives both halves of a connection handles. On failure the connection is closed.
 pub(super) fn publish_pair((sink, stream): Connection, net: &Net) -> Result<Pair> {
     let handles = publish(Arc::clone(&sink), net).and_then(|sink_handle| {
         let stream_handle = publish(Arc::clone(&stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
         Ok((sink_handle, stream_handle))
     });
     handles.inspect_err(|&error| {
-        // A stop closes both by itself, when nobody can take the FIN for an orderly end any more.
+        // A stop closes both by itself, later, when no receive of this net can take the FIN for the peer's end.
         if error != Error::STOPPED {
             stream.close();
             sink.close();
@@ -153,7 +154,7 @@ pub(super) fn publish_pair((sink, stream): Connection, net: &Net) -> Result<Pair
     })
 }
 
-/// Ends every handle of a net that has stopped, its own included. Ops stay: they keep their results until released.
+/// Ends every handle of a stopped net, its own included. Exception: ops keep their results until they are released.
 pub(super) fn retire_all(net: &Arc<Net>) {
     // Pairs with the fence in `publish`.
     fence(Ordering::SeqCst);
@@ -174,7 +175,7 @@ mod tests {
     use crate::net::Config;
     use crate::probe::probe;
 
-    /// Entries of `net`'s, its ops apart.
+    /// Number of entries of `net`, without its ops.
     fn entries(net: &Arc<Net>) -> usize {
         let mut count = 0;
         TABLE.for_each(|_, object| {

@@ -1,5 +1,5 @@
 #![allow(unsafe_code)] // the C boundary; see `mod.rs`
-//! What belongs to the library as a whole: version, texts, the probe. The only functions that work in a forked child.
+//! The library as a whole: version, texts, the probe. Only these functions work in a forked child.
 
 use super::guard_anywhere;
 use super::types::{iouringnet_probe_result, iouringnet_status};
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::probe;
 use std::ffi::{c_char, c_void};
 
-/// One number of the package's version, which Cargo gives as text.
+/// One number of the package's version. Cargo has it as text.
 const fn number(text: &str) -> u32 {
     match u32::from_str_radix(text, 10) {
         Ok(number) => number,
@@ -110,8 +110,8 @@ pub unsafe extern "C" fn iouringnet_struct_init(memory: *mut c_void, size: usize
     if memory.is_null() || size < size_of::<usize>() {
         return;
     }
-    // SAFETY: the caller promises so many writable bytes.
+    // SAFETY: the caller promises `size` writable bytes.
     unsafe { memory.cast::<u8>().write_bytes(0, size) };
-    // SAFETY: as above, and at least a size fits; structs that begin with one are aligned for it.
+    // SAFETY: a size fits into the `size` bytes. A struct that begins with a size is aligned for one.
     unsafe { memory.cast::<usize>().write(size) };
 }

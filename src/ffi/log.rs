@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // calls a function of C
-//! Hands the lines of the core's log to the log callback of a config.
+//! Passes the lines of the core's log to the log callback of a config.
 //!
-//! `net.rs` makes one per net; the core's threads call it. Invariant: nothing here can fail or keep state, so that logging
-//! never changes what the library does.
+//! `config.rs` makes one for each net, and the core's threads call it. Invariant: nothing here fails or keeps state.
+//! Therefore logging never changes what the library does.
 
 use super::arguments::User;
 use super::types::{IOURINGNET_LOG_TRACE, IOURINGNET_LOG_WARN, iouringnet_log_callback};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 type Function = unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char);
 
-/// Where the core shall log to: nowhere without a callback.
+/// The log of the core. `None` if there is no callback.
 pub(super) fn log(
     callback: iouringnet_log_callback,
     user: *mut c_void,
@@ -32,8 +32,8 @@ thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is inside a log callback. The core may hold a handle's lock there, so that every call of the
-/// library has to be refused.
+/// Whether this thread is inside a log callback. The core may hold a handle's lock there. Therefore the library refuses
+/// every call.
 pub(super) fn is_running() -> bool {
     RUNNING.try_with(Cell::get).unwrap_or(false)
 }

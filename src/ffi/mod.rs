@@ -1,12 +1,12 @@
 #![allow(rustdoc::broken_intra_doc_links)] // "[::1]:7000" is an address
 #![allow(clippy::missing_safety_doc)] // the comments are the C documentation, which says what every caller owes
-//! The C boundary: the names that C sees, one file per kind of handle.
+//! The C boundary: the names that C sees.
 //!
-//! C programs are its only callers, from any thread. Every function makes four moves: check the arguments, share the handle,
-//! call the core, map the result. Invariant: nothing but a status leaves an exported function; no panic, no reference to
-//! memory of ours and no lock does.
+//! Only C programs call it, from any thread. Every function makes four moves: check the arguments, share the handle, call
+//! the core, map the result. Invariant: only a status leaves an exported function. No panic leaves it, no reference to
+//! memory of the library, and no lock.
 //!
-//! The comments on exported items are the text of `include/iouringnet.h`, so they speak to C programmers.
+//! The comments of exported items are the text of `include/iouringnet.h`, which C programmers read.
 
 mod arguments;
 mod config;

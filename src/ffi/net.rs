@@ -1,5 +1,5 @@
 #![allow(unsafe_code)] // the C boundary; see `mod.rs`
-//! A net: start, stop, what it has done, and the functions that make connections and timers on it.
+//! A net: start, stop, statistics, and the functions that make connections, listeners and timers.
 
 use super::config::*;
 use super::types::*;
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn net_start(
             if config.is_null() { Config::default() } else { core_config(&unsafe { read_struct(config) }?)? };
         let started = Net::start(config)?;
         let handle = handles::publish(Arc::clone(&started), &started).inspect_err(|_| {
-            // Nothing runs on it yet, so there is nothing to tell.
+            // Nothing runs on the net yet, so its result tells nothing.
             let _ = started.stop();
         })?;
         // SAFETY: not NULL, and then the caller promises that it can be written.
@@ -59,7 +59,8 @@ pub unsafe extern "C" fn net_start(
 
 /// Stops a net and ends its two threads. The call does this in order:
 ///
-/// 1. It refuses new work with IOURINGNET_STOPPED.
+/// 1. It refuses new work with IOURINGNET_STOPPED. After one call has returned this status, no later
+///    operation or post is accepted.
 /// 2. It ends timers, dials, accepts, receives and their watches with IOURINGNET_STOPPED at once.
 /// 3. It closes both halves of every connection. Accepted bytes go out within the config's
 ///    `shutdown_timeout_ms`. Within the same time, a peer that has everything has `linger_ms` to end its
@@ -213,8 +214,9 @@ pub unsafe extern "C" fn net_call(
 ///                             open and close.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
 ///                             or the process has too many handles.
-///   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, the size of
-///                             the options is wrong, or `timeout_ms` is below -1.
+///   IOURINGNET_INVALID        `address` cannot be read, `address`, `sink` or `stream` is NULL, `timeout_ms`
+///                             is below -1, or the options have a wrong size or a non-zero field that this
+///                             version does not know.
 ///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
 ///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
 ///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
@@ -279,8 +281,9 @@ pub unsafe extern "C" fn net_dial(
 ///                             open and close.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight, 1,024 names wait to be looked up,
 ///                             or the process has too many handles.
-///   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL, the
-///                             size of the options is wrong, or `timeout_ms` is below -1.
+///   IOURINGNET_INVALID        `address` is NULL or cannot be read, both `callback` and `op` are NULL,
+///                             `timeout_ms` is below -1, or the options have a wrong size or a non-zero field
+///                             that this version does not know.
 ///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
 ///   IOURINGNET_IN_CALLBACK    Inside a log callback.
 ///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
@@ -331,8 +334,9 @@ pub unsafe extern "C" fn net_dial_async(
 ///   IOURINGNET_NAME_AGAIN     The name cannot be looked up now.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_LIMIT          The process has too many handles.
-///   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, the size of the
-///                             options is wrong, or `reuse_port` is out of its range.
+///   IOURINGNET_INVALID        `address` cannot be read, `address` or `listener` is NULL, `reuse_port` is out
+///                             of its range, or the options have a wrong size or a non-zero field that this
+///                             version does not know.
 ///   IOURINGNET_BAD_HANDLE     `net` is not a net that was started, or it has stopped.
 ///   IOURINGNET_IN_CALLBACK    Inside a callback of any net, and the address has a name. Or inside a log
 ///                             callback.

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // sets the caller's op, and calls its functions
-//! How an async call tells its end to C: by a callback, by an op, or by both.
+//! How C gets the completion of an async call: by a callback, by an op, or by both.
 //!
-//! Every async function of the boundary uses it. Invariant: if the core refuses, the callback never runs, and the caller's op
-//! has its old value.
+//! Every async function of the boundary uses it. Invariant: if the core refuses the call, the callback never runs, and the
+//! caller's op has its old value.
 
 use super::arguments::User;
 use super::guard::status;
@@ -15,15 +15,15 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-/// How an async call is to tell its end: by a callback, by an op, or by both.
+/// Who gets the completion of an async call: a callback, an op, or both.
 pub(super) struct Notify {
     pub callback: iouringnet_callback,
     pub user: *mut c_void,
     pub op: *mut *mut iouringnet_op,
 }
 
-/// Starts what is to be told as `notify` says. An operation is made for an op; it is set before the callback can run, and has
-/// its old value again if the core refuses, in which case the callback never runs.
+/// Starts an operation whose completion goes to `notify`. It sets the caller's op before the callback can run. If the core
+/// refuses, the op has its old value again, and the callback never runs.
 ///
 /// # Safety
 /// - `notify.op` is NULL or can be read and written.
@@ -37,23 +37,23 @@ pub(super) unsafe fn submit(
     if notify.op.is_null() {
         return start(Tell::Call(callback.ok_or(Error::INVALID)?));
     }
-    // What a C program has not initialised is no pointer yet, and is put back as it is.
+    // An op that the C program has not initialised is no pointer yet. A refused call leaves its bytes as they were.
     let slot = notify.op.cast::<MaybeUninit<*mut iouringnet_op>>();
-    // SAFETY: not NULL, and then the caller promises that it can be read.
+    // SAFETY: `notify.op` is not NULL, and so the caller promises that it can be read.
     let old = unsafe { slot.read() };
     let operation = net.operation(callback);
     let op = handles::Op { operation: Arc::clone(&operation), net: Arc::clone(net) };
     let token = handles::publish(op, net)?;
-    // SAFETY: as above, for writing.
+    // SAFETY: `notify.op` is not NULL, and so the caller promises that it can be written.
     unsafe { notify.op.write(token) };
     start(Tell::By(&operation)).inspect_err(|_| {
         handles::retire(token);
-        // SAFETY: as above. The core refused, so no callback of this operation looks at it.
+        // SAFETY: the caller promises that it can be written. The core refused, so no callback looks at it.
         unsafe { slot.write(old) };
     })
 }
 
-/// The core's form of a C callback that is told one completion.
+/// The core's form of a C callback that gets one completion.
 fn completion_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Callback> {
     let function = callback?;
     let (net, user) = (Arc::clone(net), User(user));
@@ -62,7 +62,7 @@ fn completion_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut
         if let Some(socket) = done.connection {
             attach(&mut completion, handles::publish_connection(socket, &net));
         }
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
+        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &completion) }
     }))
 }
@@ -78,7 +78,7 @@ pub(super) fn completion(outcome: Outcome) -> iouringnet_completion {
     }
 }
 
-/// Puts the handles of a new connection into its completion, or the reason why there are none.
+/// Puts the handles of a new connection into its completion. If there are none, the completion gets the error.
 pub(super) fn attach(completion: &mut iouringnet_completion, pair: Result<handles::Pair>) {
     match pair {
         Ok((sink, stream)) => (completion.sink, completion.stream) = (sink, stream),

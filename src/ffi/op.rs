@@ -1,5 +1,5 @@
 #![allow(unsafe_code)] // the C boundary; see `mod.rs`
-//! An operation that was begun by an async call: wait for it, cancel it, release it.
+//! An operation that an async call began: wait for it, cancel it, release it.
 
 use super::types::*;
 use super::versioned::Output;
@@ -115,13 +115,13 @@ pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status
     })
 }
 
-/// The completion of an op that is done, with its connection if nobody else has collected that.
+/// The completion of a done op. The first one has the connection.
 fn collect(op: &handles::Held<iouringnet_op>, outcome: Outcome) -> iouringnet_completion {
     let mut done = completion(outcome);
     if let Some(socket) = op.operation.take_connection() {
         let pair = handles::publish_connection(socket, &op.net);
         if pair.is_err() {
-            op.operation.revoke_connection(); // the net stops: whoever asks again is told the same
+            op.operation.revoke_connection(); // the net stops: later calls get the same
         }
         attach(&mut done, pair);
     }

@@ -271,7 +271,7 @@ pub unsafe extern "C" fn sink_post(
     guard_transfer(|| {
         memory(data, size)?;
         let sink = handles::share(sink)?;
-        // What is empty may be NULL in C, and points to nothing that is read.
+        // An empty piece may be NULL in C. Nobody reads what the pointer points to.
         let data = if size == 0 { NonNull::dangling().as_ptr() } else { data.cast() };
         // SAFETY: not NULL and of a size that can be; the caller keeps so many bytes as they are until this call returns.
         sink.post(unsafe { std::slice::from_raw_parts(data, size) })
@@ -358,7 +358,7 @@ pub unsafe extern "C" fn sink_flush_async(
     })
 }
 
-/// The caller's array of pieces, copied, so that the array need not outlive the call.
+/// Copies the caller's array of pieces, so that the array need not outlive the call.
 ///
 /// # Safety
 /// - `parts` is NULL or points to `count` readable pieces.

@@ -109,8 +109,9 @@ pub unsafe extern "C" fn stream_set_timeout(
 ///
 /// While the sink is open, the library reads no further input. Therefore the peer's sends stall when the
 /// buffers of the kernel are full. When the sink is closed too, the library reads and discards input until
-/// the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. Otherwise unread
-/// input would reset the connection, and the peer could lose bytes.
+/// the peer ends its side, or for `linger_ms` after the peer has acknowledged everything. `close_timeout_ms`
+/// without progress ends the wait too. The library reads because unread input would reset the connection, and
+/// the peer could lose bytes.
 ///
 /// Owner:   The library owns the memory of pending receives until their completions. Bytes that stream_peek
 ///          has shown are no longer valid. Exception: bytes that a watch shows stay valid until its callback

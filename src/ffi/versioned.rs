@@ -1,8 +1,8 @@
-#![allow(unsafe_code)] // copies structs from and to memory of the caller's
+#![allow(unsafe_code)] // copies structs from and to memory of the caller
 //! Structs of C that may grow: how they are read and written.
 //!
-//! Every file that takes or fills in a struct uses it. Invariant: a struct that begins with its size only ever grows at its
-//! end, so that a program and a library of different versions agree on the part that both know.
+//! Every file that takes or fills in a struct uses it. Invariant: a struct that begins with its size grows only at its end.
+//! Therefore a program and a library of different versions agree on the part that both know.
 
 use crate::error::{Error, Result};
 use std::ffi::c_char;
@@ -17,7 +17,7 @@ pub(super) unsafe trait Versioned: Copy {
     const FIRST: usize;
 }
 
-/// Says of structs how large they are, and checks it.
+/// Declares the sizes of structs in version 0.1, and checks them.
 macro_rules! versioned {
     ($($name:ident: $first:literal),* $(,)?) => { $(
         // SAFETY: repr(C) with `size` in front; numbers, raw pointers and optional functions take every pattern.
@@ -30,10 +30,10 @@ macro_rules! versioned {
 
 pub(super) use versioned;
 
-/// No struct will ever be larger. Keeps a size that was never set from leading far outside of the struct.
+/// No struct is ever larger. Therefore a size that was never set does not lead far outside of the struct.
 const LARGEST: usize = 4096;
 
-/// The size that the caller wrote into `*memory`, if it is one that can be.
+/// The size that the caller wrote into `*memory`. INVALID if no version has that size.
 ///
 /// # Safety
 /// - `memory` is NULL or begins with a readable size.
@@ -46,8 +46,8 @@ unsafe fn caller_size<T: Versioned>(memory: *const T) -> Result<usize> {
     if (T::FIRST..=LARGEST).contains(&size) { Ok(size) } else { Err(Error::INVALID) }
 }
 
-/// Reads a struct of the caller's, of an older or a newer version. What an older one lacks is zero; what a newer one has
-/// beyond this version must be zero, for it asks for something that is not known here.
+/// Reads a struct of the caller, of an older or a newer version. Fields that an older version lacks are zero. Fields that
+/// only a newer version has must be zero: otherwise the caller asks for something that this version does not know.
 ///
 /// # Safety
 /// - `memory` is NULL or points to as many readable bytes as its size says.
@@ -67,7 +67,7 @@ pub(super) unsafe fn read_struct<T: Versioned>(memory: *const T) -> Result<T> {
     Ok(unsafe { value.assume_init() })
 }
 
-/// A struct of the caller's that is to be written, its size checked before anything is done.
+/// A struct of the caller, to be written. Its size is checked before the call does anything.
 pub(super) struct Output<T> {
     memory: *mut T,
     size: usize,
@@ -82,7 +82,7 @@ impl<T: Versioned> Output<T> {
         Ok(Output { memory, size })
     }
 
-    /// Writes as much as both versions know, and leaves the caller's size.
+    /// Writes the fields that both versions know, and leaves the caller's size.
     pub fn write(self, value: &T) {
         let skip = size_of::<usize>();
         let count = self.size.min(size_of::<T>()) - skip;
@@ -95,7 +95,7 @@ impl<T: Versioned> Output<T> {
     }
 }
 
-/// `text` as an array of C that ends in a zero byte, cut to fit.
+/// `text` as an array of C with a zero byte at its end. A text that is too long is cut.
 pub(super) fn characters<const N: usize>(text: &str) -> [c_char; N] {
     let mut array = [0; N];
     for (to, &from) in array[..N - 1].iter_mut().zip(text.as_bytes()) {
@@ -119,7 +119,7 @@ mod tests {
 
     versioned! { Known: 16 }
 
-    /// One of a version that has more fields.
+    /// A struct of a version that has more fields.
     #[repr(C)]
     struct Later {
         known: Known,

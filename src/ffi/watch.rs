@@ -190,7 +190,7 @@ pub unsafe extern "C" fn stream_resume(stream: *mut iouringnet_stream) -> iourin
 
 type Accepted = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 
-/// The core's form of a C callback that is told every connection, and the end.
+/// The core's form of a C callback that gets every connection, and the end.
 fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Accepted> {
     let function = callback?;
     let (net, user) = (Arc::clone(net), User(user));
@@ -200,37 +200,37 @@ fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_v
         if let Ok(socket) = event {
             let pair = handles::publish_connection(socket, &net);
             if pair.is_err() {
-                // The connection is closed. A status that is not 0 would be the last call, and the watch goes on.
+                // The connection is closed. No call tells so: only the last call has a status, and the watch goes on.
                 return;
             }
             attach(&mut done, pair);
         }
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
+        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &done) }
     }))
 }
 
-/// The core's form of a C callback that is told room, and the end.
+/// The core's form of a C callback that gets room for posts, and the end.
 fn room_callback(callback: iouringnet_callback, user: *mut c_void) -> Option<Box<dyn FnMut(Result) + Send>> {
     let function = callback?;
     let user = User(user);
     Some(Box::new(move |result| {
         let done = completion(Outcome { result, bytes: 0 });
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread.
+        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &done) }
     }))
 }
 
 type Received = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
 
-/// The core's form of a C callback that is shown bytes, and told the end.
+/// The core's form of a C callback that gets bytes, and the end.
 fn data_callback(callback: iouringnet_data_callback, user: *mut c_void) -> Option<Received> {
     let function = callback?;
     let user = User(user);
     Some(Box::new(move |result, bytes| {
         let (data, size) =
             if result.is_ok() { (bytes.as_ptr().cast(), bytes.len()) } else { (std::ptr::null(), 0) };
-        // SAFETY: the caller passed a function that may be called with its pointer on the net's thread; `bytes` outlives the call.
+        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread; `bytes` outlives the call.
         unsafe { function(user.pointer(), status(result), data, size) }
     }))
 }
