@@ -255,7 +255,7 @@ impl Dial {
             Tell::Wait => return result.map(|socket| Started::Over(Some(socket))),
             Tell::By(op) => {
                 op.accept(permit, Weak::<Dial>::new()); // nothing is left to be cancelled
-                net.members.unless_stopping(|| net.complete_connection(op, result))?;
+                net.members.unless_stopping(|| net.uncollected.complete(op, result))?;
             }
             Tell::Call(callback) => {
                 let outcome = Outcome::without_bytes(&result);
@@ -357,7 +357,7 @@ impl Dial {
         let operation = state.operation.take();
         drop(state);
         if let Some(operation) = operation {
-            self.net.complete_connection(&operation, result);
+            self.net.uncollected.complete(&operation, result);
         }
         self.net.members.leave(&**self);
     }

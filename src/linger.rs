@@ -6,11 +6,12 @@
 //! peer has had everything for the configured time; without any progress for the close timeout the connection is
 //! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
-use crate::net::{Config, Net};
+use crate::net::Net;
 use crate::request::Request;
 use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};

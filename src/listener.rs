@@ -272,7 +272,7 @@ impl Listener {
         socket: Arc<Socket>,
     ) -> MutexGuard<'a, State> {
         if let Some(operation) = state.queue.pop_front() {
-            self.net.complete_connection(&operation, Ok(socket));
+            self.net.uncollected.complete(&operation, Ok(socket));
             return state;
         }
         let Some(mut callback) = state.watch.as_mut().and_then(|watch| watch.callback.take()) else {
@@ -438,7 +438,8 @@ impl Member for Listener {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::{Config, fixture};
+    use crate::config::Config;
+    use crate::net::fixture;
 
     #[test]
     fn a_connection_that_another_process_has_taken_is_no_error() {

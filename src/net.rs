@@ -1,103 +1,27 @@
 //! A net: two loops on two threads, and everything that is open on them.
 //!
-//! Owns the loops' outsides, the configuration, the members and the count of operations in flight. Invariant: both loops run
-//! until the net has no members.
+//! Owns the loops' outsides, the members and the counts. Invariant: both loops run until the net has no members.
 
 #[cfg(all(test, not(loom)))]
 pub mod fixture;
+mod operations;
 
 use crate::availability::status_of_start;
 use crate::callback_thread::in_callback;
-use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
-use crate::logging::Log;
 use crate::members::{Members, Stop};
-use crate::permits::Permit;
 use crate::ring::Features;
 use crate::ring_size::RingSize;
-use crate::socket::{Half, Options, Socket};
-use crate::sync::Mutex;
+use crate::socket::Options;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::threads::Thread;
+use crate::uncollected::Uncollected;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-
-pub use crate::deadlines::DrainTimeout;
-
-/// How a net is to be. The defaults are those of the C header.
-#[derive(Clone)]
-pub struct Config {
-    /// Places in each ring; operations in flight are not bounded by it.
-    pub ring_entries: u32,
-    /// The most operations in flight, beyond one for each direction of a connection.
-    pub max_operations: u32,
-    /// TCP_NODELAY; `None` leaves the system's.
-    pub nodelay: Option<bool>,
-    /// Whether the kernel is asked on the caller's thread before a ring is.
-    pub first_try: bool,
-    /// The idle time before the first keepalive probe.
-    pub keepalive: Option<Duration>,
-    /// SO_SNDBUF in bytes; 0 leaves the system's.
-    pub send_buffer: usize,
-    /// SO_RCVBUF in bytes; 0 leaves the system's.
-    pub recv_buffer: usize,
-    /// What one receive of the kernel may fill for many small ones, in bytes; 0 is unbuffered.
-    pub read_buffer: usize,
-    /// The most bytes that a watch or a fill keeps for one connection.
-    pub buffer_max: usize,
-    /// Posts are accepted while fewer bytes than this are posted and unsent.
-    pub post_mark: usize,
-    /// How long an operation may take.
-    pub timeout: Option<Duration>,
-    /// How long a dial may take.
-    pub dial_timeout: Option<Duration>,
-    /// How long a closing connection may make no progress.
-    pub close_timeout: Duration,
-    /// How long a closing connection may take to send what was accepted.
-    pub drain_timeout: DrainTimeout,
-    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close.
-    pub linger: Duration,
-    /// How long `stop` lets connections close in order.
-    pub shutdown_timeout: Duration,
-    /// The longest that a blocking receive spins before it sleeps, and the receive loop.
-    pub spin: Duration,
-    /// The CPU for the send loop's thread.
-    pub send_cpu: Option<usize>,
-    /// The CPU for the receive loop's thread.
-    pub recv_cpu: Option<usize>,
-    /// Where what the loops' threads log goes.
-    pub log: Option<Arc<dyn Log>>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            ring_entries: 256,
-            max_operations: 65_536,
-            nodelay: Some(true),
-            first_try: true,
-            keepalive: None,
-            send_buffer: 0,
-            recv_buffer: 0,
-            read_buffer: 64 << 10,
-            buffer_max: 1 << 20,
-            post_mark: 1 << 20,
-            timeout: None,
-            dial_timeout: Some(Duration::from_secs(10)),
-            close_timeout: Duration::from_secs(30),
-            drain_timeout: DrainTimeout::ByBytes,
-            linger: Duration::from_secs(2),
-            shutdown_timeout: Duration::from_secs(5),
-            spin: Duration::from_micros(50),
-            send_cpu: None,
-            recv_cpu: None,
-            log: None,
-        }
-    }
-}
 
 /// Counts of what a net does; the header describes each.
 #[allow(missing_docs)]
@@ -130,6 +54,8 @@ pub struct Net {
     pub recv_loop: Arc<LoopHandle>,
     /// What is open on it.
     pub members: Members,
+    /// Connections that wait for their collector.
+    pub uncollected: Uncollected,
     /// Connections open now, draining ones included.
     pub connections: AtomicUsize,
     /// Listeners open now.
@@ -143,7 +69,6 @@ pub struct Net {
     started: Instant,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
-    uncollected: Mutex<Vec<Weak<Operation>>>,
     unsent: AtomicBool,
     /// Locked by those who start and stop the net, and by no loop; see sync.rs.
     threads: parking_lot::Mutex<Vec<Thread>>,
@@ -159,6 +84,7 @@ impl Net {
             send_loop,
             recv_loop,
             members: Members::new(),
+            uncollected: Uncollected::new(),
             connections: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             accept_errors: AtomicU64::new(0),
@@ -167,7 +93,6 @@ impl Net {
             started: Instant::now(),
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
-            uncollected: Mutex::new(Vec::new()),
             unsent: AtomicBool::new(false),
             threads: parking_lot::Mutex::new(Vec::new()),
             config,
@@ -229,86 +154,6 @@ impl Net {
         self.refusal().map_or(Ok(()), Err)
     }
 
-    /// A new operation of this net.
-    pub fn operation(self: &Arc<Self>, callback: Option<Callback>) -> Arc<Operation> {
-        Operation::new(Arc::clone(&self.recv_loop) as _, callback)
-    }
-
-    /// The operation of what is not over at once.
-    pub fn operation_for(self: &Arc<Self>, tell: Tell<'_>) -> Arc<Operation> {
-        match tell {
-            Tell::Wait => self.operation(None),
-            Tell::By(op) => Arc::clone(op),
-            Tell::Call(callback) => self.operation(Some(callback)),
-        }
-    }
-
-    /// A place among the operations in flight; LIMIT when there is none.
-    pub fn permit(&self) -> Result<Permit> {
-        Permit::counted(&self.operations, self.config.max_operations as usize)
-    }
-
-    /// The same for one direction of a connection, which has one place of its own.
-    pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
-        Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
-    }
-
-    /// Accepts a send or receive, which [`Net::over_at_once`] or [`Net::queued`] gets next. LIMIT if there is no place.
-    #[inline]
-    pub fn accept_work<'a>(
-        &self,
-        tell: Tell<'a>,
-        socket: &Arc<Socket>,
-        half: Half,
-        target: impl FnOnce() -> Weak<dyn Target>,
-    ) -> Result<Accepted<'a>> {
-        Ok(match tell {
-            Tell::Wait => Accepted::Wait,
-            Tell::By(op) => {
-                op.accept(self.permit_for(socket, half)?, target());
-                Accepted::By(op)
-            }
-            Tell::Call(callback) => Accepted::Call(callback, self.permit_for(socket, half)?),
-        })
-    }
-
-    /// Tells the end of what needs no queue.
-    #[inline]
-    pub fn over_at_once(&self, accepted: Accepted<'_>, result: Result, bytes: usize) -> Begun {
-        let outcome = Outcome { result, bytes };
-        match accepted {
-            Accepted::Wait => {}
-            Accepted::By(op) => op.complete(result, bytes),
-            Accepted::Call(callback, permit) => {
-                self.recv_loop.post_finished(Finished { callback, outcome, connection: None, permit });
-            }
-        }
-        Begun::Finished(outcome)
-    }
-
-    /// The operation of what has to be queued. LIMIT where its caller waits and there is no place, unless it has `begun`,
-    /// by moving bytes or by waiting: then it has to go on, and is one more than the bound.
-    pub fn queued(
-        self: &Arc<Self>,
-        accepted: Accepted<'_>,
-        socket: &Arc<Socket>,
-        half: Half,
-        target: Weak<dyn Target>,
-        begun: bool,
-    ) -> Result<Arc<Operation>> {
-        let (op, permit) = match accepted {
-            Accepted::By(op) => return Ok(Arc::clone(op)),
-            Accepted::Call(callback, permit) => (self.operation(Some(callback)), Ok(permit)),
-            Accepted::Wait => (self.operation(None), self.permit_for(socket, half)),
-        };
-        match permit {
-            Ok(permit) => op.accept(permit, target),
-            Err(error) if !begun => return Err(error),
-            Err(_) => {}
-        }
-        Ok(op)
-    }
-
     /// How long a blocking receive may spin, and the receive loop; zero where only one CPU is allowed.
     pub fn spin(&self) -> Duration {
         if self.may_spin { self.config.spin } else { Duration::ZERO }
@@ -322,20 +167,6 @@ impl Net {
             send_buffer: self.config.send_buffer,
             recv_buffer: self.config.recv_buffer,
         }
-    }
-
-    /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector, and a
-    /// stop closes it.
-    pub fn complete_connection(&self, op: &Arc<Operation>, result: Result<Arc<Socket>>) {
-        if !op.complete_connection(result) {
-            return;
-        }
-        let mut uncollected = self.uncollected.lock();
-        if uncollected.len() == uncollected.capacity() {
-            let waits = |op: &Weak<Operation>| op.upgrade().is_some_and(|op| op.has_connection());
-            uncollected.retain(waits);
-        }
-        uncollected.push(Arc::downgrade(op));
     }
 
     /// Ends everything; see the header's `net_stop`. TIMEOUT if sends were cut. Further callers get the same result.
@@ -353,11 +184,7 @@ impl Net {
             self.members.wait_until_empty(Duration::MAX);
         }
         self.end_loops();
-        let uncollected = std::mem::take(&mut *self.uncollected.lock());
-        for op in uncollected.iter().filter_map(Weak::upgrade).filter(|op| op.has_connection()) {
-            op.revoke_connection();
-        }
-
+        self.uncollected.revoke();
         let result = if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
         self.members.end_stop(result);
         result

@@ -3,9 +3,9 @@
 //! Invariant: nothing of the try is left when it returns, and it answers wherever a start would fail.
 
 use crate::availability::{explain, kernel_release, status_of_start};
+use crate::config::Config;
 use crate::error::Result;
 use crate::event_loop::{EventLoop, LoopHandle};
-use crate::net::Config;
 use crate::ring::{Features, Ring};
 use crate::ring_size::RingSize;
 use crate::threads;

@@ -38,7 +38,7 @@ const LEVELS: &[&[&str]] = &[
         "completion",
         "request",
     ],
-    &["ring_size", "ring", "mailbox", "ownership", "members"],
+    &["ring_size", "ring", "mailbox", "ownership", "members", "uncollected", "config"],
     &["event_loop"],
     &["net", "probe", "linger", "stream", "sink", "connection", "listener", "dial", "delayed_call", "open"],
     &["ffi"],

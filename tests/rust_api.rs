@@ -1,7 +1,8 @@
 //! The core's own interface, without the C boundary: what a Rust program would write.
 
+use iouringnet::config::Config;
 use iouringnet::error::Error;
-use iouringnet::net::{Config, Net};
+use iouringnet::net::Net;
 use iouringnet::open::{self, BindOptions};
 use iouringnet::probe::probe;
 use std::time::Duration;

@@ -172,7 +172,7 @@ pub(super) fn retire_all(net: &Arc<Net>) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::Config;
+    use crate::config::Config;
     use crate::probe::probe;
 
     /// Number of entries of `net`, without its ops.

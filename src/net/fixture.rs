@@ -1,6 +1,7 @@
 //! For tests of the handles: a net, and a socket with its peer.
 
-use super::{Config, Net};
+use super::Net;
+use crate::config::Config;
 use crate::error::Error;
 use crate::socket::Socket;
 use std::net::{TcpListener, TcpStream};

@@ -1,8 +1,9 @@
 //! What a sink does at moments that no program can bring about.
 
 use super::*;
+use crate::config::Config;
 use crate::members::{Member, Stop};
-use crate::net::{Config, fixture};
+use crate::net::fixture;
 use std::io::Read;
 use std::net::TcpStream;
 

@@ -1,7 +1,8 @@
 //! For tests of a stream: one alone, in a net of its own.
 
 use super::Stream;
-use crate::net::{Config, Net, fixture};
+use crate::config::Config;
+use crate::net::{Net, fixture};
 use std::net::TcpStream;
 use std::sync::Arc;
 

@@ -339,7 +339,7 @@ impl Stream {
 #[allow(unsafe_code)]
 mod tests {
     use super::*;
-    use crate::net::Config;
+    use crate::config::Config;
     use crate::socket_waiter::{Ready, SocketWaiter, Woken};
     use crate::stream::fixture::open;
     use std::io::Write;

@@ -150,7 +150,7 @@ impl Stream {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::net::Config;
+    use crate::config::Config;
     use crate::request::Lent;
     use crate::stream::fixture::open;
     use std::io::Write;

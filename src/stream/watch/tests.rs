@@ -1,7 +1,8 @@
 //! What is next for a watch; a watch whose messages come one by one without the lock, and what interrupts them.
 
 use super::*;
-use crate::net::{Config, Net};
+use crate::config::Config;
+use crate::net::Net;
 use crate::stream::fixture::open;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::io::Write;

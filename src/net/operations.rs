@@ -1,0 +1,92 @@
+//! The operations of a net: how they are accepted, and how their ends are told.
+//!
+//! Called by every handle of the net. Invariant: what is accepted with a callback or an op has a permit until its end is told.
+
+use super::Net;
+use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
+use crate::error::Result;
+use crate::permits::Permit;
+use crate::socket::{Half, Socket};
+use std::sync::{Arc, Weak};
+
+impl Net {
+    /// A new operation of this net.
+    pub fn operation(self: &Arc<Self>, callback: Option<Callback>) -> Arc<Operation> {
+        Operation::new(Arc::clone(&self.recv_loop) as _, callback)
+    }
+
+    /// The operation of what is not over at once.
+    pub fn operation_for(self: &Arc<Self>, tell: Tell<'_>) -> Arc<Operation> {
+        match tell {
+            Tell::Wait => self.operation(None),
+            Tell::By(op) => Arc::clone(op),
+            Tell::Call(callback) => self.operation(Some(callback)),
+        }
+    }
+
+    /// A place among the operations in flight; LIMIT when there is none.
+    pub fn permit(&self) -> Result<Permit> {
+        Permit::counted(&self.operations, self.config.max_operations as usize)
+    }
+
+    /// The same for one direction of a connection, which has one place of its own.
+    pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
+        Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
+    }
+
+    /// Accepts a send or receive, which [`Net::over_at_once`] or [`Net::queued`] gets next. LIMIT if there is no place.
+    #[inline]
+    pub fn accept_work<'a>(
+        &self,
+        tell: Tell<'a>,
+        socket: &Arc<Socket>,
+        half: Half,
+        target: impl FnOnce() -> Weak<dyn Target>,
+    ) -> Result<Accepted<'a>> {
+        Ok(match tell {
+            Tell::Wait => Accepted::Wait,
+            Tell::By(op) => {
+                op.accept(self.permit_for(socket, half)?, target());
+                Accepted::By(op)
+            }
+            Tell::Call(callback) => Accepted::Call(callback, self.permit_for(socket, half)?),
+        })
+    }
+
+    /// Tells the end of what needs no queue.
+    #[inline]
+    pub fn over_at_once(&self, accepted: Accepted<'_>, result: Result, bytes: usize) -> Begun {
+        let outcome = Outcome { result, bytes };
+        match accepted {
+            Accepted::Wait => {}
+            Accepted::By(op) => op.complete(result, bytes),
+            Accepted::Call(callback, permit) => {
+                self.recv_loop.post_finished(Finished { callback, outcome, connection: None, permit });
+            }
+        }
+        Begun::Finished(outcome)
+    }
+
+    /// The operation of what has to be queued. LIMIT where its caller waits and there is no place, unless it has `begun`,
+    /// by moving bytes or by waiting: then it has to go on, and is one more than the bound.
+    pub fn queued(
+        self: &Arc<Self>,
+        accepted: Accepted<'_>,
+        socket: &Arc<Socket>,
+        half: Half,
+        target: Weak<dyn Target>,
+        begun: bool,
+    ) -> Result<Arc<Operation>> {
+        let (op, permit) = match accepted {
+            Accepted::By(op) => return Ok(Arc::clone(op)),
+            Accepted::Call(callback, permit) => (self.operation(Some(callback)), Ok(permit)),
+            Accepted::Wait => (self.operation(None), self.permit_for(socket, half)),
+        };
+        match permit {
+            Ok(permit) => op.accept(permit, target),
+            Err(error) if !begun => return Err(error),
+            Err(_) => {}
+        }
+        Ok(op)
+    }
+}
