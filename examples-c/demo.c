@@ -1,13 +1,13 @@
-/* demo: shows in half a minute what the library does, and measures it. `make demo` runs it. Needs 512 MiB in TMPDIR.
+/* demo: shows in half a minute what the library does, and measures it. `make demo` runs it. It needs 512 MiB in TMPDIR.
  *
  * In one process, over loopback:
- *   1. a file of 256 MiB goes over one connection with the code of file_transfer, and both checksums are compared;
+ *   1. the code of file_transfer sends a file of 256 MiB over one connection, and compares both checksums;
  *   2. 1,000 connections echo small messages at the same time, by callbacks;
  *   3. one connection plays ping-pong with blocking calls;
- *   then two tables: how fast it was, and what each of the four loops had to do for it.
+ *   4. two tables show how fast it was, and what each of the four loops did.
  *
- * What it teaches: how parts like the other examples come together in one program. There are two nets, one for
- * the server's side and one for the client's, so that the two sides can use a CPU each.
+ * What it teaches: how parts like the other examples work together in one program. The server's side has one net and
+ * the client's side another, so that each side can use a CPU of its own.
  *
  * To compile it:   cc -O2 -o demo demo.c file_transfer_core.c -liouringnet -pthread
  */
@@ -37,7 +37,7 @@
 #define PINGS_MAX 50000u
 #define MESSAGE_SIZE 64
 #define SAMPLES_MAX 1000000u
-#define TIMEOUT_MS 10000 /* nothing here takes so long: what does has failed, and says so instead of hanging */
+#define TIMEOUT_MS 10000 /* nothing here takes so long unless it has failed */
 
 static iouringnet_net *server_net;
 static iouringnet_net *client_net;
@@ -76,7 +76,7 @@ static int compare_samples(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Fills in the percentiles, and forgets the samples. */
+/* Fills in the percentiles, and drops the samples. */
 static void take_percentiles(struct result *result) {
     if (sample_count > 0) {
         qsort(samples, sample_count, sizeof samples[0], compare_samples);
@@ -101,7 +101,7 @@ static bool listen_somewhere(iouringnet_listener **listener, iouringnet_address 
 
 /* --- 1. A file --------------------------------------------------------------------------------------------- */
 
-/* A file without a name: it vanishes with its descriptor, however this program ends. */
+/* A file without a name. It vanishes with its descriptor, however this program ends. */
 static int temporary_file(void) {
     const char *directory = getenv("TMPDIR");
     char *path;
@@ -114,7 +114,7 @@ static int temporary_file(void) {
     return file;
 }
 
-/* Numbers that no checksum could take for each other (xorshift64). */
+/* Numbers that differ from each other, so that the checksum notices a wrong order (xorshift64). */
 static bool fill_file(int file) {
     static uint64_t block[32 * 1024];
     uint64_t x = nanoseconds_now() | 1;
@@ -194,7 +194,7 @@ static bool transfer_file(int original, int copy, struct result *result) {
     if (error != 0)
         return failed("start a thread", -error);
     bool good = dial_and_send(address.text, original, &sent);
-    listener_close(receiver.listener); /* ends the accept, should the dial have failed */
+    listener_close(receiver.listener); /* ends the accept if the dial has failed */
     pthread_join(thread, NULL);
     if (!receiver.good)
         fprintf(stderr, "demo: receiving: %s\n", receiver.transfer.problem);
@@ -228,8 +228,8 @@ static bool show_file(struct result *result) {
 
 /* --- 2. Many echo connections ------------------------------------------------------------------------------ */
 
-/* The server's side, on the callback thread of its net. Here a client has one message under way, so that a sink
- * cannot be full; echo_server.c shows what to do where it can. */
+/* The server's side, on the callback thread of its net. Each client has one message under way, so a sink is never
+ * full here. echo_server.c shows what to do if it is. */
 struct peer {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -267,7 +267,7 @@ struct echo_client {
     iouringnet_stream *stream;
     uint64_t sent_at;
     uint8_t message[MESSAGE_SIZE];
-    bool intact; /* every message came back as it was, and the end as the end */
+    bool intact; /* every message came back unchanged, and then the end */
 };
 
 /* Main reads it before it starts the clients, and again after `finished`. */
@@ -303,7 +303,7 @@ static size_t on_answer(void *user, iouringnet_status status, const void *data, 
         return 0;
     }
     if (size < MESSAGE_SIZE)
-        return 0; /* a part of it: it is shown again, joined with the rest */
+        return 0; /* part of the message; the next call shows it again, joined with the rest */
     uint64_t now = nanoseconds_now();
     c->intact = c->intact && size == MESSAGE_SIZE && memcmp(data, c->message, MESSAGE_SIZE) == 0;
     echo.messages++;
@@ -322,7 +322,7 @@ static void start_echo(void) {
     for (unsigned i = 0; i < echo.wanted; i++) {
         struct echo_client *c = &echo.clients[i];
         if (c->sink == NULL)
-            continue; /* its dial failed, and is counted */
+            continue; /* its dial failed and is counted */
         if (stream_watch(c->stream, on_answer, c) == IOURINGNET_OK) {
             c->intact = true;
             send_message(c, nanoseconds_now());
@@ -352,12 +352,12 @@ static void on_dialled(void *user, const iouringnet_completion *done) {
         start_echo();
 }
 
-/* A bounded number at a time, so that the listener's backlog does not overflow. */
+/* Keeps a bounded number of dials under way, so that the listener's backlog does not overflow. */
 static void dial_more(void) {
     while (echo.dialled < echo.wanted && echo.dialled - echo.connected < DIALS_AT_ONCE) {
         struct echo_client *c = &echo.clients[echo.dialled];
         iouringnet_status status = net_dial_async(client_net, echo.server.text, NULL, on_dialled, c, NULL);
-        if (status != IOURINGNET_OK) { /* refused: no callback will count it, so the run is over */
+        if (status != IOURINGNET_OK) { /* refused; no callback counts it, so the run is over */
             failed("dial", status);
             sem_post(&echo.finished);
             return;
@@ -389,7 +389,7 @@ static bool echo_everywhere(iouringnet_listener *listener, struct result *result
     iouringnet_status status = listener_watch(listener, on_connection, NULL);
     if (status != IOURINGNET_OK)
         return failed("accept", status);
-    status = net_call(client_net, 0, on_start, NULL, NULL); /* on the thread where the clients live */
+    status = net_call(client_net, 0, on_start, NULL, NULL); /* on the thread that owns the clients */
     if (status != IOURINGNET_OK)
         return failed("begin", status);
     if (!await_echo())
@@ -422,7 +422,7 @@ static void *answer_pings(void *listener) {
     iouringnet_stream *stream;
     uint8_t message[MESSAGE_SIZE];
     if (listener_accept(listener, &sink, &stream) != IOURINGNET_OK)
-        return NULL; /* the dial failed, and main says so */
+        return NULL; /* the dial failed, and main prints it */
     while (stream_recv(stream, message, sizeof message, NULL) == IOURINGNET_OK)
         if (sink_send(sink, message, sizeof message, NULL) != IOURINGNET_OK)
             break;
@@ -477,7 +477,7 @@ static bool show_ping_pong(struct result *result) {
     iouringnet_status status = net_dial(client_net, address.text, NULL, &sink, &stream);
     if (status == IOURINGNET_OK) {
         good = play(sink, stream, result);
-        sink_close(sink); /* the other thread finds its stream at the end */
+        sink_close(sink); /* the other thread gets the end of its stream */
         stream_close(stream);
     } else {
         good = failed("connect", status);
@@ -527,7 +527,7 @@ static bool print_tables(const struct result *file, const struct result *many, c
 
 /* --- Main -------------------------------------------------------------------------------------------------- */
 
-/* Both ends of each connection live here, so it costs two descriptors. Returns how many connections fit. */
+/* This process has both ends of a connection, so each needs two descriptors. Returns how many connections fit. */
 static unsigned raise_descriptor_limit(unsigned wanted) {
     const rlim_t others = 64; /* standard files, rings, listeners, the file's two ends */
     struct rlimit limit;
@@ -536,7 +536,7 @@ static unsigned raise_descriptor_limit(unsigned wanted) {
     rlim_t needed = (rlim_t)wanted * 2 + others;
     if (limit.rlim_cur < needed) {
         limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
-        setrlimit(RLIMIT_NOFILE, &limit); /* should it fail, the limit read next is the old one */
+        setrlimit(RLIMIT_NOFILE, &limit); /* if it fails, the next call reads the old limit */
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur >= needed)
@@ -556,7 +556,7 @@ static bool stop(iouringnet_net *net) {
     return status == IOURINGNET_OK || failed("stop", status);
 }
 
-/* If a net cannot be started, as in many containers, the probe knows the cause and what to do about it. */
+/* If a net cannot start, as in many containers, the probe has the cause and the remedy. */
 static bool start(const iouringnet_config *config, iouringnet_net **net) {
     iouringnet_status status = net_start(config, net);
     if (status == IOURINGNET_OK)
@@ -569,7 +569,7 @@ static bool start(const iouringnet_config *config, iouringnet_net **net) {
     return false;
 }
 
-/* One net for each side, both stopped on every way out. */
+/* One net for each side. Both are stopped on every way out. */
 static bool run_on_two_nets(const iouringnet_config *config) {
     if (!start(config, &server_net))
         return false;
@@ -595,7 +595,7 @@ int main(int argc, char **argv) {
         return 2;
     }
 
-    setvbuf(stdout, NULL, _IOLBF, 0); /* each line when it is true, also through a pipe */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* print each line at once, also through a pipe */
     echo.wanted = raise_descriptor_limit(ECHO_CONNECTIONS);
     if (echo.wanted == 0) {
         fprintf(stderr, "demo: the limit of open files (ulimit -n) is too low for a single connection\n");

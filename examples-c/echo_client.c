@@ -1,11 +1,11 @@
-/* echo_client: sends what it reads on standard input, or one message, and prints what comes back.
+/* echo_client: sends its standard input, or one message, and prints the answer.
  *
  * What it teaches:
  *   - the blocking calls: net_dial, sink_send, stream_recv. They read like the steps of the conversation;
- *   - that stream_recv(n) gives exactly n bytes, or says why it cannot;
+ *   - that stream_recv receives exactly n bytes, or returns why it cannot;
  *   - timeouts: one for the dial, one for each send and one for each receive;
- *   - errors in words: iouringnet_strerror for people, the IOURINGNET_ names for decisions;
- *   - the half-close: sink_close says "that was all", and the stream can still be read to its end.
+ *   - errors: iouringnet_strerror has the text for people, and the program branches on the IOURINGNET_ names;
+ *   - the half-close: sink_close ends the own side, and the stream can still receive to its end.
  *
  * To compile it:   cc -o echo_client echo_client.c -liouringnet
  * To try it:       ./echo_client 127.0.0.1:7000 "hello"      with echo_server running
@@ -25,12 +25,12 @@ static int failed(const char *what, iouringnet_status status) {
     return 1;
 }
 
-/* Sends `size` bytes, receives as many, prints them. */
+/* Sends `size` bytes, receives as many, and prints them. */
 static int exchange(iouringnet_sink *sink, iouringnet_stream *stream, const char *data, size_t size) {
     char answer[4096];
     while (size > 0) {
-        /* In pieces, each answered before the next goes out: a client that sends without end and
-         * reads nothing would sooner or later wait for a server that waits for the client. */
+        /* One piece at a time: the next goes out when the answer to this one is there. Otherwise a client that
+         * sends without end would wait for a server that waits for the client. */
         size_t piece = size < sizeof answer ? size : sizeof answer;
         iouringnet_status status = sink_send(sink, data, piece, NULL);
         if (status != IOURINGNET_OK)
@@ -50,7 +50,7 @@ static int exchange(iouringnet_sink *sink, iouringnet_stream *stream, const char
     return 0;
 }
 
-/* A terminal gives a line at a time, a pipe or a file whatever there is. */
+/* A terminal gives one line for each read. A pipe or a file gives what is there. */
 static int exchange_input(iouringnet_sink *sink, iouringnet_stream *stream) {
     char input[4096];
     ssize_t size;
@@ -62,7 +62,7 @@ static int exchange_input(iouringnet_sink *sink, iouringnet_stream *stream) {
     return size == 0 ? 0 : failed("read the input", -errno);
 }
 
-/* Says that no more will come, and checks that the server has no more to say either. */
+/* Ends the own side, and checks that the server sends nothing more. */
 static int say_goodbye(iouringnet_sink *sink, iouringnet_stream *stream) {
     char more;
     sink_close(sink);
@@ -93,7 +93,7 @@ static int converse(iouringnet_net *net, const char *address, const char *messag
         putchar('\n');
     if (code == 0)
         code = say_goodbye(sink, stream);
-    sink_close(sink); /* again where we said goodbye, which is harmless */
+    sink_close(sink); /* harmless if the sink is closed already */
     stream_close(stream);
     return code;
 }

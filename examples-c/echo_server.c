@@ -1,11 +1,11 @@
-/* echo_server: sends back whatever each client sends, with callbacks alone.
+/* echo_server: sends back what each client sends. It works only in callbacks.
  *
  * What it teaches:
  *   - accepting with listener_watch, receiving with stream_watch, sending with sink_post;
- *   - what to do when a client sends but does not read: sink_post says IOURINGNET_FULL, stream_pause
- *     lets TCP hold the client back, and the sink's watch says when to go on;
- *   - when the memory of a connection can be freed: after the last call of each of its two watches;
- *   - that a program which works in callbacks needs no mutex: they all run on one thread.
+ *   - back-pressure, if a client sends but does not read: sink_post returns IOURINGNET_FULL, stream_pause
+ *     makes TCP hold the client back, and the sink's watch reports when there is room again;
+ *   - when a program can free the memory of a connection: after the last call of both of its watches;
+ *   - that a program which works only in callbacks needs no mutex: one thread runs all of them.
  *
  * To compile it:   cc -o echo_server echo_server.c -liouringnet
  * To try it:       ./echo_server &   then   nc -N 127.0.0.1 7000 < some_file | cmp - some_file
@@ -21,18 +21,18 @@
 struct connection {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
-    int watches; /* those whose last call is still to come; at 0 the connection is freed */
+    int watches; /* whose last call has not come yet; at 0 the connection is freed */
 };
 
-/* Closes both halves. What was posted still goes out, and then the client sees the end of the stream.
- * Both watches get their last calls, if they have not had them. Closing twice is harmless. */
+/* Closes both halves. Posted bytes still go out, and then the client gets the end of the stream. Each watch gets
+ * its last call, unless it has had it. Closing twice is harmless. */
 static void hang_up(struct connection *c) {
     sink_close(c->sink);
     stream_close(c->stream);
 }
 
-/* A watch has exactly one call with a status that is not 0, and it is its last. The two watches of a
- * connection end in either order, so the one that ends second frees it. */
+/* The last call of a watch is its only call with a status that is not 0. The two watches of a connection end in
+ * either order. Therefore the second one frees the connection. */
 static void watch_ended(struct connection *c) {
     hang_up(c);
     c->watches--;
@@ -40,10 +40,10 @@ static void watch_ended(struct connection *c) {
         free(c);
 }
 
-/* The stream's watch: bytes from the client. Returns how many of them we are done with. */
+/* The stream's watch gets bytes from the client. Returns how many of them it has consumed. */
 static size_t on_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct connection *c = user;
-    if (status != IOURINGNET_OK) { /* most often IOURINGNET_EOF: all of it is posted already */
+    if (status != IOURINGNET_OK) { /* usually IOURINGNET_EOF: all bytes are already posted */
         watch_ended(c);
         return 0;
     }
@@ -51,17 +51,17 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
     if (posted == IOURINGNET_OK)
         return size;
     if (posted == IOURINGNET_FULL) {
-        /* The client does not read. Nothing was taken, so we consume nothing: the library keeps the
-         * bytes and shows them again after stream_resume. Until then the client cannot send more
-         * than the kernel's buffers hold. */
+        /* The client does not read. sink_post took nothing, so this consumes nothing. The library keeps the bytes
+         * and shows them again after stream_resume. Until then the client can send only what the kernel's
+         * buffers hold. */
         stream_pause(c->stream);
         return 0;
     }
-    hang_up(c); /* the connection is broken; the watches' last calls do the rest */
+    hang_up(c); /* the connection is broken; the last calls of the watches free it */
     return size;
 }
 
-/* The sink's watch: status 0 says that there is room again after IOURINGNET_FULL. */
+/* The sink's watch: status 0 reports room again after IOURINGNET_FULL. */
 static void on_room(void *user, const iouringnet_completion *done) {
     struct connection *c = user;
     if (done->status == IOURINGNET_OK)
@@ -70,7 +70,7 @@ static void on_room(void *user, const iouringnet_completion *done) {
         watch_ended(c);
 }
 
-/* The listener's watch: one call for each new connection, which is ours from now on. */
+/* The listener's watch gets each new connection. From now on the program owns it. */
 static void on_connection(void *user, const iouringnet_completion *done) {
     (void)user;
     if (done->status != IOURINGNET_OK)
@@ -90,7 +90,7 @@ static void on_connection(void *user, const iouringnet_completion *done) {
     if (stream_watch(c->stream, on_data, c) == IOURINGNET_OK)
         c->watches++;
     if (c->watches < 2)
-        hang_up(c); /* a watch that did begin ends now, and frees the connection */
+        hang_up(c); /* if one watch has begun, its last call frees the connection */
     if (c->watches == 0)
         free(c);
 }
@@ -100,7 +100,7 @@ static int failed(const char *what, iouringnet_status status) {
     return 1;
 }
 
-/* Binds, serves until one of `signals` comes, and returns the exit code. */
+/* Binds, serves until one of `signals` arrives, and returns the exit code. */
 static int serve(iouringnet_net *net, const char *address, const sigset_t *signals) {
     iouringnet_listener *listener;
     iouringnet_address bound;
@@ -115,7 +115,7 @@ static int serve(iouringnet_net *net, const char *address, const sigset_t *signa
         return failed("tell the address", status);
 
     printf("listening on %s\n", bound.text);
-    fflush(stdout); /* whoever started us through a pipe waits for this line */
+    fflush(stdout); /* a program that reads this through a pipe waits for the line */
 
     int signal_number;
     sigwait(signals, &signal_number);
@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
             address = argv[i];
     }
 
-    /* Blocked before any thread starts, so that these signals wait for sigwait and end nothing. */
+    /* Block the signals before any thread starts, so that sigwait receives them. */
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
@@ -155,8 +155,8 @@ int main(int argc, char **argv) {
         return failed("start", status);
     int code = serve(net, address != NULL ? address : "127.0.0.1:7000", &signals);
 
-    /* Closes the listener and every connection: what was posted goes out first, and all watches get
-     * their last calls, so that nothing is left to free when it returns. */
+    /* Closes the listener and every connection. Posted bytes go out first, and all watches get their last calls.
+     * Therefore nothing is left to free when net_stop returns. */
     status = net_stop(net);
     if (status == IOURINGNET_TIMEOUT)
         fprintf(stderr, "echo_server: stopped, though some clients had not read all of their echo\n");

@@ -1,11 +1,11 @@
-/* file_transfer: sends a file of any size over one connection, or receives one, and verifies it.
+/* file_transfer: sends a file of any size over one connection, or receives one and verifies it.
  *
  * What it teaches:
- *   - a small protocol with blocking calls: a header of exact size by stream_recv, then the content in blocks;
- *   - that a receiver must verify and answer: a send that succeeded has reached the kernel, not the other side;
- *   - the difference between sink_close, after which the other side sees a whole stream end, and sink_abort,
- *     after which it sees a reset and cannot take half a file for a whole one;
- *   - listener_accept, and keepalive against a peer that vanished.
+ *   - a small protocol with blocking calls: stream_recv receives a header of exact size, then blocks of content;
+ *   - why a receiver verifies and answers: a send that succeeded has reached the kernel, not the other side;
+ *   - two ways to end: after sink_close the other side gets the end of the stream. After sink_abort it gets a
+ *     reset, so it cannot take half a file for a whole one;
+ *   - listener_accept, and keepalive, which notices a peer that has vanished.
  *
  * To compile it:   cc -O2 -o file_transfer file_transfer.c file_transfer_core.c -liouringnet
  * To try it:       ./file_transfer receive 127.0.0.1:7001 copy &   then   ./file_transfer send 127.0.0.1:7001 some_file
@@ -28,7 +28,7 @@ static int failed(const char *what, iouringnet_status status) {
     return 1;
 }
 
-/* Draws the bar anew when its percentage has changed. */
+/* Draws the bar again if its percentage has changed. */
 static void draw_bar(const struct transfer *transfer, const char *what, uint64_t done) {
     static const char full[] = "########################################";
     static int shown = -1;
@@ -53,8 +53,8 @@ static void print_result(const struct transfer *t, const char *what) {
     printf("\n");
 }
 
-/* Closes the connection: in order after a good transfer, by a reset after a bad one, so that the other side
- * does not take what it has for all there is. */
+/* Closes the connection in order after a good transfer. Resets it after a bad one, so that the other side does
+ * not take half a file for a whole one. */
 static int finish(struct transfer *t, bool good, const char *what, iouringnet_sink *sink, iouringnet_stream *stream) {
     if (good) {
         sink_close(sink);
@@ -84,7 +84,7 @@ static int send_file(iouringnet_net *net, const char *address, const char *path,
     return code;
 }
 
-/* Binds, tells where, and takes one connection. */
+/* Binds, prints the address, and accepts one connection. */
 static iouringnet_status accept_one(iouringnet_net *net, const char *address, iouringnet_sink **sink,
                                     iouringnet_stream **stream) {
     iouringnet_listener *listener;
@@ -111,7 +111,7 @@ static int receive_into(iouringnet_net *net, const char *address, int file, stru
     return finish(transfer, transfer_receive(transfer, sink, stream, file), "received", sink, stream);
 }
 
-/* Receives into PATH.part, and gives it its name once it is verified: nobody finds half a file under PATH. */
+/* Receives into PATH.part, and renames the file when it is verified. Therefore nobody finds half a file at PATH. */
 static int receive_file(iouringnet_net *net, const char *address, const char *path, struct transfer *transfer) {
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
@@ -149,7 +149,7 @@ int main(int argc, char **argv) {
 
     iouringnet_config config;
     iouringnet_config_init(&config);
-    config.keepalive_ms = 30000; /* notices a peer that vanished while nothing is to be sent */
+    config.keepalive_ms = 30000; /* notices a vanished peer while nothing is sent */
     iouringnet_net *net;
     iouringnet_status status = net_start(&config, &net);
     if (status != IOURINGNET_OK)

@@ -1,7 +1,7 @@
-/* Sends and receives one file: see file_transfer.h for what goes over the wire.
+/* Sends and receives one file. file_transfer.h describes the bytes on the wire.
  *
- * The steps stand in transfer_send and transfer_receive, in the order in which they happen. Each step returns
- * whether it worked, and has written the problem down where it did not. */
+ * transfer_send and transfer_receive have the steps in their order. Each step returns whether it worked. If not, it
+ * has written down the problem. */
 #define _GNU_SOURCE /* for pread and clock_gettime under -std=c11 */
 
 #include "file_transfer.h"
@@ -16,7 +16,7 @@
 
 #define BLOCK_SIZE ((size_t)256 * 1024)
 
-/* One block has this long to get through; a file as a whole may take any time. */
+/* Time limit of one block. A whole file may take any time. */
 #define BLOCK_TIMEOUT_MS 30000
 
 struct header {
@@ -32,7 +32,7 @@ static bool problem(struct transfer *t, const char *sentence) {
     return false;
 }
 
-/* The library's status and the system's -errno are one number space, with one function for the words. */
+/* The library's statuses and -errno share one number space. One function has the texts of both. */
 static bool cannot(struct transfer *t, const char *what, iouringnet_status status) {
     snprintf(t->problem, sizeof t->problem, "cannot %s: %s", what, iouringnet_strerror(status));
     return false;
@@ -84,8 +84,8 @@ static bool write_block(struct transfer *t, int file, const uint8_t *block, size
     return true;
 }
 
-/* The SHA-256 of the file's first t->size bytes. Both sides use it when the file has gone over, at the same time, so
- * that the receiver verifies what the disk holds and not what passed by. */
+/* The SHA-256 of the file's first t->size bytes. Both sides compute it after the transfer, at the same time.
+ * Therefore the receiver verifies the file on its disk, not the bytes that passed by. */
 static bool hash_file(struct transfer *t, int file, uint8_t *block, const char *what) {
     struct sha256 hash;
     sha256_start(&hash);
@@ -141,7 +141,7 @@ static bool send_content(struct transfer *t, iouringnet_sink *sink, int file, ui
     return true;
 }
 
-/* Blocks as large as these go straight from the kernel into `block`, past the stream's read buffer. */
+/* Blocks of this size go straight from the kernel to `block`, past the stream's read buffer. */
 static bool receive_content(struct transfer *t, iouringnet_stream *stream, int file, uint8_t *block) {
     uint64_t start = nanoseconds_now();
     for (uint64_t done = 0; done < t->size;) {
@@ -166,18 +166,18 @@ static bool send_digest(struct transfer *t, iouringnet_sink *sink) {
 }
 
 static bool receive_digest(struct transfer *t, iouringnet_stream *stream, uint8_t announced[SHA256_SIZE]) {
-    stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT); /* the sender reads all of a large file again */
+    stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT); /* the sender reads all of the file again */
     iouringnet_status status = stream_recv(stream, announced, SHA256_SIZE, NULL);
     if (status == IOURINGNET_EOF)
         return problem(t, "the sender gave up before it had told the checksum");
     return status == IOURINGNET_OK || cannot(t, "receive the checksum", status);
 }
 
-/* A send that succeeded says that the kernel has the bytes, not that anybody read them. Only the other side
- * can say that the file has arrived, so the sender waits for its word. */
+/* After a send that succeeded the kernel has the bytes, but nobody may have read them. Only the other side knows
+ * that the file has arrived. Therefore the sender waits for its answer. */
 static bool await_verdict(struct transfer *t, iouringnet_stream *stream) {
     uint8_t verdict;
-    stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT); /* the receiver reads all of a large file again */
+    stream_set_timeout(stream, IOURINGNET_NO_TIMEOUT); /* the receiver reads all of the file again */
     iouringnet_status status = stream_recv(stream, &verdict, 1, NULL);
     if (status == IOURINGNET_EOF)
         return problem(t, "the receiver gave up before it had verified the file");

@@ -1,13 +1,13 @@
-/* frames: messages with their length in front, the way most protocols over TCP are made.
+/* frames: messages with their length in front, as most protocols over TCP have them.
  *
  * What it teaches:
- *   - sending a frame from two pieces of memory with sink_sendv: no copy, and no other thread's bytes between;
- *   - receiving frames in place: stream_fill waits until so many bytes are buffered, stream_peek shows them,
- *     stream_consume is done with them. No buffer of one's own, no half-read state;
- *   - that a length which comes from the network is checked before it is believed;
- *   - telling an end between frames, which is fine, from an end within one, which is not.
+ *   - sink_sendv sends a frame from two pieces of memory: no copy, and no other thread's bytes between them;
+ *   - frames in place: stream_fill waits until so many bytes are buffered, stream_peek shows them, and
+ *     stream_consume consumes them. The program needs no buffer and no state of a half-read frame;
+ *   - a program checks a length from the network before it uses it;
+ *   - an end between frames is fine, and an end within a frame is an error.
  *
- * One process plays both ends: a thread answers each frame with the same text in capitals, and main asks.
+ * One process has both ends. Main sends frames, and a thread answers each with the same text in capitals.
  *
  * To compile it:   cc -o frames frames.c -liouringnet -pthread
  */
@@ -22,10 +22,10 @@
 #include <string.h>
 
 #define PREFIX_SIZE 4
-#define FRAME_MAX ((size_t)64 * 1024) /* below the config's buffer_max, so that a frame can be buffered whole */
+#define FRAME_MAX ((size_t)64 * 1024) /* below the config's buffer_max, so that a whole frame fits */
 #define TIMEOUT_MS 5000
 
-/* This protocol's own errors. A status is 0, -errno or one of the library's, so errno serves us too. */
+/* The errors of this protocol. A status is 0, -errno or one of the library, so -errno serves here too. */
 #define FRAME_CUT (-EPROTO)
 #define FRAME_TOO_LONG (-EMSGSIZE)
 
@@ -38,29 +38,29 @@ static iouringnet_status send_frame(iouringnet_sink *sink, const char *text, siz
     };
     struct iovec parts[] = {
         {.iov_base = prefix, .iov_len = sizeof prefix},
-        {.iov_base = (void *)text, .iov_len = size}, /* iovec knows no const; the library only reads */
+        {.iov_base = (void *)text, .iov_len = size}, /* iovec has no const; the library only reads */
     };
     return sink_sendv(sink, parts, 2, NULL);
 }
 
-/* Waits until `size` bytes are buffered, and shows them without taking them. */
+/* Waits until `size` bytes are buffered, and shows them without consuming them. */
 static iouringnet_status fill_and_peek(iouringnet_stream *stream, size_t size, const void **data) {
     size_t shown;
     iouringnet_status status = stream_fill(stream, size);
     if (status != IOURINGNET_OK)
         return status;
-    return stream_peek(stream, size, data, &shown); /* after that fill, never fewer than `size` */
+    return stream_peek(stream, size, data, &shown); /* after the fill, at least `size` */
 }
 
-/* True if the stream ended with part of a frame in the buffer: a fill that fails leaves what had arrived. */
+/* True if the stream ended within a frame. A fill that fails leaves the bytes that arrived in the buffer. */
 static int ended_within_frame(iouringnet_stream *stream) {
     const void *rest;
     size_t size;
     return stream_peek(stream, PREFIX_SIZE, &rest, &size) == IOURINGNET_OK && size > 0;
 }
 
-/* Waits for a whole frame and shows its text, which is good until the next call on this stream.
- * Afterwards drop_frame is due. IOURINGNET_EOF says that the stream ended between two frames. */
+/* Waits for a whole frame and shows its text. The text is valid until the next call on this stream, and the caller
+ * then calls drop_frame. IOURINGNET_EOF: the stream ended between two frames. */
 static iouringnet_status peek_frame(iouringnet_stream *stream, const char **text, size_t *size) {
     const void *data;
     iouringnet_status status = fill_and_peek(stream, PREFIX_SIZE, &data);
@@ -74,7 +74,7 @@ static iouringnet_status peek_frame(iouringnet_stream *stream, const char **text
     if (*size > FRAME_MAX)
         return FRAME_TOO_LONG;
 
-    /* The prefix is not consumed yet: the frame is shown whole, the prefix first. */
+    /* The prefix is not consumed yet, so this shows the prefix and the text. */
     status = fill_and_peek(stream, PREFIX_SIZE + *size, &data);
     if (status == IOURINGNET_EOF)
         return FRAME_CUT;
@@ -97,7 +97,7 @@ static int failed(const char *what, iouringnet_status status) {
     return 1;
 }
 
-/* The answering end: one connection, frames until its end. */
+/* The end that answers: accepts one connection, and answers frames until its end. */
 static iouringnet_status answer_frames(iouringnet_sink *sink, iouringnet_stream *stream) {
     static char answer[FRAME_MAX];
     const char *text;
@@ -119,7 +119,7 @@ static void *answer_one_connection(void *listener) {
     iouringnet_stream *stream;
     iouringnet_status status = listener_accept(listener, &sink, &stream);
     if (status != IOURINGNET_OK) {
-        if (status != IOURINGNET_CLOSED) /* main gave up, and says why itself */
+        if (status != IOURINGNET_CLOSED) /* main has given up, and prints why */
             failed("accept", status);
         return NULL;
     }
@@ -133,7 +133,7 @@ static void *answer_one_connection(void *listener) {
     return NULL;
 }
 
-/* Sends one frame and compares the answer with what it should be. */
+/* Sends one frame, and compares the answer with the expected one. */
 static int ask(iouringnet_sink *sink, iouringnet_stream *stream, const char *text, size_t size) {
     static char expected[FRAME_MAX];
     const char *answer;
@@ -174,8 +174,8 @@ static int ask_all(iouringnet_sink *sink, iouringnet_stream *stream) {
     return 0;
 }
 
-/* The asking end. After sink_close the other end finds the stream at its end, between two frames, and closes
- * its own half: the next frame that we wait for is the end. */
+/* The end that asks. After sink_close the other end gets the end of the stream, between two frames, and closes its
+ * own half. Therefore the last wait for a frame gets the end. */
 static int converse(iouringnet_net *net, iouringnet_listener *listener) {
     iouringnet_address address;
     iouringnet_sink *sink;
@@ -214,7 +214,7 @@ static int play_both_ends(iouringnet_net *net) {
     if (error != 0)
         return failed("start a thread", -error);
     int code = converse(net, listener);
-    listener_close(listener); /* ends the thread's accept, should it still wait */
+    listener_close(listener); /* ends the thread's accept if it still waits */
     pthread_join(answering, NULL);
     return code;
 }

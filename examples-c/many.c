@@ -1,13 +1,13 @@
-/* many: thousands of connections at once, driven by callbacks, in bounded memory.
+/* many: thousands of connections at the same time, by callbacks, in bounded memory.
  *
  * What it teaches:
- *   - net_dial_async: dials that do not wait for one another, with a bound on how many are under way;
- *   - back-pressure on the sending side: post until IOURINGNET_FULL, go on when the sink's watch says so. What
- *     waits to be sent is then bounded by the config's post_mark and not by how fast the peer reads;
- *   - that thousands of connections need two threads and no mutex: every callback runs on one thread;
+ *   - net_dial_async: dials do not wait for one another, and the program bounds how many are under way;
+ *   - back-pressure on the sending side: post until IOURINGNET_FULL, and go on when the sink's watch reports room.
+ *     Then the config's post_mark bounds the unsent bytes, however slowly the peer reads;
+ *   - that thousands of connections need two threads and no mutex: one thread runs every callback;
  *   - how main waits for callbacks: on a semaphore of its own, with a deadline.
  *
- * Each client uploads 256 KiB, the server checks every byte and answers with the number of bytes that it got.
+ * Each client uploads 256 KiB. The server checks every byte and answers with the number of bytes that it received.
  *
  * To compile it:   cc -o many many.c -liouringnet -pthread
  * To try it:       ./many 5000
@@ -25,7 +25,7 @@
 #include <time.h>
 
 #define DEFAULT_CONNECTIONS 2000
-#define MOST_CONNECTIONS 25000 /* each takes a port of the system's range for clients, of some 28,000 */
+#define MOST_CONNECTIONS 25000 /* each takes a port of the system's range for clients, which has some 28,000 */
 #define DIALS_AT_ONCE 64
 #define UPLOAD_SIZE ((uint64_t)256 * 1024)
 #define POST_SIZE ((size_t)4096)
@@ -34,18 +34,18 @@
 #define DEFAULT_SECONDS 60
 #define MOST_SECONDS 3600
 
-/* What every upload consists of: byte n is n modulo 251, a prime, so that a piece that is lost or comes twice
- * cannot go unnoticed. The table is as long as the longest piece compared at once, and one period more. */
+/* The bytes of every upload: byte n is n modulo 251. 251 is a prime, so the server notices a piece that is lost or
+ * comes twice. The table has the length of the longest piece that is compared at once, and one period more. */
 #define PERIOD 251
 #define PIECE_MAX ((size_t)64 * 1024)
 static unsigned char pattern[PIECE_MAX + PERIOD];
 
-/* All callbacks run on one thread, so this needs no lock. Main reads it before the net starts and after it stopped. */
+/* One thread runs all callbacks, so the counts need no lock. Main reads them when the net has stopped. */
 static struct {
     iouringnet_net *net;
     iouringnet_address server;
     struct client *clients;
-    unsigned wanted, dialled, answered; /* dials begun, dials that ended either way */
+    unsigned wanted, dialled, answered; /* dials begun, dials that have ended */
     unsigned accepted;
     int uploading;
     unsigned succeeded, failed;
@@ -73,7 +73,7 @@ static int is_pattern(const unsigned char *data, size_t size, uint64_t offset) {
     return 1;
 }
 
-/* --- The server: counts and checks, and answers with the count ------------------------------------------- */
+/* --- The server: checks and counts bytes, and answers with the count -------------------------------------- */
 
 struct upload {
     iouringnet_sink *sink;
@@ -82,7 +82,7 @@ struct upload {
     int damaged;
 };
 
-/* The stream's watch is the only one here, so its last call frees. */
+/* The server has one watch for each connection, so the watch's last call frees the connection. */
 static size_t on_upload(void *user, iouringnet_status status, const void *data, size_t size) {
     struct upload *u = user;
     if (status == IOURINGNET_OK) {
@@ -91,7 +91,7 @@ static size_t on_upload(void *user, iouringnet_status status, const void *data, 
         return size;
     }
     if (status == IOURINGNET_EOF && !u->damaged) {
-        sink_post(u->sink, &u->received, sizeof u->received); /* should it fail, the client misses its answer */
+        sink_post(u->sink, &u->received, sizeof u->received); /* if it fails, the client gets no answer */
         sink_close(u->sink);
     } else {
         sink_abort(u->sink);
@@ -113,7 +113,7 @@ static void on_connection(void *user, const iouringnet_completion *done) {
         u->stream = done->stream;
     }
     if (u == NULL || stream_watch(u->stream, on_upload, u) != IOURINGNET_OK) {
-        sink_abort(done->sink); /* its client sees the reset, and counts a failure */
+        sink_abort(done->sink); /* the client gets the reset, and counts a failure */
         stream_close(done->stream);
         free(u);
     } else {
@@ -124,14 +124,14 @@ static void on_connection(void *user, const iouringnet_completion *done) {
     upload_when_all_are_open();
 }
 
-/* --- The clients: connect, and when all are connected, upload and read the answer ------------------------- */
+/* --- The clients: connect; when all are connected, upload and read the answer ------------------------------ */
 
 struct client {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     uint64_t posted;
     int confirmed;
-    int watches; /* those whose last call is still to come */
+    int watches; /* whose last call has not come yet */
 };
 
 static void count(int success) {
@@ -143,20 +143,20 @@ static void count(int success) {
         sem_post(&run.finished);
 }
 
-/* Each watch's last call comes here; with the second one the client is done. Main frees all clients together. */
+/* The last call of each watch comes here. At the second one the client is done. Main frees all clients together. */
 static void watch_ended(struct client *c) {
     c->watches--;
     if (c->watches == 0)
         count(c->confirmed);
 }
 
-/* Posts until all is posted or the sink is full. Called once at the start, then whenever there is room. */
+/* Posts until everything is posted or the sink is full. Called at the start, and then whenever there is room. */
 static void upload_more(struct client *c) {
     while (c->posted < UPLOAD_SIZE) {
         iouringnet_status status = sink_post(c->sink, pattern + c->posted % PERIOD, POST_SIZE);
         if (status == IOURINGNET_FULL) {
             run.fulls++;
-            return; /* nothing was taken; on_room goes on */
+            return; /* nothing was taken; on_room calls again */
         }
         if (status != IOURINGNET_OK) {
             sink_abort(c->sink); /* both watches get their last calls */
@@ -164,7 +164,7 @@ static void upload_more(struct client *c) {
         }
         c->posted += POST_SIZE;
     }
-    sink_close(c->sink); /* that was all: the server sees the end, and answers */
+    sink_close(c->sink); /* the server gets the end of the stream, and answers */
 }
 
 static void on_room(void *user, const iouringnet_completion *done) {
@@ -173,7 +173,7 @@ static void on_room(void *user, const iouringnet_completion *done) {
         upload_more(c);
         return;
     }
-    /* The last call. CLOSED: all went out, and the stream still waits for the answer. Else: nothing will come. */
+    /* The last call. CLOSED: everything went out, and the stream waits for the answer. Otherwise no answer comes. */
     if (done->status != IOURINGNET_CLOSED)
         stream_close(c->stream);
     watch_ended(c);
@@ -189,7 +189,7 @@ static size_t on_answer(void *user, iouringnet_status status, const void *data, 
         return 0;
     }
     if (size < sizeof arrived)
-        return 0; /* a part of it: it is shown again, joined with what comes next */
+        return 0; /* part of the answer; the next call shows it again, joined with the rest */
     memcpy(&arrived, data, sizeof arrived);
     c->confirmed = arrived == UPLOAD_SIZE;
     return size;
@@ -197,7 +197,7 @@ static size_t on_answer(void *user, iouringnet_status status, const void *data, 
 
 static void begin_upload(struct client *c) {
     if (c->sink == NULL)
-        return; /* its dial failed, and is counted */
+        return; /* its dial failed and is counted */
     if (sink_watch(c->sink, on_room, c) == IOURINGNET_OK)
         c->watches++;
     if (stream_watch(c->stream, on_answer, c) == IOURINGNET_OK)
@@ -206,7 +206,7 @@ static void begin_upload(struct client *c) {
         upload_more(c);
         return;
     }
-    sink_abort(c->sink); /* a watch that did begin ends now, and counts the failure */
+    sink_abort(c->sink); /* if one watch has begun, its last call counts the failure */
     stream_close(c->stream);
     if (c->watches == 0)
         count(0);
@@ -228,10 +228,10 @@ static void on_dialled(void *user, const iouringnet_completion *done) {
     upload_when_all_are_open();
 }
 
-/* A dial succeeds when the kernel has the connection, which can be before the listener's watch has been told. So the
- * uploads wait for both: then all the connections are there at once. */
+/* A dial succeeds when the kernel has the connection. This may be before the listener's watch gets it. The uploads
+ * wait for both. Therefore all connections are open at the same time. */
 static void upload_when_all_are_open(void) {
-    unsigned refused = run.failed; /* so far, only dials can have failed */
+    unsigned refused = run.failed; /* until now only dials can have failed */
     if (run.uploading || run.answered < run.wanted || run.accepted + refused < run.wanted)
         return;
     run.uploading = 1;
@@ -240,7 +240,7 @@ static void upload_when_all_are_open(void) {
 }
 
 /* Keeps a bounded number of dials under way, so that the listener's backlog does not overflow. A refused dial ends
- * the run: nothing was started, so no callback would count it. */
+ * the run, because no callback would count it. */
 static void dial_more(void) {
     while (run.dialled < run.wanted && run.dialled - run.answered < DIALS_AT_ONCE) {
         struct client *c = &run.clients[run.dialled];
@@ -262,7 +262,7 @@ static void on_start(void *user, const iouringnet_completion *done) {
 
 /* --- Main: limits, start, wait, report ------------------------------------------------------------------- */
 
-/* Both ends of every connection are ours, so each needs two descriptors. Returns how many connections fit. */
+/* This process has both ends of a connection, so each needs two descriptors. Returns how many connections fit. */
 static unsigned raise_descriptor_limit(unsigned wanted) {
     const rlim_t others = 64; /* standard files, rings, listener */
     struct rlimit limit;
@@ -271,7 +271,7 @@ static unsigned raise_descriptor_limit(unsigned wanted) {
     rlim_t needed = (rlim_t)wanted * 2 + others;
     if (limit.rlim_cur < needed) {
         limit.rlim_cur = limit.rlim_max < needed ? limit.rlim_max : needed;
-        setrlimit(RLIMIT_NOFILE, &limit); /* should it fail, the limit read next is the old one */
+        setrlimit(RLIMIT_NOFILE, &limit); /* if it fails, the next call reads the old limit */
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur >= needed)
@@ -308,7 +308,7 @@ static int connect_and_upload(long seconds) {
     status = listener_watch(listener, on_connection, NULL);
     if (status != IOURINGNET_OK)
         return failed("accept", status);
-    /* The dials begin on the callback thread, where all that touches `run` happens from now on. */
+    /* The dials begin on the callback thread. From now on only that thread touches `run`. */
     status = net_call(run.net, 0, on_start, NULL, NULL);
     if (status != IOURINGNET_OK)
         return failed("begin", status);
@@ -367,8 +367,8 @@ int main(int argc, char **argv) {
     if (run.clients == NULL || sem_init(&run.finished, 0, 0) != 0)
         return failed("prepare", -errno);
 
-    /* What one connection can hold in memory, here and in the kernel. The defaults are larger: they suit
-     * programs with fewer connections and faster networks. */
+    /* Bounds on the memory of one connection, here and in the kernel. The defaults are larger. They suit programs
+     * with fewer connections and faster networks. */
     config.post_mark = POST_MARK;
     config.send_buffer = SOCKET_BUFFER;
     config.recv_buffer = SOCKET_BUFFER;
@@ -381,7 +381,7 @@ int main(int argc, char **argv) {
     int code = connect_and_upload(limit);
     double seconds = seconds_now(CLOCK_MONOTONIC) - start;
 
-    status = net_stop(run.net); /* after this no callback runs, and `run` is main's again */
+    status = net_stop(run.net); /* from now on no callback runs, and main owns `run` again */
     if (status != IOURINGNET_OK)
         code = failed("stop", status);
     if (code == 0)

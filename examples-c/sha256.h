@@ -1,5 +1,5 @@
 /* SHA-256 as FIPS 180-4 describes it, in plain C: sha256_start, sha256_add as often as needed, sha256_finish.
- * Only the file transfer includes it. A program with a cryptographic library at hand would use that one. */
+ * Only the file transfer includes it. A program that has a cryptographic library uses that library instead. */
 #ifndef SHA256_H
 #define SHA256_H
 
