@@ -11,7 +11,8 @@ OURS = "iouringnet"
 PEERS = {
     "libuv": {"libuv": "libuv"},
     "libevent": {"libevent": "libevent (bufferevents)", "libevent_events": "libevent"},
-    "Asio": {"asio": "Asio", "asio_io_uring": "Asio (io_uring)"},
+    "Asio": {"asio": "Asio", "asio_io_uring": "Asio (io_uring)", "asio_coroutines": "Asio (coroutines)",
+             "asio_io_uring_coroutines": "Asio (io_uring, coroutines)"},
     "nng": {"nng": "nng"},
     "tokio": {"tokio": "tokio"},
     "monoio": {"monoio": "monoio"},

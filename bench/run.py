@@ -77,6 +77,8 @@ SERVERS = [
     Server("libevent_events", "peer", "peer_libevent_events"),
     Server("asio", "peer", "peer_asio"),
     Server("asio_io_uring", "peer", "peer_asio_io_uring"),
+    Server("asio_coroutines", "peer", "peer_asio_coroutines", quick=False),
+    Server("asio_io_uring_coroutines", "peer", "peer_asio_io_uring_coroutines", quick=False),
     Server("nng", "peer", "peer_nng"),
     Server("tokio", "peer", "peer_tokio"),
     Server("monoio", "peer", "peer_monoio"),
