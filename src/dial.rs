@@ -8,6 +8,7 @@
 
 use crate::address::Parsed;
 use crate::completion::{Finished, Operation, Outcome, Target, Tell};
+use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::hosts;
@@ -15,7 +16,6 @@ use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::permits::Permit;
-use crate::request::Request;
 use crate::resolver::{self, Asker};
 use crate::shed;
 use crate::socket::Socket;

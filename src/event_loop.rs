@@ -1,5 +1,5 @@
-#![allow(unsafe_code)] // entries name memory
-//! One loop: a thread with a ring of its own, a mailbox, deadlines, and requests in flight.
+#![allow(unsafe_code)] // requests name memory
+//! One loop: a thread with an engine of its own, a mailbox, deadlines, and requests in flight.
 //!
 //! A net has two of them, one for sends and one for receives; nothing here knows which is which. What a loop does is
 //! to carry results, moments and mail to [`Handler`]s, which are the handles' state machines. One round of
@@ -14,90 +14,42 @@
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
+mod death;
 mod handle;
+mod handler;
 mod requests;
 mod wait;
 
 pub use self::handle::LoopHandle;
-pub use self::requests::RequestId;
+pub use self::handler::{Handler, Reaped};
+pub use crate::engine::RequestId;
 
 use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
 use self::requests::Requests;
-use crate::buffer;
 use crate::callback_thread;
-use crate::completion::{Finished, Operation};
+use crate::completion::Finished;
+use crate::engine::{BufferPool, Completion, Engine, Features, Plan, PoolBuffer, Request, Scratch, Wait};
 use crate::logging::{Log, Writing};
-use crate::mailbox::{self, Letter, Listed};
-use crate::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
-use crate::request::{Request, Scratch, answer_of};
-use crate::ring::{Completion, Features, Ring, Wait};
-use crate::ring_size::{RingSize, patiently};
+use crate::mailbox::{self, Letter};
 use crate::spin::Spin;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sys::Answer;
+use crate::sync::atomic::Ordering;
 use crate::threads::{self, Thread};
 use crate::timers::{Timer, Timers};
-use io_uring::{opcode, types};
 use std::ffi::CStr;
 use std::io;
-use std::mem::{self, ManuallyDrop};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-/// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
-pub trait Handler: Listed + Send + Sync {
-    /// It was posted: somebody changed its state.
-    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop);
-    /// A request of its is over, and here is its memory again.
-    fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
-        unreachable!("it submits no requests");
-    }
-    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Handler::on_mail`].
-    fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
-        unreachable!("it submits no receive that completes more than once");
-    }
-    /// A poll of its has seen something, and goes on.
-    fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
-        unreachable!("it submits no poll that completes more than once");
-    }
-    /// A moment that it armed its timer for has come.
-    fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
-        unreachable!("it arms no timer");
-    }
-    /// The round in which it asked for [`LoopHandle::at_round_end`] is over.
-    fn end_round(self: Arc<Self>) {
-        unreachable!("it never asked for the end of a round");
-    }
-    /// One of the calls above panicked: it has to end what it is there for.
-    fn fail(self: Arc<Self>);
-}
-
-/// What a request came to.
-pub struct Reaped<'a> {
-    result: i32,
-    /// The pool buffer with the bytes, where the kernel picked one.
-    pub buffer: Option<PoolBuffer<'a>>,
-}
-
-impl Reaped<'_> {
-    /// What the kernel says.
-    #[inline]
-    pub fn answer(&self) -> Answer {
-        answer_of(self.result)
-    }
-}
-
 /// How a loop is set up.
 pub struct Setup {
     /// The thread's name.
     pub name: &'static CStr,
-    /// How large the ring is.
-    pub size: RingSize,
-    /// Kernel features to use where they are there.
-    pub features: Features,
+    /// How its engine is made.
+    pub plan: Plan,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
     /// Whether its thread has the policy SCHED_BATCH: when it is woken, it lets the one that runs on its CPU go on.
@@ -112,27 +64,11 @@ pub struct Setup {
     pub died: Box<dyn FnOnce() + Send>,
 }
 
-impl Listed for Operation {
-    fn listed(&self) -> &AtomicBool {
-        &self.listed
-    }
-}
-
-/// A complete operation in the mail: what is left to do is its callback.
-impl Handler for Operation {
-    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
-        event_loop.count_callback();
-        self.run_callback();
-    }
-
-    fn fail(self: Arc<Self>) {} // its callback has had its one call
-}
-
 /// One loop, on its own thread.
 pub struct EventLoop {
     handle: Arc<LoopHandle>,
-    ring: Option<Ring>,
-    // After the ring, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
+    engine: Option<Engine>,
+    // After the engine, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
     requests: Requests,
     pool: Option<Rc<BufferPool>>,
     timers: Timers<Arc<dyn Handler>>,
@@ -155,29 +91,13 @@ pub struct EventLoop {
     had_bulk: bool,
 }
 
-impl Drop for EventLoop {
-    fn drop(&mut self) {
-        *self.handle.waker.lock() = None; // before the ring goes
-    }
-}
-
-/// Set in the user data of entries that are the loop's own, and in that of no request.
-const OWN: u64 = 1 << 63;
-/// The poll of the eventfd.
-const EVENTFD: u64 = u64::MAX;
-/// A completion that another thread sent, to wake this one.
-const WOKEN: u64 = u64::MAX - 1;
-
 /// So many sockets are worked off in one enter, at least.
 const SOCKETS_OF_ENTER: usize = 16;
 /// So many enters settle what follows from one socket's work: a receive goes on piece by piece.
 const SETTLE_MIN: usize = 32;
 
-/// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off.
-const POOL_BUFFERS: u16 = 32;
-
 impl EventLoop {
-    /// Starts the loop's thread. Returns once its ring is there, with what the ring can do, or the errno of the
+    /// Starts the loop's thread. Returns once its engine is there, with what the engine can do, or the errno of the
     /// failure.
     pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(Thread, Features)> {
         let (report, started) = sync_channel(1);
@@ -221,15 +141,12 @@ impl EventLoop {
     }
 
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
-        let mut ring = Ring::new(setup.size, setup.features)?;
-        ring.try_out()?;
-        let pool = if setup.receives { EventLoop::set_up_receives(&mut ring) } else { None };
-        *handle.waker.lock() = ring.probe_send_msg_ring(WOKEN);
+        let engine = Engine::new(setup.plan, setup.receives, &handle.waker)?;
         CURRENT.set(Arc::as_ptr(&handle));
-        let features = ring.features();
-        let mut event_loop = EventLoop {
+        let (features, pool) = (engine.features(), engine.pool());
+        Ok(EventLoop {
             handle,
-            ring: Some(ring),
+            engine: Some(engine),
             requests: Requests::default(),
             pool,
             timers: Timers::new(),
@@ -246,47 +163,7 @@ impl EventLoop {
             longest_spin: setup.spin,
             spin: Spin::default(),
             had_bulk: false,
-        };
-        event_loop.watch_eventfd();
-        Ok(event_loop)
-    }
-
-    /// What the loop that receives and accepts needs more than the other.
-    fn set_up_receives(ring: &mut Ring) -> Option<Rc<BufferPool>> {
-        EventLoop::lend_pool(ring)
-    }
-
-    /// None where memory is short, or the kernel has no buffer rings.
-    fn lend_pool(ring: &mut Ring) -> Option<Rc<BufferPool>> {
-        if !ring.wants(Features::BUFFER_RING) {
-            return None;
-        }
-        let pool = BufferPool::new(POOL_BUFFERS, POOL_BUFFER_SIZE).ok()?;
-        // SAFETY: EventLoop drops its ring before its pool.
-        patiently(|| unsafe { ring.register_pool(&pool) }).ok()?;
-        ring.probe_multishot();
-        Some(Rc::new(pool))
-    }
-
-    /// What a loop of such a ring could use, its pool included.
-    pub fn probe_features(mut ring: Ring) -> io::Result<Features> {
-        ring.try_out()?;
-        let pool = EventLoop::set_up_receives(&mut ring);
-        ring.probe_send_msg_ring(WOKEN);
-        let features = ring.features();
-        drop(ring); // before the pool that it may have borrowed
-        drop(pool);
-        Ok(features)
-    }
-
-    fn watch_eventfd(&mut self) {
-        let fd = types::Fd(self.handle.eventfd.fd());
-        // Edge triggered: each write to the eventfd is one completion, and nobody needs to read it.
-        let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(EVENTFD);
-        if let Some(ring) = &mut self.ring {
-            // SAFETY: the entry points to nothing.
-            unsafe { ring.push(entry) };
-        }
+        })
     }
 
     /// The moment at which the round began, or at which somebody first asked in a round that began without deadlines:
@@ -327,13 +204,10 @@ impl EventLoop {
     pub fn submit(&mut self, owner: Arc<dyn Handler>, request: Request) -> RequestId {
         let (id, request) = self.requests.insert(owner, request);
         tracing::trace!(id = id.bits(), kind = request.kind(), "submitted");
-        match &mut self.ring {
-            Some(ring) => {
-                let entry = request.entry().user_data(id.bits());
-                // SAFETY: the request owns what the entry points to, or its owner's operation lends it until the
-                // request comes back (request.rs); the table keeps the request until its completion.
-                unsafe { ring.push(entry) };
-            }
+        match &mut self.engine {
+            // SAFETY: the request owns what it names, or its owner's operation lends it until the request comes back
+            // (engine/request.rs); the table keeps the request until its completion.
+            Some(engine) => unsafe { engine.submit(id, request) },
             None => self.refused.push(id),
         }
         id
@@ -341,10 +215,8 @@ impl EventLoop {
 
     /// Asks the kernel to end a request early, until it has heard. The request still completes, perhaps with success.
     pub fn cancel(&mut self, id: RequestId) {
-        if let Some(ring) = &mut self.ring {
-            let entry = opcode::AsyncCancel::new(id.bits()).build().user_data(id.bits() | OWN);
-            // SAFETY: the entry points to nothing.
-            unsafe { ring.push(entry) };
+        if let Some(engine) = &mut self.engine {
+            engine.cancel(id);
         }
     }
 
@@ -366,25 +238,6 @@ impl EventLoop {
     /// A callback is about to run.
     pub fn count_callback(&self) {
         self.handle.count_callback();
-    }
-
-    fn run_to_the_end(&mut self, died: Box<dyn FnOnce() + Send>) {
-        let failure = match catch_unwind(AssertUnwindSafe(|| self.run())) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the loop's ring failed: {error}")),
-            Err(_) => Some("the loop panicked".to_owned()),
-        };
-        if let Some(failure) = failure {
-            tracing::error!("{failure}");
-            let given_back = self.leave_ring();
-            died(); // before anything ends: each member is to tell why
-            self.fail_rest(given_back);
-            // Without a ring every request is refused, so nothing can fail here that could fail again.
-            while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
-        }
-        drop(ROUND.with(|round| round.take()));
-        buffer::free_spare();
-        drop(self.handle.mailbox.close()); // late mail has nothing to tell: its senders have left the net
     }
 
     /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].
@@ -417,44 +270,38 @@ impl EventLoop {
     #[inline(always)] // called from two places, of which one is each round
     fn reap(&mut self) {
         let mut completions = mem::take(&mut self.completions);
-        if let Some(ring) = &mut self.ring {
-            ring.reap(&mut completions);
-            self.crowded = ring.is_crowded();
+        if let Some(engine) = &mut self.engine {
+            engine.reap(&mut completions);
+            self.crowded = engine.is_crowded();
         }
-        let refused = self.refused.drain(..).map(|id| Completion {
-            user_data: id.bits(),
-            result: -libc::EIO,
-            flags: 0,
-        });
-        completions.extend(refused);
+        completions.extend(self.refused.drain(..).map(Completion::refused));
         self.reaped += completions.len() as u64;
         for completion in &completions {
-            match completion.user_data {
-                data if data & OWN == 0 => self.finish(completion),
-                EVENTFD if !completion.more() => self.watch_eventfd(),
-                EVENTFD | WOKEN => {}
-                cancel => self.cancelled(cancel & !OWN, completion.result),
+            match completion.request() {
+                Some(id) => self.finish(id, completion),
+                None => self.note(completion),
             }
         }
         completions.clear();
         self.completions = completions;
     }
 
-    /// The kernel does not find a request that it is about to try again: it neither waits for its socket then, nor runs. That
-    /// is over soon, since no request goes on without a bound.
-    fn cancelled(&mut self, id: u64, result: i32) {
-        if result == -libc::ENOENT
-            && let Some(id) = RequestId::from_bits(id).filter(|id| self.requests.get(*id).is_some())
-        {
+    #[inline(never)] // keeps the usual round short
+    fn note(&mut self, completion: &Completion) {
+        if let Some(id) = self.engine.as_mut().and_then(|engine| engine.note(completion)) {
+            self.cancel_again(id);
+        }
+    }
+
+    /// A cancel has not found its request. If that is not over, the kernel is about to try it again: it neither waits for its
+    /// socket then, nor runs. That is over soon, since no request goes on without a bound.
+    fn cancel_again(&mut self, id: RequestId) {
+        if self.requests.get(id).is_some() {
             self.cancel(id);
         }
     }
 
-    fn finish(&mut self, completion: &Completion) {
-        let Some(id) = RequestId::from_bits(completion.user_data) else {
-            debug_assert!(false, "a completion without a request");
-            return;
-        };
+    fn finish(&mut self, id: RequestId, completion: &Completion) {
         match completion.buffer() {
             Some(buffer) if completion.more() => self.go_on(id, buffer, completion.count()),
             None if completion.more() => self.poll_goes_on(id),
@@ -466,7 +313,7 @@ impl EventLoop {
         let pool = self.pool.clone();
         let buffer =
             buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, completion.count()));
-        let reaped = Reaped { result: completion.result, buffer };
+        let reaped = Reaped { result: completion.result(), buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
             tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
             self.guarded(owner, |owner, this| owner.on_complete(this, request, reaped));
@@ -525,13 +372,13 @@ impl EventLoop {
     /// works off some 20 sockets in one since 6.13; and one that a signal or its time ended has worked off none.
     fn settle(&mut self) -> io::Result<()> {
         for _ in 0..SETTLE_MIN + self.requests.len() / SOCKETS_OF_ENTER {
-            let Some(ring) = &mut self.ring else {
+            let Some(engine) = &mut self.engine else {
                 break;
             };
-            if !ring.has_work() {
+            if !engine.has_work() {
                 break;
             }
-            ring.enter(Wait::No)?;
+            engine.enter(Wait::No)?;
             self.reap();
         }
         Ok(())
@@ -585,37 +432,9 @@ impl EventLoop {
         let _ = catch_unwind(AssertUnwindSafe(|| handler.fail()));
     }
 
-    /// The ring cannot be used any more: takes back from the kernel what it will give.
-    fn leave_ring(&mut self) -> Vec<Completion> {
-        self.longest_spin = Duration::ZERO;
-        *self.handle.waker.lock() = None;
-        let mut given_back = Vec::new();
-        if let Some(mut ring) = self.ring.take() {
-            ring.cancel_all(Duration::from_secs(1));
-            let _ = ring.enter(Wait::No);
-            ring.reap(&mut given_back);
-        }
-        given_back
-    }
-
-    /// Ends what the kernel has given back, and fails the rest.
-    fn fail_rest(&mut self, given_back: Vec<Completion>) {
-        for completion in given_back.iter().filter(|completion| completion.user_data & OWN == 0) {
-            // As it is: bytes that were moved are counted.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.finish(completion)));
-        }
-        // What the kernel has not given back it may still write to. Our own memory is leaked for it; a caller's memory
-        // cannot be, but its operation must not hang.
-        self.requests.leak_memory();
-        self.refused = self.requests.ids(); // with those that were refused meanwhile, each once
-        if let Some(pool) = self.pool.take() {
-            let _ = ManuallyDrop::new(pool);
-        }
-    }
-
     fn publish(&mut self) {
         let counters = &self.handle.counters;
-        let (enters, entries) = self.ring.as_ref().map_or((0, 0), Ring::counts);
+        let (enters, entries) = self.engine.as_ref().map_or((0, 0), Engine::counts);
         counters.enters.store(enters, Ordering::Relaxed);
         counters.entries.store(entries, Ordering::Relaxed);
         counters.completions.store(self.reaped, Ordering::Relaxed);

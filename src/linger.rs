@@ -7,12 +7,12 @@
 //! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
 
 use crate::config::Config;
+use crate::engine::Request;
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
-use crate::request::Request;
 use crate::shed::{self, Age, Shed};
 use crate::socket::{Quiet, Socket};
 use crate::sync::Mutex;

@@ -6,13 +6,13 @@
 use crate::address;
 use crate::completion::{Operation, Target, Tell};
 use crate::connection::{self, Connection};
+use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::freed::when_descriptor_closes;
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
-use crate::request::Request;
 use crate::shed;
 use crate::socket::Socket;
 use crate::stand_in::StandIn;

@@ -9,12 +9,11 @@ mod operations;
 use crate::availability::status_of_start;
 use crate::callback_thread::in_callback;
 use crate::config::Config;
+use crate::engine::Plan;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
 use crate::members::{Members, Stop};
-use crate::ring::Features;
-use crate::ring_size::RingSize;
 use crate::socket::Options;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::threads::Thread;
@@ -103,12 +102,12 @@ impl Net {
 
     /// Both or none.
     fn start_loops(self: &Arc<Self>) -> io::Result<()> {
-        let size = RingSize::new(self.config.ring_entries);
-        self.start_loop(size, false)?;
-        self.start_loop(size, true).inspect_err(|_| self.end_loops())
+        let plan = Plan::new(self.config.ring_entries);
+        self.start_loop(plan, false)?;
+        self.start_loop(plan, true).inspect_err(|_| self.end_loops())
     }
 
-    fn start_loop(self: &Arc<Self>, size: RingSize, receives: bool) -> io::Result<()> {
+    fn start_loop(self: &Arc<Self>, plan: Plan, receives: bool) -> io::Result<()> {
         let (handle, name) = if receives {
             (&self.recv_loop, c"iouringnet-recv")
         } else {
@@ -117,8 +116,7 @@ impl Net {
         let net: Weak<Net> = Arc::downgrade(self);
         let setup = Setup {
             name,
-            size,
-            features: Features::wanted(),
+            plan,
             receives,
             // With the first try on, what is handed to the send loop has met a full socket, with much to be sent before it. If it
             // interrupted the receive loop for each socket that has room again, the two would take turns on one CPU, instead

@@ -4,10 +4,8 @@
 
 use crate::availability::{explain, kernel_release, status_of_start};
 use crate::config::Config;
+use crate::engine::{Engine, Features, Plan, Waker};
 use crate::error::Result;
-use crate::event_loop::{EventLoop, LoopHandle};
-use crate::ring::{Features, Ring};
-use crate::ring_size::RingSize;
 use crate::threads;
 use std::io;
 
@@ -46,17 +44,15 @@ pub fn probe() -> Probe {
 }
 
 /// The steps of a start, so that it fails where a start would. Both threads are there at once, and have ended before the
-/// rings are made.
+/// engines are made.
 fn try_start() -> io::Result<Features> {
-    let size = RingSize::new(Config::default().ring_entries);
+    let plan = Plan::new(Config::default().ring_entries);
     let errno =
         |error: crate::error::Error| io::Error::from_raw_os_error(error.errno().unwrap_or(libc::EINVAL));
-    let _handles = [LoopHandle::new().map_err(errno)?, LoopHandle::new().map_err(errno)?];
+    let (send_waker, recv_waker) = (Waker::new().map_err(errno)?, Waker::new().map_err(errno)?);
     threads::try_start(2)?;
-    let mut send_ring = Ring::new(size, Features::wanted())?;
-    send_ring.try_out()?;
-    let recv_ring = Ring::new(size, Features::wanted())?;
-    EventLoop::probe_features(recv_ring)
+    let _send_engine = Engine::new(plan, false, &send_waker)?;
+    Engine::new(plan, true, &recv_waker).map(|recv_engine| recv_engine.features())
 }
 
 fn found(features: Features) -> String {

@@ -3,7 +3,7 @@
 //!
 //! `socket` keeps a connection's state and decides what an answer means for the connection. The loops wait, and read the
 //! results of their requests here too. Invariant: every result of a socket call becomes an [`Answer`] or a [`Result`] here.
-//! No other file sorts errnos, except for what only a ring says (request.rs).
+//! No other file sorts errnos, except for what only an engine says (engine/).
 
 use crate::error::{Error, Result};
 use crate::freed;

@@ -1,27 +1,22 @@
 //! What others know of a loop: where they post, how it is woken, and what it counts.
 //!
 //! Anybody calls it, from any thread; of the thread-locals only the loop's own thread has values. Invariant: a loop that
-//! sleeps when it is posted to is woken, by its ring while that is there and by the eventfd otherwise.
+//! sleeps when it is posted to is woken.
 
-use super::{Handler, WOKEN};
+use super::Handler;
 use crate::completion::{Finished, Operation, Outbox};
+use crate::engine::Waker;
 use crate::error::Result;
-use crate::eventfd::EventFd;
 use crate::mailbox::Mailbox;
-use crate::ring;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// What others know of a loop.
 pub struct LoopHandle {
     pub(super) mailbox: Mailbox<dyn Handler, Finished>,
-    pub(super) eventfd: EventFd,
-    /// The loop's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
-    pub(super) waker: Mutex<Option<RawFd>>,
+    pub(super) waker: Arc<Waker>,
     pub(super) quit: AtomicBool,
     /// What the loop has done so far, for statistics.
     pub counters: Counters,
@@ -30,9 +25,9 @@ pub struct LoopHandle {
 /// Statistics; each written by the loop alone, except for `wakes`.
 #[derive(Default)]
 pub struct Counters {
-    /// Calls of io_uring_enter.
+    /// Calls that submit and wait.
     pub enters: AtomicU64,
-    /// Entries submitted.
+    /// Entries that were submitted.
     pub entries: AtomicU64,
     /// Completions reaped.
     pub completions: AtomicU64,
@@ -56,8 +51,7 @@ impl LoopHandle {
     pub fn new() -> Result<Arc<LoopHandle>> {
         Ok(Arc::new(LoopHandle {
             mailbox: Mailbox::new(),
-            eventfd: EventFd::new()?,
-            waker: Mutex::new(None),
+            waker: Waker::new()?,
             quit: AtomicBool::new(false),
             counters: Counters::default(),
         }))
@@ -105,11 +99,7 @@ impl LoopHandle {
 
     fn wake(&self) {
         self.counters.wakes.fetch_add(1, Ordering::Relaxed);
-        // Under the lock the ring stays, so that its descriptor is no other's.
-        let woken = self.waker.lock().is_some_and(|ring| ring::send_completion(ring, WOKEN).is_ok());
-        if !woken {
-            self.eventfd.wake();
-        }
+        self.waker.wake();
     }
 }
 

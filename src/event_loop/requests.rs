@@ -4,41 +4,8 @@
 //! identifier from [`Requests::insert`] to [`Requests::remove`], and what it owns stays with it.
 
 use super::Handler;
-use crate::request::Request;
-use std::num::NonZeroU64;
+use crate::engine::{Request, RequestId};
 use std::sync::Arc;
-
-/// So that the highest bit of an identifier is clear, for the loop's own use.
-const GENERATIONS: u32 = 1 << 31;
-
-/// Names a request in flight; never reused for another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestId(NonZeroU64);
-
-impl RequestId {
-    /// Of the user data that an entry was pushed with.
-    pub(super) fn from_bits(bits: u64) -> Option<RequestId> {
-        NonZeroU64::new(bits).map(RequestId)
-    }
-
-    /// The user data to push an entry with.
-    pub(super) fn bits(self) -> u64 {
-        self.0.get()
-    }
-
-    fn new(generation: u32, index: usize) -> RequestId {
-        let bits = u64::from(generation) << 32 | index as u64;
-        RequestId(NonZeroU64::new(bits).expect("generations begin with 1"))
-    }
-
-    fn generation(self) -> u32 {
-        (self.bits() >> 32) as u32
-    }
-
-    fn index(self) -> usize {
-        self.bits() as u32 as usize
-    }
-}
 
 /// The requests in flight, each with the one that it comes back to.
 #[derive(Default)]
@@ -86,7 +53,7 @@ impl Requests {
         let content = slot.content.take()?;
         // The identifiers above are never made: a slot is retired before its generations are used up.
         slot.generation += 1;
-        if slot.generation < GENERATIONS {
+        if slot.generation < RequestId::GENERATIONS {
             self.free.push(id.index() as u32);
         }
         Some((content.owner, content.request))

@@ -1,6 +1,9 @@
 use super::*;
 use crate::error::Error;
+use crate::mailbox::Listed;
 use crate::socket::{Options, Socket};
+use crate::sync::atomic::AtomicBool;
+use crate::sys::Answer;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 const LONG: Duration = Duration::from_secs(10);
@@ -68,8 +71,7 @@ fn start(features: Features) -> Option<UnderTest> {
     let handle = LoopHandle::new().unwrap();
     let setup = Setup {
         name: c"loop-under-test",
-        size: RingSize::new(8),
-        features,
+        plan: Plan::new(8).with(features),
         receives: true,
         sched_batch: false,
         cpu: None,
@@ -112,7 +114,7 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
         let request = Request::Readable { socket: Arc::clone(&probe.socket) };
         let id = event_loop.submit(Arc::clone(probe) as _, request);
         // As if the kernel had looked for it in a moment in which it neither waited nor ran.
-        event_loop.cancelled(id.bits(), -libc::ENOENT);
+        event_loop.cancel_again(id);
     });
     under_test.0.post(probe);
     assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));
@@ -124,9 +126,7 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
 fn a_loop_without_a_waker_is_woken_also_after_its_poll_has_ended() {
     let Some(under_test) = start(Features::BUFFER_RING) else { return };
     let (ends_poll, of_end) = Probe::new(|_, event_loop| {
-        let entry = opcode::AsyncCancel::new(EVENTFD).build().user_data(OWN | 1);
-        // SAFETY: the entry points to nothing.
-        unsafe { event_loop.ring.as_mut().unwrap().push(entry) };
+        event_loop.engine.as_mut().unwrap().lose_waker();
     });
     let (probe, calls) = Probe::new(|_, _| {});
     under_test.0.post(ends_poll);
@@ -144,7 +144,7 @@ fn a_loop_without_a_waker_is_woken_also_after_its_poll_has_ended() {
 fn a_loop_that_has_lost_its_ring_refuses_at_once_what_it_is_asked() {
     let Some((handle, thread, _)) = start(Features::wanted()) else { return };
     let (probe, calls) = Probe::new(|probe, event_loop| {
-        event_loop.leave_ring();
+        event_loop.leave_engine();
         let request = Request::Readable { socket: Arc::clone(&probe.socket) };
         event_loop.submit(Arc::clone(probe) as _, request);
     });

@@ -4,8 +4,7 @@
 //! whoever has mail for it wakes it.
 
 use super::EventLoop;
-use crate::ring::{Ring, Wait};
-use crate::sys;
+use crate::engine::{Engine, Wait};
 use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
@@ -48,17 +47,17 @@ impl EventLoop {
     }
 
     fn enter_if_needed(&mut self) -> io::Result<()> {
-        if let Some(ring) = &mut self.ring
-            && ring.has_work()
+        if let Some(engine) = &mut self.engine
+            && engine.has_work()
         {
-            ring.enter(Wait::No)?;
+            engine.enter(Wait::No)?;
         }
         Ok(())
     }
 
     /// Whether there are completions or mail.
     fn has_found_work(&mut self) -> bool {
-        self.ring.as_mut().is_some_and(Ring::has_completions) || !self.handle.mailbox.is_empty()
+        self.engine.as_mut().is_some_and(Engine::has_completions) || !self.handle.mailbox.is_empty()
     }
 
     fn sleep(&mut self) -> io::Result<()> {
@@ -74,24 +73,13 @@ impl EventLoop {
                 },
             }
         };
-        let Some(ring) = &mut self.ring else {
-            self.sleep_without_ring(wait);
+        let Some(engine) = &mut self.engine else {
+            self.handle.waker.wait(wait);
             return Ok(());
         };
-        if wait == Wait::No && !ring.has_work() {
+        if wait == Wait::No && !engine.has_work() {
             return Ok(());
         }
-        ring.enter(wait)
-    }
-
-    fn sleep_without_ring(&self, wait: Wait) {
-        let time = match wait {
-            Wait::No => Some(Duration::ZERO),
-            Wait::Forever => None,
-            Wait::For(time) => Some(time),
-        };
-        let eventfd = libc::pollfd { fd: self.handle.eventfd.fd(), events: libc::POLLIN, revents: 0 };
-        sys::poll(&mut [eventfd], time); // whatever it says: the loop looks
-        self.handle.eventfd.clear();
+        engine.enter(wait)
     }
 }

@@ -4,11 +4,11 @@
 //! has closed, or a caller owns the sink.
 
 use super::{Sink, State};
+use crate::engine::{Message, Request};
 use crate::error::Error;
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::ownership::Owner;
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
-use crate::request::{Message, Request};
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use crate::sys::Answer;

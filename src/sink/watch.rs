@@ -5,11 +5,11 @@
 //! receive loop's thread alone, and after its last call never again.
 
 use super::Sink;
+use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
 use crate::mailbox::Listed;
 use crate::net::Net;
-use crate::request::Request;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use crate::sys::Answer;

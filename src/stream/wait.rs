@@ -151,7 +151,7 @@ impl Stream {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::request::Lent;
+    use crate::engine::Lent;
     use crate::stream::fixture::open;
     use std::io::Write;
     use std::net::Shutdown;

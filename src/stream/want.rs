@@ -5,8 +5,8 @@
 
 use crate::buffer::ReadBuffer;
 use crate::completion::Outcome;
+use crate::engine::Lent;
 use crate::error::Error;
-use crate::request::Lent;
 
 /// What a receive asks for.
 #[derive(Clone, Copy)]

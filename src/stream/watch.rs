@@ -17,10 +17,10 @@
 
 use super::{Brought, State, Stream};
 use crate::buffer::ReadBuffer;
+use crate::engine::POOL_BUFFER_SIZE;
+use crate::engine::{DataCallback, Request};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
-use crate::pool::POOL_BUFFER_SIZE;
-use crate::request::{DataCallback, Request};
 use crate::socket::Tried;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;

@@ -1,8 +1,8 @@
 //! How large the two rings of a net are where locked memory is short, and how long their makers wait for it.
 //!
 //! The kernel counts rings against RLIMIT_MEMLOCK, for each user (before 5.12, and from 6.14 on), and gives the memory of a
-//! closed ring back late: 6 to 80 ms, and some hundred where its workers get no processor. Invariant: two rings of the size that is tried first are
-//! within the limit, so that the first one never takes what the second one needs.
+//! closed ring back late: 6 to 80 ms, and some hundred where its workers get no processor. Invariant: two rings of the size
+//! that is tried first are within the limit, so that the first one never takes what the second one needs.
 
 use crate::availability::locked_memory_limit;
 use crate::fork::page_size;

@@ -4,109 +4,16 @@
 //! Used on the thread that made it. Invariant: an entry that was pushed reaches the kernel in its order, however many
 //! there are: what the submission queue has no room for waits in a backlog.
 
-use crate::pool::{BufferPool, POOL_GROUP};
-use crate::request::{self, Start};
-use crate::ring_size::{COMPLETIONS, RingSize};
+use super::size::{COMPLETIONS, RingSize};
+use crate::engine::pool::{BufferPool, POOL_GROUP};
+use crate::engine::{Completion, Features, Wait};
 use io_uring::squeue::Entry;
 use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{Builder, IoUring, cqueue, opcode, types};
+use io_uring::{Builder, IoUring, opcode, types};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
-
-/// Kernel features that the library uses where it finds them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features(pub u32);
-
-impl Features {
-    /// Completions are worked off only when the loop asks (6.1).
-    pub const DEFER_TASKRUN: Features = Features(1);
-    /// Completions do not interrupt the loop's thread (5.19).
-    pub const COOP_TASKRUN: Features = Features(2);
-    /// The kernel picks receive buffers from a ring (5.19).
-    pub const BUFFER_RING: Features = Features(4);
-    /// An idle loop does not count as waiting for a disk (6.15).
-    pub const NO_IOWAIT: Features = Features(8);
-
-    /// A receive goes on by itself up to a number of bytes (6.17).
-    pub const MULTISHOT: Features = Features(16);
-
-    /// A thread without a ring can send a completion to one (6.13).
-    pub const SEND_MSG_RING: Features = Features(32);
-
-    const NAMES: [(&str, Features); 6] = [
-        ("defer_taskrun", Features::DEFER_TASKRUN),
-        ("coop_taskrun", Features::COOP_TASKRUN),
-        ("buffer_ring", Features::BUFFER_RING),
-        ("no_iowait", Features::NO_IOWAIT),
-        ("multishot", Features::MULTISHOT),
-        ("send_msg_ring", Features::SEND_MSG_RING),
-    ];
-
-    /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
-    pub fn wanted() -> Features {
-        let off = std::env::var("IOURINGNET_FEATURES_OFF").unwrap_or_default();
-        let off = Features::parse(&off);
-        Features(!off.0)
-    }
-
-    fn parse(list: &str) -> Features {
-        let find = |name: &str| Features::NAMES.iter().find(|(known, _)| *known == name.trim());
-        let bits = list.split(',').filter_map(find).fold(0, |bits, (_, feature)| bits | feature.0);
-        Features(bits)
-    }
-
-    /// Whether `other` is among these.
-    pub fn has(self, other: Features) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The names of these, for people.
-    pub fn names(self) -> String {
-        let found = Features::NAMES.iter().filter(|(_, feature)| self.has(*feature));
-        found.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// One finished entry.
-#[derive(Clone, Copy, Debug)]
-pub struct Completion {
-    /// What the entry was pushed with.
-    pub user_data: u64,
-    /// A count, or an errno below zero.
-    pub result: i32,
-    /// IORING_CQE_F_*.
-    pub flags: u32,
-}
-
-impl Completion {
-    /// The bytes that it brought; 0 if it failed.
-    pub fn count(&self) -> usize {
-        self.result.max(0) as usize
-    }
-
-    /// The pool buffer that holds the bytes.
-    pub fn buffer(&self) -> Option<u16> {
-        cqueue::buffer_select(self.flags)
-    }
-
-    /// Whether the entry will complete again.
-    pub fn more(&self) -> bool {
-        cqueue::more(self.flags)
-    }
-}
-
-/// How long to stay in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Submit and look.
-    No,
-    /// Until something completes.
-    Forever,
-    /// Until something completes, at most so long.
-    For(Duration),
-}
 
 /// Sends a completion to the ring behind `fd`, which wakes the thread that waits there; from any thread.
 pub fn send_completion(fd: RawFd, user_data: u64) -> io::Result<()> {
@@ -121,7 +28,7 @@ pub fn send_completion(fd: RawFd, user_data: u64) -> io::Result<()> {
 }
 
 /// One io_uring.
-pub struct Ring {
+pub struct Uring {
     uring: IoUring,
     backlog: VecDeque<Entry>,
     features: Features,
@@ -130,38 +37,35 @@ pub struct Ring {
     entries: u64,
 }
 
-/// A descriptor that no file has.
-const NO_FILE: RawFd = -1;
-
 const ENTER_GETEVENTS: u32 = 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 
-impl Ring {
+impl Uring {
     /// Makes a ring, using of `wanted` what is there. Fails with the errno of the last try.
-    pub fn new(size: RingSize, wanted: Features) -> io::Result<Ring> {
-        size.make(|entries| Ring::with_best_flags(entries, wanted))
+    pub fn new(size: RingSize, wanted: Features) -> io::Result<Uring> {
+        size.make(|entries| Uring::with_best_flags(entries, wanted))
     }
 
-    fn with_best_flags(entries: u32, wanted: Features) -> io::Result<Ring> {
+    fn with_best_flags(entries: u32, wanted: Features) -> io::Result<Uring> {
         let mut ladder: Vec<(Builder, Features)> = Vec::new();
         if wanted.has(Features::DEFER_TASKRUN) {
-            let mut newest = Ring::builder(entries);
+            let mut newest = Uring::builder(entries);
             newest.setup_submit_all().setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
             let without_array = newest.clone().setup_no_sqarray().clone(); // 6.6
             ladder.push((without_array, Features::DEFER_TASKRUN));
             ladder.push((newest, Features::DEFER_TASKRUN));
         }
         if wanted.has(Features::COOP_TASKRUN) {
-            let mut coop = Ring::builder(entries);
+            let mut coop = Uring::builder(entries);
             coop.setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
             ladder.push((coop, Features::COOP_TASKRUN));
         }
-        ladder.push((Ring::builder(entries), Features(0)));
+        ladder.push((Uring::builder(entries), Features(0)));
         let mut last = io::Error::from_raw_os_error(libc::EINVAL);
         for (builder, flags) in ladder {
             match builder.build(entries) {
-                Ok(uring) => return Ring::finish(uring, flags, wanted),
+                Ok(uring) => return Uring::finish(uring, flags, wanted),
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
                 Err(error) => return Err(error),
             }
@@ -175,7 +79,7 @@ impl Ring {
         builder
     }
 
-    fn finish(uring: IoUring, flags: Features, wanted: Features) -> io::Result<Ring> {
+    fn finish(uring: IoUring, flags: Features, wanted: Features) -> io::Result<Uring> {
         let params = uring.params();
         // Without these (before 5.11) waits could not be bounded, entries would have to outlive their submission,
         // and completions could be lost.
@@ -186,7 +90,7 @@ impl Ring {
         if params.is_feature_no_iowait() {
             found |= Features::NO_IOWAIT.0;
         }
-        Ok(Ring {
+        Ok(Uring {
             uring,
             backlog: VecDeque::new(),
             features: Features(found & wanted.0),
@@ -216,14 +120,11 @@ impl Ring {
         Ok(())
     }
 
-    /// Asks the kernel whether a receive may go on by itself up to a number of bytes. Before anything else is pushed.
-    pub fn probe_multishot(&mut self) {
-        self.probe(Features::MULTISHOT, request::recv_multishot(NO_FILE, Start::Now, 1));
-    }
-
+    /// Asks the kernel whether it knows a feature. Before anything else is pushed.
+    ///
     /// `entry` asks for the feature, by way of a descriptor that is none. A kernel that does not know what it is asked for
     /// says so; one that does finds that there is no such file. Before 5.18 all kernels looked for the file first.
-    fn probe(&mut self, feature: Features, entry: Entry) {
+    pub fn probe(&mut self, feature: Features, entry: Entry) {
         if !self.wants(feature) || !self.uring.params().is_feature_linked_file() {
             return;
         }
@@ -238,12 +139,11 @@ impl Ring {
     /// Nothing else is in flight.
     fn ask(&mut self, entry: Entry, about: Features) -> io::Result<Option<i32>> {
         let user_data = u64::from(about.0);
-        let mut answers = Vec::new();
         // SAFETY: nothing is received or accepted, so nothing is written anywhere.
         unsafe { self.push(entry.user_data(user_data)) };
         self.enter(Wait::For(Duration::from_secs(1)))?;
-        self.reap(&mut answers);
-        Ok(answers.iter().find(|answer| answer.user_data == user_data).map(|answer| answer.result))
+        // All are taken, whichever it is.
+        Ok(self.reap().filter(|answer| answer.number == user_data).last().map(|answer| answer.result))
     }
 
     /// Where [`send_completion`] may send to, until this ring is dropped: asked of the kernel with a completion that says
@@ -272,7 +172,7 @@ impl Ring {
         (self.enters, self.entries)
     }
 
-    /// Queues an entry; it reaches the kernel with the next [`Ring::enter`] or a later one.
+    /// Queues an entry; it reaches the kernel with the next [`Uring::enter`] or a later one.
     ///
     /// # Safety
     /// Whatever the entry points to stays valid until its last completion was reaped.
@@ -347,13 +247,14 @@ impl Ring {
         }
     }
 
-    /// Moves what has completed to `into`.
-    pub fn reap(&mut self, into: &mut Vec<Completion>) {
-        into.extend(self.uring.completion().map(|entry| Completion {
-            user_data: entry.user_data(),
+    /// Takes what has completed.
+    #[inline]
+    pub fn reap(&mut self) -> impl Iterator<Item = Completion> {
+        self.uring.completion().map(|entry| Completion {
+            number: entry.user_data(),
             result: entry.result(),
             flags: entry.flags(),
-        }));
+        })
     }
 
     /// Asks the kernel to end everything in flight, and waits for it up to `time`; the last resort of a loop that
@@ -374,29 +275,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_features_are_read_and_written() {
-        let off = Features::parse("buffer_ring, no_iowait,nonsense,");
-        assert_eq!(off.0, Features::BUFFER_RING.0 | Features::NO_IOWAIT.0);
-        assert_eq!(off.names(), "buffer_ring, no_iowait");
-    }
-
-    #[test]
-    fn the_header_has_every_feature() {
-        let header = include_str!("../include/iouringnet.h");
-        for (name, feature) in Features::NAMES {
-            let line = format!("\n#define IOURINGNET_FEATURE_{} {}\n", name.to_uppercase(), feature.0);
-            assert!(header.contains(&line), "{line}");
-        }
-    }
-
-    #[test]
     fn a_probe_tells_what_the_kernel_knows_from_what_it_does_not() {
-        let Ok(mut ring) = Ring::new(RingSize::new(8), Features(!0)) else {
+        let Ok(mut ring) = Uring::new(RingSize::new(8), Features(!0)) else {
             eprintln!("skipped: no io_uring here");
             return;
         };
         let (known, unknown) = (Features(1 << 30), Features(1 << 31));
-        let receive = || opcode::Recv::new(types::Fd(NO_FILE), std::ptr::null_mut(), 0);
+        let receive = || opcode::Recv::new(types::Fd(-1), std::ptr::null_mut(), 0);
         ring.probe(known, receive().build());
         ring.probe(unknown, receive().ioprio(1 << 15).build());
         assert_eq!(ring.features().has(known), ring.uring.params().is_feature_linked_file());
@@ -405,7 +290,7 @@ mod tests {
 
     #[test]
     fn more_entries_than_places_all_complete() {
-        let Ok(mut ring) = Ring::new(RingSize::new(8), Features(!0)) else {
+        let Ok(mut ring) = Uring::new(RingSize::new(8), Features(!0)) else {
             eprintln!("skipped: no io_uring here");
             return;
         };
@@ -417,12 +302,11 @@ mod tests {
         let mut found = Vec::new();
         for _ in 0..10_000 {
             ring.enter(Wait::For(Duration::from_millis(100))).unwrap();
-            ring.reap(&mut found);
+            found.extend(ring.reap().map(|completion| completion.number));
             if found.len() == 1000 {
                 break;
             }
         }
-        let ids: Vec<u64> = found.iter().map(|completion| completion.user_data).collect();
-        assert_eq!(ids, (0..1000).collect::<Vec<_>>());
+        assert_eq!(found, (0..1000).collect::<Vec<_>>());
     }
 }

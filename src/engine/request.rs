@@ -1,0 +1,223 @@
+#![allow(unsafe_code)] // memory that a caller lends across threads
+//! What a loop asks the kernel for, and all the memory that the kernel borrows for it.
+//!
+//! A loop keeps a request from its submission to its last completion and hands it back then. Invariant: everything a
+//! request names is owned by the request, or lent by a caller whose operation completes after the request came back.
+
+use crate::buffer::ReadBuffer;
+use crate::error::Result;
+use crate::parts::{Gather, message_of};
+use crate::socket::Socket;
+use crate::stand_in::StandIn;
+use std::mem;
+use std::sync::Arc;
+
+/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
+pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+
+/// What the kernel is asked for.
+pub enum Request {
+    /// Send as much of a message as the socket has room for now.
+    Send {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// What to send.
+        message: Message,
+    },
+    /// Tell, again and again, when a socket that was full has room, and when the connection breaks.
+    Room {
+        /// The connection.
+        socket: Arc<Socket>,
+    },
+    /// Tell when the connection breaks, and perhaps at other changes; bytes that come are none.
+    HangUp {
+        /// The connection.
+        socket: Arc<Socket>,
+    },
+    /// Receive into a caller's memory.
+    Recv {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// Where to.
+        into: Lent,
+        /// Give up at once where there is nothing.
+        one_try: bool,
+    },
+    /// Receive into a pool buffer that the kernel picks when data arrives.
+    RecvPooled {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// When to look for data.
+        start: Start,
+    },
+    /// The same again and again, without a new entry for each.
+    RecvMultishot {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// When to look for data first.
+        start: Start,
+        /// It ends when so many bytes have come; not 0.
+        budget: u32,
+        /// Whom the bytes are shown to, lent by the owner, who takes it back when there is more to do, or at the end.
+        callback: Option<DataCallback>,
+    },
+    /// Receive what is there into a private buffer's room.
+    RecvBuffered {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// The buffer, which comes back with the request.
+        buffer: ReadBuffer,
+        /// How much room to offer.
+        room: usize,
+    },
+    /// Wait until there is something to receive.
+    Readable {
+        /// The connection.
+        socket: Arc<Socket>,
+    },
+    /// Wait until a connect(2) that was begun is over.
+    Writable {
+        /// The new socket.
+        socket: Arc<Socket>,
+    },
+    /// Receive and forget.
+    Discard {
+        /// The connection.
+        socket: Arc<Socket>,
+        /// Memory that many requests overwrite and nobody reads.
+        scratch: Arc<Scratch>,
+    },
+    /// Wait until a listener has a connection.
+    Incoming {
+        /// In the listener's place.
+        stand_in: Arc<StandIn>,
+    },
+}
+
+/// When a receive looks for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As it is submitted, and then whenever some comes.
+    Now,
+    /// When the socket says that there is some, in the order in which sockets do: a look at submission would let a busy
+    /// connection overtake those that wait in the kernel.
+    WhenReadable,
+    /// As it is submitted, and never again.
+    OneTry,
+}
+
+/// Writable memory lent by a caller until the receive completes.
+#[derive(Clone, Copy)]
+pub struct Lent {
+    /// The first byte.
+    pub start: *mut u8,
+    /// How many.
+    pub size: usize,
+}
+
+// SAFETY: a name for memory; the caller of the receive vouches (Stream::recv_raw_async's contract) that any thread may
+// write it until the operation completes.
+unsafe impl Send for Lent {}
+// SAFETY: as above; only a stream's one owner uses it.
+unsafe impl Sync for Lent {}
+
+impl Lent {
+    /// What is left after the first `count` bytes.
+    pub fn after(self, count: usize) -> Lent {
+        Lent { start: self.start.wrapping_add(count), size: self.size - count }
+    }
+
+    /// No more than its first `most` bytes.
+    pub fn at_most(self, most: usize) -> Lent {
+        Lent { size: self.size.min(most), ..self }
+    }
+}
+
+/// What a send names: one part, or a message header and the parts that it names, at addresses that do not move.
+pub enum Message {
+    /// One part needs no header, which the kernel would copy and keep.
+    One(libc::iovec),
+    /// The header names the parts.
+    Many(Box<libc::msghdr>, Box<[libc::iovec]>),
+}
+
+impl Message {
+    /// A message of what was gathered.
+    pub fn new(gathered: &Gather<'_>) -> Message {
+        match gathered.parts() {
+            [part] => Message::One(*part),
+            parts => {
+                let parts: Box<[libc::iovec]> = parts.into();
+                Message::Many(Box::new(message_of(&parts)), parts)
+            }
+        }
+    }
+}
+
+/// Memory for bytes that nobody wants.
+pub struct Scratch(Box<[std::cell::UnsafeCell<u8>]>);
+
+// SAFETY: only the kernel writes it, and nobody ever reads it.
+unsafe impl Sync for Scratch {}
+// SAFETY: as above.
+unsafe impl Send for Scratch {}
+
+impl Scratch {
+    /// 64 KiB, as much as one receive usually finds.
+    pub fn new() -> Arc<Scratch> {
+        let bytes = vec![0u8; 64 << 10].into_iter().map(std::cell::UnsafeCell::new);
+        Arc::new(Scratch(bytes.collect()))
+    }
+
+    /// The first byte, and how many there are.
+    pub(super) fn room(&self) -> (*mut u8, usize) {
+        (self.0.as_ptr().cast_mut().cast(), self.0.len())
+    }
+}
+
+impl Request {
+    /// What it is, for the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Request::Send { .. } => "send",
+            Request::Room { .. } => "poll for room",
+            Request::HangUp { .. } => "poll for a hang-up",
+            Request::Recv { .. } => "receive",
+            Request::RecvPooled { .. } => "receive into the pool",
+            Request::RecvMultishot { .. } => "receive into the pool again and again",
+            Request::RecvBuffered { .. } => "receive into the buffer",
+            Request::Readable { .. } | Request::Writable { .. } | Request::Incoming { .. } => "poll",
+            Request::Discard { .. } => "discard",
+        }
+    }
+
+    /// Leaks the memory of ours that the kernel may still write to or read; what is left names none but the pool's.
+    pub fn leak_memory(&mut self) {
+        let socket = match self {
+            Request::RecvMultishot { .. } => return, // it keeps what it was lent
+            Request::Incoming { .. } => return,      // it has no memory
+            Request::Send { socket, .. }
+            | Request::Room { socket }
+            | Request::HangUp { socket }
+            | Request::Recv { socket, .. }
+            | Request::RecvPooled { socket, .. }
+            | Request::RecvBuffered { socket, .. }
+            | Request::Readable { socket }
+            | Request::Writable { socket }
+            | Request::Discard { socket, .. } => Arc::clone(socket),
+        };
+        match mem::replace(self, Request::Readable { socket }) {
+            Request::Send { message, .. } => mem::forget(message),
+            Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
+            Request::Discard { scratch, .. } => mem::forget(scratch),
+            Request::Room { .. }
+            | Request::HangUp { .. }
+            | Request::Recv { .. }
+            | Request::RecvPooled { .. }
+            | Request::RecvMultishot { .. }
+            | Request::Readable { .. }
+            | Request::Writable { .. }
+            | Request::Incoming { .. } => {} // a caller's memory, the pool's, or none
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a loop drives, and what it hands over.
+//!
+//! Invariant: each request that a handler submits comes back to it once, and its memory with it.
+
+use super::EventLoop;
+use crate::completion::Operation;
+use crate::engine::{PoolBuffer, Request, answer_of};
+use crate::mailbox::Listed;
+use crate::sync::atomic::AtomicBool;
+use crate::sys::Answer;
+use std::sync::Arc;
+
+/// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
+pub trait Handler: Listed + Send + Sync {
+    /// It was posted: somebody changed its state.
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop);
+    /// A request of its is over, and here is its memory again.
+    fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
+        unreachable!("it submits no requests");
+    }
+    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Handler::on_mail`].
+    fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
+        unreachable!("it submits no receive that completes more than once");
+    }
+    /// A poll of its has seen something, and goes on.
+    fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("it submits no poll that completes more than once");
+    }
+    /// A moment that it armed its timer for has come.
+    fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
+        unreachable!("it arms no timer");
+    }
+    /// The round in which it asked for [`super::LoopHandle::at_round_end`] is over.
+    fn end_round(self: Arc<Self>) {
+        unreachable!("it never asked for the end of a round");
+    }
+    /// One of the calls above panicked: it has to end what it is there for.
+    fn fail(self: Arc<Self>);
+}
+
+/// What a request came to.
+pub struct Reaped<'a> {
+    pub(super) result: i32,
+    /// The pool buffer with the bytes, where the kernel picked one.
+    pub buffer: Option<PoolBuffer<'a>>,
+}
+
+impl Reaped<'_> {
+    /// What the kernel says.
+    #[inline]
+    pub fn answer(&self) -> Answer {
+        answer_of(self.result)
+    }
+}
+
+impl Listed for Operation {
+    fn listed(&self) -> &AtomicBool {
+        &self.listed
+    }
+}
+
+/// A complete operation in the mail: what is left to do is its callback.
+impl Handler for Operation {
+    fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
+        event_loop.count_callback();
+        self.run_callback();
+    }
+
+    fn fail(self: Arc<Self>) {} // its callback has had its one call
+}
