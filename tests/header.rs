@@ -79,15 +79,63 @@ fn constants_have_the_numbers_of_the_library() {
     assert_eq!(ffi::IOURINGNET_UNBUFFERED, usize::MAX);
 }
 
-#[test]
-fn every_function_says_since_when_it_is_there() {
+/// The comment and the declaration of each function.
+fn functions() -> Vec<(&'static str, &'static str)> {
     let (_, functions) = HEADER.split_once("extern \"C\" {").expect("the header has a block for C++");
-    let declarations: Vec<_> =
-        functions.split("\n\n").filter(|block| block.starts_with("/**") && block.contains('(')).collect();
-    assert!(declarations.len() >= 45, "only {} functions", declarations.len());
-    for declaration in declarations {
-        assert!(declaration.contains("\n * Since:   "), "{declaration}");
+    let blocks = functions.split("\n\n").filter(|block| block.starts_with("/**"));
+    blocks.map(|block| block.split_once("\n */\n").expect("a declaration follows its comment")).collect()
+}
+
+#[test]
+fn every_comment_of_a_function_has_the_same_parts_in_the_same_order() {
+    let functions = functions();
+    assert_eq!(functions.len(), 45);
+    for (comment, declaration) in functions {
+        let labels: Vec<&str> = comment
+            .lines()
+            .filter_map(|line| line.strip_prefix(" * ")?.split_once(':'))
+            .map(|(label, _)| label)
+            .filter(|label| {
+                matches!(*label, "Owner" | "Threads" | "Completion" | "Calls" | "Returns" | "Since")
+            })
+            .collect();
+        let tells = if declaration.contains("_watch(") {
+            Some("Calls")
+        } else if declaration.contains("**op)") {
+            Some("Completion")
+        } else {
+            None
+        };
+        let expected: Vec<&str> =
+            ["Owner", "Threads"].into_iter().chain(tells).chain(["Returns", "Since"]).collect();
+        assert_eq!(labels, expected, "{declaration}");
     }
+}
+
+#[test]
+fn every_function_tells_its_parameters_and_statuses() {
+    for (comment, declaration) in functions() {
+        let (_, parameters) = declaration.split_once('(').expect("a function has parameters");
+        let (parameters, _) = parameters.rsplit_once(')').expect("the parameters end");
+        for parameter in parameters.split(',').filter(|parameter| *parameter != "void") {
+            let name = parameter.rsplit([' ', '*']).next().expect("a parameter has a name");
+            let is_handle = ["net", "listener", "sink", "stream", "op"]
+                .iter()
+                .any(|handle| parameter.trim() == format!("iouringnet_{handle} *{handle}"));
+            assert!(is_handle || comment.contains(&format!(" * `{name}`  ")), "{name} of {declaration}");
+        }
+        if declaration.starts_with("iouringnet_status ") {
+            let (_, statuses) = comment.split_once("\n * Returns:\n").expect("a table of statuses");
+            assert!(statuses.starts_with(" *   0   "), "{declaration}");
+            assert!(statuses.contains("\n *   IOURINGNET_PANIC   "), "{declaration}");
+        }
+    }
+}
+
+#[test]
+fn no_line_is_longer_than_110_characters() {
+    let long: Vec<&str> = HEADER.lines().filter(|line| line.chars().count() > 110).collect();
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub unsafe extern "C" fn listener_watch(
 /// Threads: Any thread, also inside a callback. Never blocks.
 /// Calls:
 ///   0                         Half of `post_mark` is free again.
-///   IOURINGNET_CLOSED         Last call: the sink was closed, and everything went out. Or sink_abort.
+///   IOURINGNET_CLOSED         Last call: sink_close or net_stop, and everything went out. Or sink_abort.
 ///   IOURINGNET_TIMEOUT        Last call: a limit of the drain or of posts passed.
 ///   IOURINGNET_TORN           Last call: a send was cut after part of it went out.
 ///   -ECONNRESET               Last call: the peer has reset the connection.
