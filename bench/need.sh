@@ -5,7 +5,8 @@
 set -eu
 
 # Installed or not is told by a header of each package.
-wanted="liburing.h:liburing-dev uv.h:libuv1-dev event2/event.h:libevent-dev asio.hpp:libasio-dev nng/nng.h:libnng-dev"
+wanted="liburing.h:liburing-dev uv.h:libuv1-dev event2/event.h:libevent-dev asio.hpp:libasio-dev nng/nng.h:libnng-dev
+    http_parser.h:libhttp-parser-dev"
 
 absent() {
     for pair in $wanted; do
@@ -13,6 +14,12 @@ absent() {
     done
     command -v pkg-config >/dev/null 2>&1 || printf ' pkg-config'
     command -v g++ >/dev/null 2>&1 || printf ' g++'
+    command -v wrk >/dev/null 2>&1 || printf ' wrk'
+}
+
+# Not installed from here: the package starts a server, which also starts whenever the system does.
+absent_server() {
+    PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v nginx >/dev/null 2>&1 || printf ' nginx-light'
 }
 
 missing=$(absent)
@@ -29,6 +36,7 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
     rm -f "$log"
     missing=$(absent)
 fi
+missing=$missing$(absent_server)
 if [ -n "$missing" ]; then
     echo "missing, so that what needs it is skipped:$missing" >&2
     echo "  on Debian: sudo apt-get install -y$missing" >&2

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 sys.dont_write_bytecode = True  # a run writes below build/ only
 import charts
+import wrk
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -109,13 +110,17 @@ SERVERS = [
     Server("ours_proxy", "ours", "ours_proxy", kind="proxy"),
     Server("libuv_proxy", "peer", "peer_libuv_proxy", kind="proxy"),
     Server("tokio_proxy", "peer", "peer_tokio_proxy", kind="proxy"),
+    Server("ours_http", "ours", "ours_http", kind="http"),
+    Server("ours_http_rings", "ours", "ours_http", ("--no-first-try",), variant=True, kind="http"),
+    Server("libuv_http", "peer", "peer_libuv_http", kind="http"),
+    Server("nginx", "peer", "peer_nginx", kind="http"),
 ]
 
 
 @dataclass(frozen=True)
 class Case:
     name: str
-    load: tuple  # arguments of the load generator
+    load: tuple  # arguments of the load generator: `load`, or wrk where the kind is "http"
     figure: str = "cpu_us_per_msg"  # what decides: the ratios and the chart show it
     floor: tuple = ONE_RING
     # Server and load on cores "apart", on the "same" one, or "anywhere". "threads": as "apart", but of servers that can do so
@@ -167,6 +172,12 @@ def proxy(name, connections, size):
     return echo(name, connections, size, floor=("floor_proxy_epoll",), kind="proxy", backend="floor_epoll")
 
 
+def http(name, connections, **rest):
+    """The arguments are those of wrk. No server is written by hand."""
+    return Case(name, ("--threads", 1, "--connections", connections), floor=(), kind="http", calls=False, most_rounds=10,
+                **rest)
+
+
 BIG_BUFFERS = ("--buffer-size", "16384", "--buffers", "256")
 
 CASES = [
@@ -194,6 +205,7 @@ CASES = [
     proxy("proxy_64b_1", 1, 64),
     proxy("proxy_64b_64", 64, 64),
     proxy("proxy_16kib_64", 64, 16384),
+    http("http_100b_1000", 1000),
     ping_pong("anywhere", place="anywhere", quick=True),
     ping_pong("apart", place="threads", variants=True),
     ping_pong("same", place="same", variants=True, most_rounds=10),
@@ -321,8 +333,28 @@ class Bench:
         return subprocess.Popen([os.path.join(self.directory, program), *arguments], stdout=subprocess.PIPE, stderr=errors,
                                 preexec_fn=pin(cpus))
 
+    def load(self, case, process, address, cpus, count_calls):
+        """What `load` printed, as numbers."""
+        with tempfile.TemporaryFile() as errors:
+            load = subprocess.run(
+                [os.path.join(self.directory, "load"), "--address", address, "--pid", str(process.pid),
+                 "--seconds", str(self.seconds), "--warmup", str(self.warmup), *map(str, case.load),
+                 *(("--calls",) if count_calls else ())],
+                stdout=subprocess.PIPE, stderr=errors, preexec_fn=pin(cpus), timeout=self.seconds + self.warmup + 60)
+            if load.returncode != 0:
+                raise Failed(last_line(errors))
+        words = (word.split("=") for word in load.stdout.decode().split())
+        return {name: float(value) for name, value in words}
+
+    def wrk(self, case, process, address, cpus, _):
+        """The same of wrk."""
+        try:
+            return wrk.run(address, process.pid, case.load, self.seconds, pin(cpus))
+        except wrk.Error as error:
+            raise Failed(str(error))
+
     def run(self, case, server, count_calls=False):
-        """One run of one server in one case: what the load generator printed, as numbers."""
+        """One run of one server in one case: its figures."""
         server_cpus, load_cpus = places(case.place, self.allowed)
         arguments = server.arguments + (case.floor_arguments if server.program == "floor_io_uring" else ())
         if case.place == "threads" and server.pins and server_cpus:
@@ -330,9 +362,8 @@ class Bench:
             server_cpus = None
         if server.sized:
             arguments += (str(case.load[case.load.index("--size") + 1]) if "--size" in case.load else "64",)
-        with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as load_errors, \
-                tempfile.TemporaryFile() as backend_errors:
-            processes = []
+        with tempfile.TemporaryFile() as server_errors, tempfile.TemporaryFile() as backend_errors:
+            processes, failure = [], None
             try:
                 if case.backend:  # beside the load generator, so that the server has its processor for itself
                     processes.append(self.start(case.backend, (), backend_errors, load_cpus))
@@ -340,27 +371,22 @@ class Bench:
                 process = self.start(server.program, arguments, server_errors, server_cpus)
                 processes.append(process)
                 address = wait_for_address(process, 10)
-                load = subprocess.run(
-                    [os.path.join(self.directory, "load"), "--address", address, "--pid", str(process.pid),
-                     "--seconds", str(self.seconds), "--warmup", str(self.warmup), *map(str, case.load),
-                     *(("--calls",) if count_calls else ())],
-                    stdout=subprocess.PIPE, stderr=load_errors, preexec_fn=pin(load_cpus),
-                    timeout=self.seconds + self.warmup + 60)
+                try:
+                    measure = self.wrk if case.kind == "http" else self.load
+                    values = measure(case, process, address, load_cpus, count_calls)
+                except Failed as seen:
+                    failure = seen
                 for one, errors in zip(reversed(processes), (server_errors, backend_errors)):
                     if one.poll() is not None:
                         raise Failed(f"the server ended by itself ({one.returncode}): {last_line(errors)}")
-                if load.returncode != 0:
-                    raise Failed(last_line(load_errors))
+                if failure:
+                    raise failure
             except subprocess.TimeoutExpired:
                 raise Failed("the load generator did not end")
             finally:
                 end_all(processes)
             if process.returncode not in (0, -signal.SIGTERM):
                 raise Failed(f"ended with {process.returncode}: {last_line(server_errors)}")
-        values = {}
-        for word in load.stdout.decode().split():
-            name, value = word.split("=")
-            values[name] = float(value)
         return values
 
 
@@ -715,6 +741,16 @@ def select_servers(a):
     return chosen
 
 
+def select_cases(cases):
+    """Those whose load generator is there."""
+    if wrk.installed():
+        return cases
+    for case in cases:
+        if case.kind == "http":
+            print(f"# skipped: case={case.name}: {wrk.PROGRAM} is not installed")
+    return [case for case in cases if case.kind != "http"]
+
+
 def runs_in_round(a, case):
     return 1 if a.quick else case.runs
 
@@ -733,6 +769,8 @@ def estimate(a, pairs):
     """Seconds that all of them will take."""
     def one_run(case):
         most = sum(case.load[case.load.index(option) + 1] for option in ("--connections", "--idle") if option in case.load)
+        if case.kind == "http":
+            return wrk.duration(a.seconds) + 0.3
         if "--memory" in case.load:
             return 0.00014 * most  # opens one after the other, and waits for memory to settle
         return a.seconds + a.warmup + 0.03 + 0.000035 * most
@@ -751,6 +789,7 @@ def main():
     if a.charts:
         return make_charts(a.charts, a.out or os.path.join(HERE, "..", "docs"))
     servers = select_servers(a)
+    cases = select_cases(cases)
     if not cases or not servers or not os.access(os.path.join(a.directory, "load"), os.X_OK):
         print("nothing to run: is everything built? (bench/build.sh)", file=sys.stderr)
         return 2

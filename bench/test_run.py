@@ -5,9 +5,11 @@ names. After a change: run the command that it names, and put the table that is 
 """
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import xml.dom.minidom
 
 sys.dont_write_bytecode = True
@@ -16,6 +18,7 @@ ROOT = os.path.dirname(HERE)
 sys.path.insert(0, HERE)
 import charts
 import run
+import wrk
 
 BAD = []
 
@@ -111,6 +114,83 @@ def a_quick_run_is_short():
               [s.name for s in run.select_servers(run.arguments())] == ["floor_inline"])
 
 
+WRK_TEXT = """Running 2s test @ http://127.0.0.1:35517/
+  1 threads and 1000 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    43.72ms   23.21ms 203.71ms   73.53%
+    Req/Sec    20.94k     3.38k   27.65k    70.00%
+  Latency Distribution
+     50%   41.50ms
+     75%   53.36ms
+     90%   71.09ms
+     99%    1.25s
+  41921 requests in 2.07s, 7.24MB read
+Requests/sec:  20295.46
+Transfer/sec:      3.50MB
+"""
+
+
+def fails(call, *arguments):
+    """What the error says, or None."""
+    try:
+        call(*arguments)
+        return None
+    except wrk.Error as error:
+        return str(error)
+
+
+def wrk_is_understood():
+    check("wrk's report is read", wrk.reported(WRK_TEXT) ==
+          {"requests": 41921, "msgs_per_s": 20295.46, "p50_us": 41500.0, "p99_us": 1250000.0})
+    for line in ("  Socket errors: connect 0, read 3, write 0, timeout 0", "  Non-2xx or 3xx responses: 1"):
+        told = fails(wrk.reported, WRK_TEXT.replace("Requests/sec", line + "\nRequests/sec"))
+        check("fails: " + line.strip(), told is not None and line.strip() in told)
+    check("fails: no requests", fails(wrk.reported, WRK_TEXT.replace("41921 requests", "0 requests")) is not None)
+    check("fails: no report", fails(wrk.reported, "") is not None)
+    check("a run of wrk lasts whole seconds", [wrk.duration(s) for s in (0.2, 2, 2.1)] == [2, 2, 3])
+
+
+def an_answer_is_compared():
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + wrk.BODY
+    for name, answer, expected in (("the right answer passes", good, True),
+                                   ("another status fails", good.replace(b"200 OK", b"404 Not Found"), False),
+                                   ("a wrong byte fails", good[:-1] + b"!", False),
+                                   ("a byte too few fails", good[:-1], False),
+                                   ("a byte too many fails", good + b"!", False),
+                                   ("a hang-up fails", b"", False)):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            def serve():
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(1000)
+                    connection.sendall(answer)
+            thread = threading.Thread(target=serve)
+            thread.start()
+            told = fails(wrk.ask, "127.0.0.1:%d" % listener.getsockname()[1])
+            thread.join()
+        check("asked once over HTTP: " + name, (told is None) == expected)
+
+
+def a_server_has_its_children_s_time():
+    spin = "import sys, time; end = time.process_time() + 0.1\nwhile time.process_time() < end: pass\n"
+    child = spin + "print(1, flush=True); sys.stdin.read()"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    parent.stdout.readline()
+    pids = wrk.family(parent.pid)
+    check("a family is a process and its child", len(pids) == 2 and pids[0] == parent.pid)
+    check("its time is that of both", wrk.cpu_seconds(pids) > wrk.cpu_seconds(pids[:1]) + 0.1)
+    parent.communicate()
+    check("a process that is gone is told", fails(wrk.cpu_seconds, pids) is not None)
+
+
+def http_needs_wrk():
+    installed, wrk.installed = wrk.installed, lambda: False
+    left = {case.kind for case in run.select_cases(run.CASES)}
+    wrk.installed = installed
+    check("without wrk all cases but those of HTTP are left", left == {case.kind for case in run.CASES} - {"http"})
+
+
 def main():
     document = read("docs/PERFORMANCE.md")
     named = re.search(r"run\.py --charts (bench/results/\S+\.json)", document)
@@ -121,6 +201,10 @@ def main():
     results_come_back_as_they_were_kept()
     the_machine_is_named()
     a_quick_run_is_short()
+    wrk_is_understood()
+    an_answer_is_compared()
+    a_server_has_its_children_s_time()
+    http_needs_wrk()
     return 1 if BAD else 0
 
 
