@@ -3,7 +3,6 @@
 
 #include "support.h"
 
-#include <dirent.h>
 #include <sched.h>
 
 /* ---- addresses ---- */
@@ -500,27 +499,10 @@ TEST(every_status_has_a_name_and_a_text)
 /* whether a thread of that name may run on CPU 0 alone */
 static bool stays_on_cpu_0(const char *name)
 {
-    DIR *tasks = opendir("/proc/self/task");
-    bool stays = false;
+    cpu_set_t set;
 
-    CHECK(tasks != NULL);
-    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
-        char path[300], text[64] = "";
-        cpu_set_t set;
-        FILE *comm;
-
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        comm = fopen(path, "r");
-        if (comm == NULL)
-            continue;
-        if (fgets(text, sizeof text, comm) != NULL && strncmp(text, name, strlen(name)) == 0) {
-            CHECK_EQ(sched_getaffinity(atoi(task->d_name), sizeof set, &set), 0);
-            stays = CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set);
-        }
-        fclose(comm);
-    }
-    closedir(tasks);
-    return stays;
+    CHECK_EQ(sched_getaffinity(thread_named(name), sizeof set, &set), 0);
+    return CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set);
 }
 
 TEST(loops_stay_on_the_cpus_that_are_named)

@@ -312,11 +312,10 @@ TEST(a_cancel_before_a_call_waits_for_its_end)
     };
     struct scene scene;
     struct pair first = tcp_pair();
-    size_t descriptors, threads;
+    struct footprint before;
 
     pair_close(&first);     /* what the library keeps for ever is there */
-    descriptors = count_entries("/proc/self/fd");
-    threads = count_entries("/proc/self/task");
+    before = footprint();
     scene = scene_open();
     raw_send(scene.peer, "four and twenty bytes...", 24);
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
@@ -327,8 +326,7 @@ TEST(a_cancel_before_a_call_waits_for_its_end)
         CHECK_OK(caller.status);
     }
     raw_close(scene.peer);
-    EVENTUALLY(count_entries("/proc/self/task") == threads);
-    EVENTUALLY(count_entries("/proc/self/fd") == descriptors);
+    footprint_returns(before);
 }
 
 /* ---- a cancel that comes while the call waits ---- */

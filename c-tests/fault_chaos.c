@@ -281,7 +281,7 @@ static void *chaos_run(void *user)
 
 static void chaos(uint64_t seed, const iouringnet_config *config)
 {
-    size_t descriptors = count_entries("/proc/self/fd"), tasks = count_entries("/proc/self/task");
+    struct footprint before = footprint();
     struct chaos chaos;
     struct chaos_thread each[THREADS];
     pthread_t threads[THREADS];
@@ -305,8 +305,7 @@ static void chaos(uint64_t seed, const iouringnet_config *config)
     }
     CHECK_EQ(chaos.completed, chaos.accepted);
     CHECK_EQ(chaos.ended, chaos.armed);
-    EVENTUALLY(count_entries("/proc/self/fd") == descriptors);
-    EVENTUALLY(count_entries("/proc/self/task") == tasks);
+    footprint_returns(before);
 }
 
 static iouringnet_config chaos_config(void)

@@ -4,27 +4,6 @@
 
 #include "inside.h"
 
-/* From now on `call` fails with `error`, where its second argument is `second`, or always if that is -1. In this thread and
-   those that it makes, or in every thread of the process. */
-static void refuse_call(int call, int64_t second, int error, bool in_every_thread)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)second, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    unsigned flags = in_every_thread ? SECCOMP_FILTER_FLAG_TSYNC : 0;
-
-    if (second < 0)
-        code[3].jf = 0;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) != 0)
-        SKIP("no seccomp filter can be installed here");
-}
-
 /* ---- what wakes a loop up ---- */
 
 enum { REGISTER_SEND_MSG_RING = 31 };
@@ -40,7 +19,7 @@ static void both_loops_wake_up(int error)
     pthread_t reading = 0;
 
     pattern_fill(data, SIZE, 0, 1);
-    refuse_call(SYS_io_uring_register, REGISTER_SEND_MSG_RING, error, true);
+    refuse_call_where(SYS_io_uring_register, WHERE_ARGUMENT_IS, 1, REGISTER_SEND_MSG_RING, error, EVERY_THREAD);
     for (int i = 0; i < 5; i++) {
         struct result call = RESULT;
 
@@ -86,7 +65,7 @@ struct waits {
 
 static void may_not_wait(struct waits *self)
 {
-    refuse_call(SYS_ppoll, -1, self->error, false);
+    refuse_call(SYS_ppoll, self->error, THIS_THREAD);
     waiter_begins(&self->waiter);
 }
 

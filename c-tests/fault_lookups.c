@@ -140,16 +140,6 @@ TEST(a_dial_has_the_error_of_the_last_address)
 
 /* ---- what lookups leave ---- */
 
-static size_t mapped_bytes(void)
-{
-    FILE *file = fopen("/proc/self/statm", "re");
-    size_t pages = 0;
-
-    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1);
-    fclose(file);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Each has a thread of 8 MiB of stack, of which the C library may keep some for the next ones. */
 TEST(lookups_leave_no_stacks_of_their_threads)
 {

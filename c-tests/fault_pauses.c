@@ -5,7 +5,6 @@
 
 #include "support.h"
 
-#include <dirent.h>
 #include <poll.h>
 
 /* ---- the peer ---- */
@@ -29,33 +28,18 @@ struct peer {
     iouringnet_address address;
 };
 
-static bool all_stopped(pid_t pid)
+static bool all_stopped(pid_t process)
 {
-    char path[300], text[512];
-    struct dirent *entry;
-    DIR *tasks;
-    bool stopped = true;
+    pid_t threads[MOST_THREADS];
+    size_t count = threads_of(process, threads, MOST_THREADS);
 
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    tasks = opendir(path);
-    if (!tasks)
-        return true;    /* it has died */
-    while (stopped && (entry = readdir(tasks)) != NULL) {
-        const char *state;
-        FILE *file;
+    for (size_t i = 0; i < count; i++) {
+        char state = thread_state(process, threads[i]);
 
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, entry->d_name);
-        file = fopen(path, "re");
-        if (!file)
-            continue;
-        state = fgets(text, sizeof text, file) ? strrchr(text, ')') : NULL;
-        fclose(file);
-        stopped = state && state[1] == ' ' && state[2] == 'T';
+        if (state != 'T' && state != 0)
+            return false;
     }
-    closedir(tasks);
-    return stopped;
+    return true;
 }
 
 static void sleep_until(int64_t moment)

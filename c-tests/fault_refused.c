@@ -5,33 +5,15 @@
 #include "support.h"
 
 #include <grp.h>
-#include <linux/filter.h>
 #include <linux/io_uring.h>
-#include <linux/seccomp.h>
 
 /* ---- a sandbox that refuses ---- */
-
-static void refuse(int call, int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-
-    code[1].k = (unsigned)call;
-    code[2].k |= (unsigned)error;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        SKIP("no seccomp filter can be installed here");
-}
 
 /* everything that must hold where the kernel refuses; gives the probe's result */
 static iouringnet_probe_result check_unavailable(void)
 {
     iouringnet_net *none = (iouringnet_net *)&none, *net = none;
-    size_t descriptors = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+    struct footprint before = footprint();
     iouringnet_probe_result probe;
     iouringnet_config config;
 
@@ -46,8 +28,7 @@ static iouringnet_probe_result check_unavailable(void)
     CHECK(strlen(probe.kernel) > 0);
     CHECK(strlen(probe.text) > 0 && memchr(probe.text, 0, sizeof probe.text) != NULL);
     fprintf(stderr, "the probe says: %s\n", probe.text);
-    EVENTUALLY(count_entries("/proc/self/fd") == descriptors);
-    EVENTUALLY(count_entries("/proc/self/task") == threads);
+    footprint_returns(before);
     return probe;
 }
 
@@ -55,12 +36,9 @@ TEST(a_seccomp_filter_is_named)
 {
     iouringnet_probe_result probe;
 
-    if (!part_is("filtered")) {
-        if (part_run(__func__, "filtered") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
-    refuse(SYS_io_uring_setup, EPERM);
+    refuse_call(SYS_io_uring_setup, EPERM, THIS_THREAD);
     probe = check_unavailable();
     CHECK_EQ(probe.error, EPERM);
     CHECK(strcasestr(probe.text, "seccomp") != NULL);
@@ -71,12 +49,9 @@ TEST(a_seccomp_filter_that_denies_access_is_named)
 {
     iouringnet_probe_result probe;
 
-    if (!part_is("denied")) {
-        if (part_run(__func__, "denied") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
-    refuse(SYS_io_uring_setup, EACCES);
+    refuse_call(SYS_io_uring_setup, EACCES, THIS_THREAD);
     probe = check_unavailable();
     CHECK_EQ(probe.error, EACCES);
     CHECK(strcasestr(probe.text, "seccomp") != NULL);
@@ -107,17 +82,14 @@ TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
     iouringnet_config config;
     iouringnet_net *net;
 
-    if (!part_is("short")) {
-        if (part_run(__func__, "short") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
     need_io_uring();
     CHECK_EQ(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
     if (limit.rlim_max > 1 << 20)
         limit.rlim_cur = 1 << 20;
     CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-    refuse(SYS_io_uring_setup, ENOMEM);
+    refuse_call(SYS_io_uring_setup, ENOMEM, THIS_THREAD);
     config_of_mode(&config);
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_LOCKED_MEMORY);
     locked_memory_is_unlimited = true;
@@ -128,12 +100,9 @@ TEST(a_kernel_without_io_uring_is_named)
 {
     iouringnet_probe_result probe;
 
-    if (!part_is("missing")) {
-        if (part_run(__func__, "missing") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
-    refuse(SYS_io_uring_setup, ENOSYS);
+    refuse_call(SYS_io_uring_setup, ENOSYS, THIS_THREAD);
     probe = check_unavailable();
     CHECK_EQ(probe.error, ENOSYS);
     CHECK(strcasestr(probe.text, "kernel") != NULL);
@@ -141,45 +110,23 @@ TEST(a_kernel_without_io_uring_is_named)
 
 TEST(a_filter_that_lets_setup_pass_and_not_enter)
 {
-    if (!part_is("enter")) {
-        if (part_run(__func__, "enter") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
-    refuse(SYS_io_uring_enter, EPERM);
+    refuse_call(SYS_io_uring_enter, EPERM, THIS_THREAD);
     check_unavailable();
 }
 
 /* ---- a sandbox that refuses to wait ---- */
 
-/* io_uring_enter may submit, and is refused where it is to wait for completions */
-static void refuse_to_wait(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        SKIP("no seccomp filter can be installed here");
-}
-
 TEST(a_filter_that_lets_an_enter_pass_and_not_a_later_one)
 {
     iouringnet_probe_result probe;
 
-    if (!part_is("wait")) {
-        if (part_run(__func__, "wait") == 77)
-            SKIP("the part was skipped");
+    if (!rest_is_a_part(__func__))
         return;
-    }
     need_io_uring();
-    refuse_to_wait();
+    /* io_uring_enter may submit, and is refused where it is to wait for completions */
+    refuse_call_where(SYS_io_uring_enter, WHERE_ARGUMENT_IS_NOT, 2, 0, EPERM, THIS_THREAD);
     probe = check_unavailable();
     CHECK_EQ(probe.error, EPERM);
     CHECK(strcasestr(probe.text, "seccomp") != NULL);

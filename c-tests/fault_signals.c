@@ -5,9 +5,6 @@
 
 #include "support.h"
 
-#include <dirent.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <netdb.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -122,18 +119,12 @@ static void meet_breakpoint(void)
 /* a call that a filter of this thread answers by SIGSYS; sent where no filter can be installed */
 static void make_trapped_call(void)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_acct, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    struct filter filter = {.call = SYS_acct, .answer = SECCOMP_RET_TRAP};
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        CHECK_EQ(pthread_kill(pthread_self(), SIGSYS), 0);
-    else
+    if (filter_install(&filter, THIS_THREAD))
         CHECK_EQ(syscall(SYS_acct, NULL), ANSWER);
+    else
+        CHECK_EQ(pthread_kill(pthread_self(), SIGSYS), 0);
 }
 
 static void meet_all(void *user)
@@ -186,28 +177,6 @@ TEST(a_handler_mends_a_fault_of_a_callback)
 
 /* ---- all others ---- */
 
-/* the blocked signals of a thread of this process, as bits; 0: no such thread any more */
-static uint64_t blocked_in(const char *thread, const char *prefix)
-{
-    char path[300], line[200];
-    uint64_t blocked = 0;
-    bool ours = false;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
-    file = fopen(path, "re");
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, "Name:\t", 6) == 0)
-            ours = strncmp(line + 6, prefix, strlen(prefix)) == 0;
-        if (ours && strncmp(line, "SigBlk:\t", 8) == 0)
-            blocked = strtoull(line + 8, NULL, 16);
-    }
-    fclose(file);
-    return blocked;
-}
-
 /* every signal that can be blocked but the synchronous ones */
 static uint64_t blocked_in_the_library(void)
 {
@@ -226,22 +195,16 @@ static uint64_t blocked_in_the_library(void)
 }
 
 /* how many threads of the library have a name that begins so; each blocks what it should */
-static int check_threads(const char *prefix)
+static size_t check_threads(const char *prefix)
 {
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-    int found = 0;
+    pid_t threads[8];
+    size_t found = threads_named(prefix, threads, sizeof threads / sizeof *threads);
+    char blocked[256];
 
-    CHECK(tasks != NULL);
-    while ((entry = readdir(tasks)) != NULL) {
-        uint64_t blocked = blocked_in(entry->d_name, prefix);
-
-        if (blocked == 0)
-            continue;
-        CHECK_EQ(blocked, blocked_in_the_library());
-        found++;
+    for (size_t i = 0; i < found; i++) {
+        CHECK(thread_line(0, threads[i], "status", "SigBlk:\t", blocked, sizeof blocked));
+        CHECK_EQ(strtoull(blocked, NULL, 16), blocked_in_the_library());
     }
-    closedir(tasks);
     return found;
 }
 
@@ -255,7 +218,7 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     (void)service;
     (void)hints;
     (void)result;
-    name_threads = check_threads("iouringnet-name");
+    name_threads = (int)check_threads("iouringnet-name");
     return EAI_NONAME;
 }
 

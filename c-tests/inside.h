@@ -7,7 +7,6 @@
 #include "support.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 
@@ -91,38 +90,6 @@ static inline bool has_met_fin(int fd)
 }
 
 /* ---- threads ---- */
-
-/* the one thread of this process that has this name */
-static inline pid_t thread_named(const char *name)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *task;
-    pid_t found = 0;
-
-    CHECK(tasks != NULL);
-    while ((task = readdir(tasks)) != NULL) {
-        char path[300], text[64] = "";
-        FILE *comm;
-
-        if (task->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        comm = fopen(path, "re");
-        if (comm == NULL)
-            continue; /* it has ended meanwhile */
-        if (fgets(text, sizeof text, comm) != NULL) {
-            text[strcspn(text, "\n")] = 0;
-            if (strcmp(text, name) == 0) {
-                CHECK_EQ(found, 0);
-                found = (pid_t)atoi(task->d_name);
-            }
-        }
-        fclose(comm);
-    }
-    closedir(tasks);
-    CHECK(found != 0);
-    return found;
-}
 
 /* A thread of a test's, which says who it is before it makes the call that is to wait. */
 struct waiter {

@@ -3,33 +3,9 @@
 
 #include "support.h"
 
-#include <dirent.h>
 #include <grp.h>
 
 enum { PIECE = 64 << 10 };
-
-/* threads of the kernel that work for this process */
-static size_t kernel_workers(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    size_t count = 0;
-
-    CHECK(tasks != NULL);
-    for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
-        char path[300], name[64] = "";
-        FILE *file;
-
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        file = fopen(path, "re");
-        if (!file)
-            continue; /* "." and "..", or it has ended */
-        if (fgets(name, sizeof name, file) && strncmp(name, "iou-wrk", 7) == 0)
-            count++;
-        fclose(file);
-    }
-    closedir(tasks);
-    return count;
-}
 
 struct stuck {
     iouringnet_sink *sink;

@@ -3,7 +3,6 @@
 
 #include "support.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <sched.h>
 
@@ -264,30 +263,6 @@ TEST(a_slow_peer_delays_no_other_send)
     free(got);
 }
 
-/* kernel workers of io_uring show as threads of the process, named iou-wrk-* */
-static size_t kernel_workers(void)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *entry;
-    size_t found = 0;
-
-    CHECK(tasks != NULL);
-    while ((entry = readdir(tasks))) {
-        char path[300], name[32] = "";
-        FILE *file;
-
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
-        file = fopen(path, "re");
-        if (!file)
-            continue;
-        if (fgets(name, sizeof name, file) && strncmp(name, "iou-wrk", 7) == 0)
-            found++;
-        fclose(file);
-    }
-    closedir(tasks);
-    return found;
-}
-
 TEST(fifty_blocked_sends_make_no_kernel_threads)
 {
     enum { PEERS = 50, SIZE = 16 << 20, WAKES = 300 };
@@ -380,39 +355,13 @@ static void hold(void *user, const iouringnet_completion *done)
     latch_wait(&held->go);
 }
 
-/* the scheduling policy of the one thread of this process that has this name */
-static int policy_of(const char *name)
-{
-    DIR *tasks = opendir("/proc/self/task");
-    struct dirent *task;
-    int policy = -1;
-
-    CHECK(tasks != NULL);
-    while ((task = readdir(tasks)) != NULL) {
-        char path[300], got[32] = "";
-        FILE *file;
-
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        file = fopen(path, "r");
-        if (file && fgets(got, sizeof got, file)) {
-            got[strcspn(got, "\n")] = 0;
-            if (strcmp(got, name) == 0)
-                policy = (int)syscall(SYS_sched_getscheduler, atoi(task->d_name));
-        }
-        if (file)
-            fclose(file);
-    }
-    closedir(tasks);
-    return policy;
-}
-
 /* what waits for a full socket does not interrupt what runs; where every send goes through the send loop, it may */
 TEST(the_send_loop_interrupts_nobody_but_without_the_first_try)
 {
     iouringnet_net *net = net_of_mode();
 
-    CHECK_EQ(policy_of("iouringnet-send"), rings_only() ? SCHED_OTHER : SCHED_BATCH);
-    CHECK_EQ(policy_of("iouringnet-recv"), SCHED_OTHER);
+    CHECK_EQ(sched_getscheduler(thread_named("iouringnet-send")), rings_only() ? SCHED_OTHER : SCHED_BATCH);
+    CHECK_EQ(sched_getscheduler(thread_named("iouringnet-recv")), SCHED_OTHER);
     CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER);
     CHECK_OK(net_stop(net));
 }

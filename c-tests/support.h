@@ -5,14 +5,13 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
-#include "harness.h"
+#include "filter.h"
+#include "proc.h"
 
 #include <fcntl.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -266,40 +265,12 @@ static inline void need_descriptors(rlim_t count)
 static inline struct rlimit limit_memory(size_t more)
 {
     struct rlimit before, limit;
-    FILE *file = fopen("/proc/self/statm", "r");
-    size_t pages = 0;
 
-    CHECK(file != NULL && fscanf(file, "%zu", &pages) == 1);
-    fclose(file);
     CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
     limit = before;
-    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + more;
+    limit.rlim_cur = mapped_bytes() + more;
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     return before;
-}
-
-/* ---- threads ---- */
-
-static inline pid_t thread_id(void)
-{
-    return (pid_t)syscall(SYS_gettid);
-}
-
-/* waits in the kernel, and does not run */
-static inline bool thread_sleeps(pid_t thread)
-{
-    char path[64], text[512] = "";
-    const char *state;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
-    file = fopen(path, "re");
-    CHECK(file != NULL);
-    CHECK(fgets(text, sizeof text, file) != NULL);
-    fclose(file);
-    state = strrchr(text, ')');
-    CHECK(state != NULL);
-    return state[1] == ' ' && state[2] == 'S';
 }
 
 /* ---- a plain peer in a thread of its own ---- */
@@ -387,24 +358,6 @@ static inline void draining_begin(struct draining *draining, iouringnet_net *net
     mixed_stop(&m);
 }
 
-/* ---- loops that die ---- */
-
-/* from now on io_uring_enter fails in every thread of the process, those of the loops included */
-static inline bool refuse_enter(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return false;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
-}
-
 /* ---- children ---- */
 
 /* In the child of a fork: it dies with its parent, and in bounded time. */
@@ -465,6 +418,16 @@ static inline int part_run(const char *test, const char *name)
         CHECK(!"the part holds");
     }
     return status;
+}
+
+/* True in the part of this test that is all the rest of it. Elsewhere runs that part, and the test is over. */
+static inline bool rest_is_a_part(const char *test)
+{
+    if (part_is("rest"))
+        return true;
+    if (part_run(test, "rest") == 77)
+        SKIP("the part was skipped");
+    return false;
 }
 
 #endif
