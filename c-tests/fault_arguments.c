@@ -302,9 +302,8 @@ TEST(config_fields_out_of_range_are_invalid)
 
 #define REFUSED(field, value) \
     do { \
-        iouringnet_config config; \
+        iouringnet_config config = config_of_mode(); \
         iouringnet_net *net = none; \
-        config_of_mode(&config); \
         config.field = (value); \
         check_status(net_start(&config, &net), IOURINGNET_INVALID, #field " = " #value, __FILE__, __LINE__); \
         CHECK(net == none); \
@@ -340,9 +339,8 @@ TEST(config_fields_at_their_bounds_are_accepted)
 {
 #define ACCEPTED(field, value) \
     do { \
-        iouringnet_config config; \
+        iouringnet_config config = config_of_mode(); \
         iouringnet_net *net; \
-        config_of_mode(&config); \
         config.field = (value); \
         check_status(net_start(&config, &net), 0, #field " = " #value, __FILE__, __LINE__); \
         CHECK_OK(net_stop(net)); \
@@ -507,7 +505,7 @@ static bool stays_on_cpu_0(const char *name)
 
 TEST(loops_stay_on_the_cpus_that_are_named)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     cpu_set_t allowed;
 
@@ -515,7 +513,6 @@ TEST(loops_stay_on_the_cpus_that_are_named)
     CHECK_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     if (!CPU_ISSET(0, &allowed))
         SKIP("CPU 0 is not allowed here");
-    config_of_mode(&config);
     config.send_cpu = IOURINGNET_CPU(0);
     CHECK_OK(net_start(&config, &net));
     CHECK(stays_on_cpu_0("iouringnet-send"));
@@ -530,11 +527,10 @@ TEST(loops_stay_on_the_cpus_that_are_named)
 
 TEST(a_cpu_that_is_not_there_is_invalid)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net = NULL;
 
     need_io_uring();
-    config_of_mode(&config);
     config.send_cpu = IOURINGNET_CPU(1023);
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
     config.send_cpu = IOURINGNET_CPU(1000000);

@@ -105,22 +105,20 @@ static void scene_close(struct scene *scene)
 
 static iouringnet_status start_and_stop(struct scene *scene)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
     (void)scene;
-    config_of_mode(&config);
     CHECK_OK(net_start(&config, &net));
     return net_stop(net);
 }
 
 static iouringnet_status start_in_vain(struct scene *scene)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
     (void)scene;
-    config_of_mode(&config);
     config.recv_cpu = 100000;   /* its second thread ends at once, and the first is ended */
     CHECK(net_start(&config, &net) != 0);
     return 0;
@@ -512,10 +510,9 @@ TEST(a_thread_cancelled_amid_op_wait_comes_back_first)
 TEST(a_thread_cancelled_amid_net_stop_comes_back_first)
 {
     size_t threads = count_entries("/proc/self/task");
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct scene scene = {0};
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 500;
     scene.net = net_with(&config);
     scene.peer = raw_peer(scene.net, &scene.sink, &scene.stream);

@@ -310,9 +310,8 @@ static void chaos(uint64_t seed, const iouringnet_config *config)
 
 static iouringnet_config chaos_config(void)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 500;
     config.close_timeout_ms = 300;
     return config;

@@ -3,39 +3,14 @@
 
 #include "inside.h"
 
-#include <sys/ioctl.h>
-
 enum { SIZE = 200000 };
-
-/* holds the callback thread until it is told to go on */
-struct held {
-    struct latch begun, go;
-};
-
-static void hold(void *user, const iouringnet_completion *done)
-{
-    struct held *held = user;
-
-    (void)done;
-    latch_open(&held->begun);
-    latch_wait(&held->go);
-}
-
-static int unacknowledged(int fd)
-{
-    int bytes = -1;
-
-    CHECK_EQ(ioctl(fd, TIOCOUTQ, &bytes), 0);
-    return bytes;
-}
 
 /* without spins, after which completions are taken, and where completions come while the loop does other things */
 static iouringnet_net *net_that_is_told_early(void)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
     CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", "defer_taskrun,coop_taskrun", 1), 0);
-    config_of_mode(&config);
     config.spin_us = IOURINGNET_NO_SPIN;
     return net_with(&config);
 }
@@ -44,7 +19,7 @@ static iouringnet_net *net_that_is_told_early(void)
 static size_t dies_behind_bytes(size_t size, size_t count)
 {
     iouringnet_net *net = net_that_is_told_early();
-    struct held held = {LATCH(1), LATCH(1)};
+    struct busy busy = BUSY;
     struct result recv = RESULT;
     char *into = take(SIZE), *data = take(SIZE);
     struct mixed m = mixed_pair_in(net, 0);
@@ -54,12 +29,11 @@ static size_t dies_behind_bytes(size_t size, size_t count)
     memset(data, 1, SIZE);
     CHECK_OK(stream_recv_async(m.stream, into, size, result_store, &recv, NULL));
     settle(net);
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
-    latch_wait(&held.begun);
+    busy_begin(&busy, net);
     raw_send(m.peer, data, count);
-    EVENTUALLY(unacknowledged(m.peer) == 0);
+    EVENTUALLY(raw_unacknowledged(m.peer) == 0);
     refuse_call(SYS_io_uring_enter, EPERM, EVERY_THREAD);
-    latch_open(&held.go);
+    busy_end(&busy);
     CHECK_STATUS(result_wait(&recv), IOURINGNET_PANIC);
     while (written < size && into[written] == 1)
         written++;
@@ -120,9 +94,8 @@ static bool is_ring(int fd)
 
 static iouringnet_net *net_with_logged_errors(struct errors *errors)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.log = count_errors;
     config.log_user = errors;
     atomic_store(&errors->net, net_with(&config));

@@ -289,12 +289,11 @@ TEST(dial_bind_and_start_say_that_there_are_no_descriptors)
     iouringnet_listener *listener = bind_loopback(net, &address), *second = (iouringnet_listener *)&net;
     iouringnet_sink *sink = (iouringnet_sink *)&net;
     iouringnet_stream *stream = (iouringnet_stream *)&net;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct result dial = RESULT, accept = RESULT;
     struct hoard hoard;
     iouringnet_status status;
 
-    config_of_mode(&config);
     hoard_all(&hoard);
     for (int i = 0; i < 100; i++) {
         CHECK_STATUS(net_dial(net, address.text, NULL, &sink, &stream), -EMFILE);
@@ -321,13 +320,12 @@ TEST(dial_bind_and_start_say_that_there_are_no_descriptors)
 TEST(a_failed_start_leaves_nothing)
 {
     struct hoard hoard;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct footprint before = footprint();
     iouringnet_net *net = limited_net();
 
     CHECK_OK(net_stop(net));
     footprint_returns(before);
-    config_of_mode(&config);
     /* each start gets one descriptor more than the one before, so that each of its steps fails once */
     hoard_all(&hoard);
     for (int spare = 0; spare < 40; spare++) {

@@ -17,9 +17,8 @@ static void take_a_little(int peer, size_t bytes)
 
 static iouringnet_net *draining_net(int64_t drain_timeout_ms)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.send_buffer = 4 << 20;
     config.drain_timeout_ms = drain_timeout_ms;
     return net_with(&config);
@@ -84,8 +83,7 @@ TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
     stream_close(m.stream);
     while (stats_of(net).connections > 0) {
         take_a_little(m.peer, 500);
-        for (int64_t next = now_ms() + 20; now_ms() < next;)
-            nap();
+        pass(20);
     }
     CHECK_BETWEEN(now_ms() - began, 999, 8000);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
@@ -104,11 +102,9 @@ TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time)
     struct reader reader = {m.peer, IN_THE_KERNEL, 1};
 
     sink_close(m.sink);
-    for (int64_t end = now_ms() + 2000; now_ms() < end;)
-        nap();
+    pass(2000);
     stream_close(m.stream);
-    for (int64_t end = now_ms() + 300; now_ms() < end;)
-        nap();
+    pass(300);
     reader_run(&reader);
     raw_close(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
@@ -133,11 +129,9 @@ TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
     raw_recv(m.peer, got, SIZE - LAST);
     /* the kernel has the rest, and the FIN behind it */
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
-    for (int64_t end = now_ms() + 2000; now_ms() < end;)
-        nap();
+    pass(2000);
     stream_close(m.stream);
-    for (int64_t end = now_ms() + 300; now_ms() < end;)
-        nap();
+    pass(300);
     CHECK_EQ(raw_recv_to_end(m.peer, got + SIZE - LAST, LAST), LAST);
     pattern_check(got, SIZE, 0, 2);
     raw_close(m.peer);
@@ -151,11 +145,10 @@ TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
 TEST(a_drain_cut_by_the_close_timeout_is_counted)
 {
     enum { SIZE = 8 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.close_timeout_ms = 100;
     config.drain_timeout_ms = IOURINGNET_NO_TIMEOUT;
     m = mixed_pair_with(&config, 16384);
@@ -220,12 +213,11 @@ static void cut_store(void *user, const iouringnet_completion *done)
 TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed lingering, sending;
     struct cut cut = {NULL, 0, 77};
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.send_buffer = 4 << 20;
     config.shutdown_timeout_ms = 200;
     cut.net = net_with(&config);
@@ -351,7 +343,7 @@ static void serves_beside_holders(int send_buffer, size_t size)
 {
     struct channel channel;
     struct server server = {take(size), size, 0, LATCH(HOLDERS)};
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_address address;
     iouringnet_net *net;
     iouringnet_listener *listener;
@@ -372,7 +364,6 @@ static void serves_beside_holders(int send_buffer, size_t size)
     close(channel.to_parent[1]);
     limit_descriptors();
     memset(server.data, 1, size);
-    config_of_mode(&config);
     config.send_buffer = (size_t)send_buffer;
     net = net_with(&config);
     listener = bind_loopback(net, &address);
@@ -492,7 +483,7 @@ TEST(sockets_are_made_at_the_cost_of_closed_connections)
 /* a peer that has everything is not reset: all that it can miss is a later answer to what it sends */
 TEST(a_lingering_connection_that_has_to_go_has_lost_nothing)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_address address;
     iouringnet_sink *sink;
@@ -502,7 +493,6 @@ TEST(a_lingering_connection_that_has_to_go_has_lost_nothing)
     char got[5];
 
     limit_descriptors();
-    config_of_mode(&config);
     config.linger_ms = 10 * WAIT_MS;
     net = net_with(&config);
     peer = raw_peer(net, &sink, &stream);
@@ -532,7 +522,7 @@ TEST(a_post_without_memory_costs_the_oldest_closed_connection)
     SKIP("the sanitizer's allocator ends a process that is out of memory");
 #else
     enum { HOARD = 64 << 20, SIZE = 40 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *old, *sink;
     iouringnet_stream *old_stream, *stream;
@@ -542,7 +532,6 @@ TEST(a_post_without_memory_costs_the_oldest_closed_connection)
     int old_peer, peer;
 
     memset(data, 1, HOARD);
-    config_of_mode(&config);
     config.post_mark = 2 * HOARD;
     net = net_with(&config);
     old_peer = raw_peer_sized(net, 16384, &old, &old_stream);

@@ -56,7 +56,7 @@ TEST(loops_wake_up_where_completions_cannot_be_sent)
 
 struct waits {
     struct waiter waiter;
-    struct end end;
+    struct mixed m;
     char *data;
     size_t size;
     int error;
@@ -74,7 +74,7 @@ static void *receives(void *user)
     struct waits *self = user;
 
     may_not_wait(self);
-    CHECK_OK(stream_recv(self->end.stream, self->data, self->size, NULL));
+    CHECK_OK(stream_recv(self->m.stream, self->data, self->size, NULL));
     return NULL;
 }
 
@@ -83,7 +83,7 @@ static void *sends(void *user)
     struct waits *self = user;
 
     may_not_wait(self);
-    CHECK_OK(sink_send(self->end.sink, self->data, self->size, NULL));
+    CHECK_OK(sink_send(self->m.sink, self->data, self->size, NULL));
     return NULL;
 }
 
@@ -93,7 +93,7 @@ static void *receives_in_vain(void *user)
     int64_t began = now_ms();
 
     may_not_wait(self);
-    CHECK_STATUS(stream_recv(self->end.stream, self->data, self->size, NULL), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(stream_recv(self->m.stream, self->data, self->size, NULL), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, self->limit_ms - 1, WAIT_MS);
     return NULL;
 }
@@ -102,14 +102,12 @@ static void *receives_in_vain(void *user)
 static void operations_of_threads_that_may_not_wait(int error)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_net *net = net_of_mode();
-    struct waits self = {{0}, {net, NULL, NULL}, take(SIZE), 4, error, 0};
-    int peer = raw_peer(net, &self.end.sink, &self.end.stream);
+    struct waits self = {{0}, mixed_pair(), take(SIZE), 4, error, 0};
     char *got = take(SIZE);
     pthread_t thread = spawn(receives, &self);
 
     waiter_sleeps(&self.waiter);
-    raw_send(peer, "ping", 4);
+    raw_send(self.m.peer, "ping", 4);
     join(thread);
     CHECK_MEM(self.data, "ping", 4);
 
@@ -118,18 +116,16 @@ static void operations_of_threads_that_may_not_wait(int error)
     atomic_store(&self.waiter.thread, 0);
     thread = spawn(sends, &self);
     waiter_sleeps(&self.waiter);
-    raw_recv(peer, got, SIZE);
+    raw_recv(self.m.peer, got, SIZE);
     pattern_check(got, SIZE, 0, 7);
     join(thread);
 
     self.limit_ms = 300;
-    CHECK_OK(stream_set_timeout(self.end.stream, self.limit_ms));
+    CHECK_OK(stream_set_timeout(self.m.stream, self.limit_ms));
     atomic_store(&self.waiter.thread, 0);
     join(spawn(receives_in_vain, &self));
-    sink_abort(self.end.sink);
-    stream_close(self.end.stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    sink_abort(self.m.sink);
+    mixed_close(&self.m);
     free(self.data);
     free(got);
 }

@@ -4,30 +4,6 @@
 
 #include "support.h"
 
-/* ---- a callback thread that does nothing else ---- */
-
-struct nap {
-    atomic_bool begun, over;
-};
-
-static void naps(void *user, const iouringnet_completion *done)
-{
-    struct nap *sleeper = user;
-
-    CHECK_OK(done->status);
-    atomic_store(&sleeper->begun, true);
-    while (!atomic_load(&sleeper->over))
-        nap();
-}
-
-static void nap_begin(iouringnet_net *net, struct nap *sleeper)
-{
-    atomic_store(&sleeper->begun, false);
-    atomic_store(&sleeper->over, false);
-    CHECK_OK(net_call(net, 0, naps, sleeper, NULL));
-    EVENTUALLY(atomic_load(&sleeper->begun));
-}
-
 /* ---- the cases ---- */
 
 enum { BUFFER = 1000, MANY = 200, SEED = 5, ROOM = 24000 };
@@ -68,8 +44,7 @@ static const struct row many_rows[] = {
 enum { MANY_ROWS = sizeof many_rows / sizeof *many_rows };
 
 struct late {
-    struct end end;
-    int peer;
+    struct mixed m;
     iouringnet_op *ops[MANY];
     char *into;     /* of all receives */
 };
@@ -80,11 +55,11 @@ static void begin(struct late *late, const struct row *row)
         char *into = late->into + (size_t)i * row->size;
 
         if (row->kind == EXACT)
-            CHECK_OK(stream_recv_async(late->end.stream, into, row->size, NULL, NULL, &late->ops[i]));
+            CHECK_OK(stream_recv_async(late->m.stream, into, row->size, NULL, NULL, &late->ops[i]));
         else if (row->kind == SOME)
-            CHECK_OK(stream_recv_some_async(late->end.stream, into, row->size, NULL, NULL, &late->ops[i]));
+            CHECK_OK(stream_recv_some_async(late->m.stream, into, row->size, NULL, NULL, &late->ops[i]));
         else
-            CHECK_OK(stream_fill_async(late->end.stream, row->size, NULL, NULL, &late->ops[i]));
+            CHECK_OK(stream_fill_async(late->m.stream, row->size, NULL, NULL, &late->ops[i]));
     }
 }
 
@@ -127,46 +102,44 @@ static void look(struct late *late, const struct row *row, size_t read_buffer, i
         pattern_check(into, done.bytes, took, SEED);
         took += done.bytes;
     }
-    CHECK_OK(stream_set_timeout(late->end.stream, row->ends ? IOURINGNET_NO_TIMEOUT : 0));
+    CHECK_OK(stream_set_timeout(late->m.stream, row->ends ? IOURINGNET_NO_TIMEOUT : 0));
     for (rest = sent - took; rest > 0; rest = sent - took) {
         size_t count = 0;
 
-        CHECK_OK(stream_recv_some(late->end.stream, left, sizeof left, &count));
+        CHECK_OK(stream_recv_some(late->m.stream, left, sizeof left, &count));
         CHECK_BETWEEN(count, 1, rest);
         pattern_check(left, count, took, SEED);
         took += count;
     }
-    CHECK_STATUS(stream_recv_some(late->end.stream, left, 1, NULL), row->ends ? IOURINGNET_EOF : IOURINGNET_TIMEOUT);
+    CHECK_STATUS(stream_recv_some(late->m.stream, left, 1, NULL), row->ends ? IOURINGNET_EOF : IOURINGNET_TIMEOUT);
 }
 
 /* all rows at once, each on a connection of its own; false: the deadline was over before the bytes were there */
 static bool round_of(const struct row *chosen, int count, enum cut cut, size_t read_buffer, int64_t limit_ms)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     static struct late lates[ROWS];
-    struct nap sleeper;
+    struct busy busy = BUSY;
     int64_t deadline;
     bool in_time;
 
-    config_of_mode(&config);
     config.read_buffer = read_buffer;
     net = net_with(&config);
     for (int i = 0; i < count; i++) {
-        lates[i].end.net = net;
-        lates[i].peer = raw_peer(net, &lates[i].end.sink, &lates[i].end.stream);
+        lates[i].m = mixed_pair_in(net, 0);
         lates[i].into = take((size_t)chosen[i].receives * chosen[i].size);
         if (cut == AT_THE_DEADLINE)
-            CHECK_OK(stream_set_timeout(lates[i].end.stream, limit_ms));
+            CHECK_OK(stream_set_timeout(lates[i].m.stream, limit_ms));
     }
     deadline = now_ms() + limit_ms; /* no receive's is earlier */
     for (int i = 0; i < count; i++)
         if (read_buffer != IOURINGNET_UNBUFFERED || chosen[i].kind != FILL)
             begin(&lates[i], &chosen[i]);
     settle(net); /* those at the front are in the kernel */
-    nap_begin(net, &sleeper);
+    busy_begin(&busy, net);
     for (int i = 0; i < count; i++)
-        send_pattern(lates[i].peer, chosen[i].in_time, 0);
+        send_pattern(lates[i].m.peer, chosen[i].in_time, 0);
     in_time = cut == BY_A_CANCEL || now_ms() < deadline;
     if (cut == BY_A_CANCEL)
         for (int i = 0; i < count; i++)
@@ -176,19 +149,18 @@ static bool round_of(const struct row *chosen, int count, enum cut cut, size_t r
     while (cut == AT_THE_DEADLINE && now_ms() < deadline + limit_ms)
         nap(); /* until every deadline has passed */
     for (int i = 0; i < count; i++) {
-        send_pattern(lates[i].peer, chosen[i].late, chosen[i].in_time);
+        send_pattern(lates[i].m.peer, chosen[i].late, chosen[i].in_time);
         if (chosen[i].ends)
-            raw_half_close(lates[i].peer);
+            raw_half_close(lates[i].m.peer);
     }
-    atomic_store(&sleeper.over, true);
+    busy_end(&busy);
     for (int i = 0; i < count; i++) {
         size_t buffer = read_buffer == IOURINGNET_UNBUFFERED ? 0 : read_buffer;
 
         if (in_time && (buffer != 0 || chosen[i].kind != FILL))
             look(&lates[i], &chosen[i], buffer, cut == BY_A_CANCEL ? IOURINGNET_CANCELLED : IOURINGNET_TIMEOUT);
-        sink_abort(lates[i].end.sink);
-        stream_close(lates[i].end.stream);
-        raw_close(lates[i].peer);
+        sink_abort(lates[i].m.sink);
+        mixed_close(&lates[i].m);
     }
     CHECK_OK(net_stop(net));
     for (int i = 0; i < count; i++)

@@ -8,17 +8,10 @@
 
 static iouringnet_net *lingering_net(int64_t linger_ms)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.linger_ms = linger_ms;
     return net_with(&config);
-}
-
-static void wait_until(int64_t moment)
-{
-    while (now_ms() < moment)
-        nap();
 }
 
 /* longer than the default linger of 2 s and a round trip over loopback */
@@ -60,7 +53,7 @@ static void greet(void *user, const iouringnet_completion *done)
         raw_recv(clients[i], got, 5);
     }
     latch_wait(&crowd.greeted);
-    wait_until(now_ms() + QUIET_MS);
+    pass(QUIET_MS);
     began = now_ms();
     CHECK_OK(net_stop(net));
     CHECK_BETWEEN(now_ms() - began, 0, 1000 * patience());
@@ -78,7 +71,7 @@ static void greet(void *user, const iouringnet_completion *done)
 
     CHECK_OK(sink_send(m.sink, "question", 8, NULL));
     raw_recv(m.peer, got, 8);
-    wait_until(now_ms() + QUIET_MS);
+    pass(QUIET_MS);
     /* what the peer sends does not end the quiet, whose bytes alone could be lost */
     raw_send(m.peer, "answer", 6);
     CHECK_OK(stream_recv(m.stream, got, 6, NULL));
@@ -101,7 +94,7 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
     pattern_fill(data, SIZE, 0, 1);
     CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
     EVENTUALLY(ioctl(m.peer, FIONREAD, &unsent) == 0 && unsent == SIZE);
-    wait_until(now_ms() + 400);
+    pass(400);
     sink_close(m.sink);
     stream_close(m.stream);
     EVENTUALLY(stats_of(net).connections == 0);
@@ -130,14 +123,14 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
 
         CHECK_OK(sink_send(m.sink, "hello", 5, NULL));
         raw_recv(m.peer, got, 5);
-        wait_until(now_ms() + 200);
+        pass(200);
         closed = now_ms();
         sink_close(m.sink);
         stream_close(m.stream);
         raw_expect_eof(m.peer);
         /* the FIN is acknowledged now, and not with the answer */
         CHECK_EQ(setsockopt(m.peer, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on), 0);
-        wait_until(closed + 15);
+        pass_until(closed + 15);
         raw_send(m.peer, "answer", 6);
         in_time = now_ms() - closed <= IN_TIME_MS;
         if (in_time) {
@@ -164,7 +157,7 @@ TEST(a_connection_that_was_not_quiet_lingers)
     CHECK_OK(sink_send(m.sink, "hello", 5, NULL));
     sink_close(m.sink);
     stream_close(m.stream);
-    wait_until(now_ms() + 500);
+    pass(500);
     raw_send(m.peer, "late", 4);
     raw_send(m.peer, "later", 5);
     CHECK_EQ(raw_recv_to_end(m.peer, got, 5), 5);
@@ -224,7 +217,7 @@ static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms)
     pattern_fill(data, IN_THE_KERNEL, 0, 4);
     CHECK_OK(sink_post(m.sink, data, IN_THE_KERNEL));
     EVENTUALLY(unsent_of(m.sink) == 0);
-    wait_until(now_ms() + quiet_ms);
+    pass(quiet_ms);
     sink_close(m.sink);
     stream_close(m.stream);
     return m.peer;
@@ -232,9 +225,8 @@ static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms)
 
 static iouringnet_net *roomy_net(int64_t linger_ms)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.send_buffer = 4 << 20;
     config.linger_ms = linger_ms;
     return net_with(&config);
@@ -247,7 +239,7 @@ TEST(a_slow_reader_that_sends_late_loses_nothing)
     int peer = full_peer(net, data, 0);
 
     /* long after the FIN, and the linger would have been over */
-    wait_until(now_ms() + 1000);
+    pass(1000);
     raw_send(peer, "late", 4);
     CHECK_EQ(raw_recv_to_end(peer, got, IN_THE_KERNEL), IN_THE_KERNEL);
     pattern_check(got, IN_THE_KERNEL, 0, 4);
@@ -266,10 +258,10 @@ static void late_bytes_after_the_acknowledgement(int64_t quiet_before_ms, int64_
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
     int peer = full_peer(net, data, quiet_before_ms);
 
-    wait_until(now_ms() + quiet_after_ms);
+    pass(quiet_after_ms);
     /* with this read the peer's kernel has room for the rest, and acknowledges everything */
     raw_recv(peer, got, IN_THE_KERNEL - KEPT);
-    wait_until(now_ms() + 400);
+    pass(400);
     raw_send(peer, "late", 4);
     raw_send(peer, "later", 5);
     CHECK_EQ(raw_recv_to_end(peer, got + IN_THE_KERNEL - KEPT, KEPT), KEPT);
@@ -313,18 +305,17 @@ TEST(a_connection_closed_while_it_drained_ends_after_the_linger)
 
 TEST(a_peer_that_only_sends_does_not_keep_a_closed_connection)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     char *data = take(IN_THE_KERNEL);
     int peer;
 
-    config_of_mode(&config);
     config.send_buffer = 4 << 20;
     config.close_timeout_ms = 600;
     net = net_with(&config);
     peer = full_peer(net, data, 0);
     /* what it sends is not the progress that the close timeout asks for: it takes nothing */
-    for (int64_t end = now_ms() + WAIT_MS; stats_of(net).connections > 0; wait_until(now_ms() + 50)) {
+    for (int64_t end = now_ms() + WAIT_MS; stats_of(net).connections > 0; pass(50)) {
         send(peer, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         CHECK(now_ms() < end);
     }

@@ -175,7 +175,7 @@ static void *talk(void *user)
 
 TEST(a_loops_thread_registers_no_destructor_of_a_thread_local)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_listener *listener;
     iouringnet_address address;
@@ -183,7 +183,6 @@ TEST(a_loops_thread_registers_no_destructor_of_a_thread_local)
     struct pair p;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.log = ignore_line;
     config.log_level = IOURINGNET_LOG_TRACE;
     net = net_with(&config);

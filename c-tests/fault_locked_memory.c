@@ -50,10 +50,9 @@ enum { STARTED = 0, REFUSED = 10 };
 
 static int start(iouringnet_net **net)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_status status;
 
-    config_of_mode(&config);
     status = net_start(&config, net);
     if (status == IOURINGNET_LOCKED_MEMORY)
         return REFUSED;

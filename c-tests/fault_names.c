@@ -483,13 +483,12 @@ TEST(a_dial_times_out_when_it_says)
 {
     struct full_listener full = full_listener();
     iouringnet_dial_options options = within(50);
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     int64_t began;
 
-    config_of_mode(&config);
     config.dial_timeout_ms = 3000;
     net = net_with(&config);
     began = now_ms();

@@ -42,12 +42,6 @@ static bool all_stopped(pid_t process)
     return true;
 }
 
-static void sleep_until(int64_t moment)
-{
-    while (now_ms() < moment)
-        nap();
-}
-
 static char bytes[1 << 20];
 
 /* while the parent is stopped: no check may end this process before it goes on */
@@ -84,15 +78,15 @@ static void pause_parent(int control, const struct order *order, int listening, 
     char answer;
     bool fine;
 
-    sleep_until(now_ms() + order->delay_ms);
+    pass(order->delay_ms);
     began = now_ms();
     kill(parent, SIGSTOP);
     while (!all_stopped(parent) && now_ms() < began + WAIT_MS)
         nap();
     fine = act(order, listening, fds);
     acted = now_ms();
-    sleep_until(began + order->pause_ms);
-    sleep_until(order->deadline + 20);
+    pass_until(began + order->pause_ms);
+    pass_until(order->deadline + 20);
     kill(parent, SIGCONT);
     CHECK(fine);
     answer = acted < order->deadline ? 'i' : 'l';
@@ -530,11 +524,10 @@ static void sends_wait_for_room(bool blocking)
 {
     struct peer peer = peer_of(4096, CONNECTIONS);
     struct tally tally = {0, 0};
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     char data[1000] = "";
 
-    config_of_mode(&config);
     config.send_buffer = 4096;
     net = net_with(&config);
     while (goes_on(&tally)) {

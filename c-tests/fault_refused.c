@@ -15,9 +15,8 @@ static iouringnet_probe_result check_unavailable(void)
     iouringnet_net *none = (iouringnet_net *)&none, *net = none;
     struct footprint before = footprint();
     iouringnet_probe_result probe;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     for (int i = 0; i < 20; i++)
         CHECK_STATUS(net_start(&config, &net), IOURINGNET_UNAVAILABLE);
     CHECK(net == none);
@@ -79,7 +78,7 @@ int getrlimit(resource_type resource, struct rlimit *limit)
 TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
 {
     struct rlimit limit;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
     if (!rest_is_a_part(__func__))
@@ -90,7 +89,6 @@ TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
         limit.rlim_cur = 1 << 20;
     CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
     refuse_call(SYS_io_uring_setup, ENOMEM, THIS_THREAD);
-    config_of_mode(&config);
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_LOCKED_MEMORY);
     locked_memory_is_unlimited = true;
     CHECK_STATUS(net_start(&config, &net), -ENOMEM);
@@ -140,12 +138,11 @@ static iouringnet_status start_and_probe(rlim_t threads)
     char limit[64];
     iouringnet_net *net = NULL;
     iouringnet_probe_result probe;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_status status;
 
     iouringnet_probe_result_init(&probe);
     CHECK_OK(iouringnet_probe(&probe));
-    config_of_mode(&config);
     status = net_start(&config, &net);
     fprintf(stderr, "the probe says: %s\n", probe.text);
     CHECK_STATUS(probe.status, status);

@@ -7,9 +7,7 @@
 enum { BEFORE = 3000, AFTER = 5000, SIZE = BEFORE + 1 + AFTER };
 
 struct urgent {
-    iouringnet_net *net;
-    struct end end;
-    int peer;
+    struct mixed m;
     char sent[SIZE];
 };
 
@@ -18,35 +16,34 @@ static struct urgent urgent_start(bool dialled)
 {
     struct urgent u;
 
-    u.net = net_of_mode();
-    u.end.net = u.net;
     if (dialled) {
-        u.peer = raw_peer(u.net, &u.end.sink, &u.end.stream);
+        u.m = mixed_pair();
     } else {
         iouringnet_address address;
-        iouringnet_listener *listener = bind_loopback(u.net, &address);
+        iouringnet_listener *listener;
 
-        u.peer = raw_dial(address.text);
-        CHECK_OK(listener_accept(listener, &u.end.sink, &u.end.stream));
+        u.m = (struct mixed){.net = net_of_mode(), .owns_net = true};
+        listener = bind_loopback(u.m.net, &address);
+        u.m.peer = raw_dial(address.text);
+        CHECK_OK(listener_accept(listener, &u.m.sink, &u.m.stream));
         listener_close(listener);
     }
-    CHECK_OK(stream_set_timeout(u.end.stream, 5000));
+    CHECK_OK(stream_set_timeout(u.m.stream, 5000));
     pattern_fill(u.sent, SIZE, 0, 13);
     return u;
 }
 
 static void send_urgent(const struct urgent *u)
 {
-    raw_send(u->peer, u->sent, BEFORE);
-    CHECK_EQ(send(u->peer, u->sent + BEFORE, 1, MSG_OOB | MSG_NOSIGNAL), 1);
-    raw_send(u->peer, u->sent + BEFORE + 1, AFTER);
+    raw_send(u->m.peer, u->sent, BEFORE);
+    CHECK_EQ(send(u->m.peer, u->sent + BEFORE, 1, MSG_OOB | MSG_NOSIGNAL), 1);
+    raw_send(u->m.peer, u->sent + BEFORE + 1, AFTER);
 }
 
 static void urgent_end(struct urgent *u)
 {
-    raw_close(u->peer);
-    end_close(&u->end);
-    CHECK_OK(net_stop(u->net));
+    raw_close(u->m.peer);
+    mixed_stop(&u->m);
 }
 
 static void by_pieces(bool dialled)
@@ -59,7 +56,7 @@ static void by_pieces(bool dialled)
     while (total < SIZE) {
         size_t count;
 
-        CHECK_OK(stream_recv_some(u.end.stream, got + total, SIZE - total, &count));
+        CHECK_OK(stream_recv_some(u.m.stream, got + total, SIZE - total, &count));
         total += count;
     }
     CHECK_MEM(got, u.sent, SIZE);
@@ -85,7 +82,7 @@ TEST(an_exact_receive_takes_an_urgent_byte)
 
         if (early)
             send_urgent(&u);
-        CHECK_OK(stream_recv_async(u.end.stream, got, SIZE, result_store, &result, NULL));
+        CHECK_OK(stream_recv_async(u.m.stream, got, SIZE, result_store, &result, NULL));
         if (!early)
             send_urgent(&u);
         CHECK_OK(result_wait(&result));
@@ -101,7 +98,7 @@ TEST(a_receive_beyond_the_read_buffer_takes_urgent_bytes)
     struct result result = RESULT;
     char *got = take((size_t)SIZE * TIMES);
 
-    CHECK_OK(stream_recv_async(u.end.stream, got, (size_t)SIZE * TIMES, result_store, &result, NULL));
+    CHECK_OK(stream_recv_async(u.m.stream, got, (size_t)SIZE * TIMES, result_store, &result, NULL));
     for (int i = 0; i < TIMES; i++)
         send_urgent(&u);
     CHECK_OK(result_wait(&result));
@@ -118,8 +115,8 @@ TEST(a_fill_takes_an_urgent_byte)
     size_t size;
 
     send_urgent(&u);
-    CHECK_OK(stream_fill(u.end.stream, SIZE));
-    CHECK_OK(stream_peek(u.end.stream, SIZE, &data, &size));
+    CHECK_OK(stream_fill(u.m.stream, SIZE));
+    CHECK_OK(stream_peek(u.m.stream, SIZE, &data, &size));
     CHECK_EQ(size, SIZE);
     CHECK_MEM(data, u.sent, SIZE);
     urgent_end(&u);
@@ -152,7 +149,7 @@ TEST(a_watch_is_shown_an_urgent_byte)
     struct urgent u = urgent_start(false);
     struct shown shown = {LATCH(1), 0, ""};
 
-    CHECK_OK(stream_watch(u.end.stream, keep, &shown));
+    CHECK_OK(stream_watch(u.m.stream, keep, &shown));
     send_urgent(&u);
     latch_wait(&shown.whole);
     CHECK_EQ(shown.size, SIZE);

@@ -182,10 +182,30 @@ int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 void nap(void)
 {
     struct timespec span = {0, 1000000};
     nanosleep(&span, NULL);
+}
+
+void pass_until(int64_t moment)
+{
+    struct timespec at = {moment / 1000, moment % 1000 * 1000000};
+
+    while (now_ms() < moment)
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+void pass(int64_t ms)
+{
+    pass_until(now_ms() + ms);
 }
 
 void *take(size_t size)
@@ -368,11 +388,14 @@ void need_io_uring(void)
         SKIP("no io_uring here");
 }
 
-void config_of_mode(iouringnet_config *config)
+iouringnet_config config_of_mode(void)
 {
-    iouringnet_config_init(config);
+    iouringnet_config config;
+
+    iouringnet_config_init(&config);
     if (rings_only())
-        config->first_try = IOURINGNET_OFF;
+        config.first_try = IOURINGNET_OFF;
+    return config;
 }
 
 iouringnet_net *net_with(const iouringnet_config *config)
@@ -388,8 +411,7 @@ iouringnet_net *net_with(const iouringnet_config *config)
 
 iouringnet_net *net_of_mode(void)
 {
-    iouringnet_config config;
-    config_of_mode(&config);
+    iouringnet_config config = config_of_mode();
     return net_with(&config);
 }
 
@@ -412,6 +434,25 @@ void on_callback_thread(iouringnet_net *net, void (*run)(void *user), void *user
     struct errand errand = {run, user, LATCH(1)};
     CHECK_OK(net_call(net, 0, errand_run, &errand, NULL));
     latch_wait(&errand.latch);
+}
+
+void busy_run(void *user, const iouringnet_completion *done)
+{
+    struct busy *busy = user;
+    CHECK_OK(done->status);
+    latch_open(&busy->running);
+    latch_wait(&busy->go);
+}
+
+void busy_begin(struct busy *busy, iouringnet_net *net)
+{
+    CHECK_OK(net_call(net, 0, busy_run, busy, NULL));
+    latch_wait(&busy->running);
+}
+
+void busy_end(struct busy *busy)
+{
+    latch_open(&busy->go);
 }
 
 void settle(iouringnet_net *net)
@@ -457,8 +498,7 @@ struct pair tcp_pair_with(const iouringnet_config *config)
 
 struct pair tcp_pair(void)
 {
-    iouringnet_config config;
-    config_of_mode(&config);
+    iouringnet_config config = config_of_mode();
     return tcp_pair_with(&config);
 }
 

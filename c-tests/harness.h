@@ -94,7 +94,10 @@ bool rings_only(void);
 /* ---- time, memory, threads ---- */
 
 int64_t now_ms(void);
+int64_t now_us(void);
 void nap(void);                     /* 1 ms, for EVENTUALLY alone */
+void pass(int64_t ms);              /* returns when so much time has passed, where time is what the test is about */
+void pass_until(int64_t moment);    /* of now_ms */
 void *take(size_t size);            /* malloc that fails the test instead of returning NULL */
 /* bytes that differ by place and by seed, so that lost, doubled and swapped ones all show */
 void pattern_fill(void *into, size_t size, uint64_t offset, uint32_t seed);
@@ -125,7 +128,7 @@ struct result {
     pthread_t thread;
     iouringnet_completion done;     /* of the first call; valid once the latch is open */
 };
-#define RESULT {LATCH(1), 0, 0, {0, 0, 0, NULL, NULL}}
+#define RESULT {.latch = LATCH(1)}
 void result_init(struct result *result);
 void result_store(void *user, const iouringnet_completion *done);
 iouringnet_status result_wait(struct result *result);
@@ -142,11 +145,19 @@ iouringnet_status op_finish(iouringnet_op *op, iouringnet_completion *done);
 /* skips a test that starts its net itself, where io_uring is refused: by the kernel's word, not the library's */
 void need_io_uring(void);
 /* the defaults of this mode; for a test that changes a field before net_start */
-void config_of_mode(iouringnet_config *config);
+iouringnet_config config_of_mode(void);
 iouringnet_net *net_of_mode(void);
 iouringnet_net *net_with(const iouringnet_config *config);
 /* runs something on the net's callback thread and waits until it has returned */
 void on_callback_thread(iouringnet_net *net, void (*run)(void *user), void *user);
+/* keeps the callback thread busy from busy_begin, which waits until it is, to busy_end */
+struct busy {
+    struct latch running, go;
+};
+#define BUSY {LATCH(1), LATCH(1)}
+void busy_run(void *user, const iouringnet_completion *done);   /* the callback, for a test that calls it by itself */
+void busy_begin(struct busy *busy, iouringnet_net *net);
+void busy_end(struct busy *busy);
 /* returns once every callback queued before it has run; use it before asserting that nothing came */
 void settle(iouringnet_net *net);
 iouringnet_listener *bind_loopback(iouringnet_net *net, iouringnet_address *address);
@@ -184,6 +195,7 @@ struct mixed mixed_pair(void);              /* in a net of its own */
 struct mixed mixed_pair_sized(int rcvbuf);  /* in a net of its own */
 struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf);  /* in a net of its own */
 struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf);    /* the net stays the caller's */
+void mixed_peer_ends(struct mixed *mixed);   /* the peer half-closes, and the library has received that */
 void mixed_close(struct mixed *mixed);  /* sink and stream, harmless where a test closed them, peer and net */
 void mixed_stop(struct mixed *mixed);   /* the same without the peer, for a test that closes it itself */
 
@@ -205,6 +217,7 @@ size_t raw_recv_to_end(int fd, void *into, size_t room);    /* until EOF; more t
 void raw_expect_eof(int fd);        /* next comes the end of the stream */
 void raw_expect_reset(int fd);      /* discards input until ECONNRESET; an EOF fails the test */
 void raw_half_close(int fd);
+int raw_unacknowledged(int fd);     /* bytes that its peer's kernel has not acknowledged */
 void raw_reset(int fd);             /* closes with a RST */
 void raw_close(int fd);
 /* an address on loopback at which nobody listens */

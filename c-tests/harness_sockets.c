@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -129,14 +130,21 @@ struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf)
 
 struct mixed mixed_pair_sized(int rcvbuf)
 {
-    iouringnet_config config;
-    config_of_mode(&config);
+    iouringnet_config config = config_of_mode();
     return mixed_pair_with(&config, rcvbuf);
 }
 
 struct mixed mixed_pair(void)
 {
     return mixed_pair_sized(0);
+}
+
+void mixed_peer_ends(struct mixed *mixed)
+{
+    char byte;
+
+    raw_half_close(mixed->peer);
+    CHECK_STATUS(stream_recv(mixed->stream, &byte, 1, NULL), IOURINGNET_EOF);
 }
 
 void mixed_stop(struct mixed *mixed)
@@ -235,6 +243,13 @@ void raw_expect_reset(int fd)
 void raw_half_close(int fd)
 {
     CHECK_EQ(shutdown(fd, SHUT_WR), 0);
+}
+
+int raw_unacknowledged(int fd)
+{
+    int bytes = -1;
+    CHECK_EQ(ioctl(fd, TIOCOUTQ, &bytes), 0);
+    return bytes;
 }
 
 void raw_reset(int fd)

@@ -142,14 +142,13 @@ TEST(refused_for_state)
 
 TEST(refused_beyond_the_limit)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     struct result first = RESULT, second = RESULT;
     struct result timers[4];
     int accepted = 0;
     char into[2];
 
-    config_of_mode(&config);
     config.max_operations = 2;
     p = tcp_pair_with(&config);
     for (int i = 0; i < 4; i++) {
@@ -187,7 +186,7 @@ TEST(outputs_are_written_only_on_success)
     iouringnet_op *op = no_op;
     iouringnet_net *other = no_net;
     iouringnet_address address, text;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p = tcp_pair_in(net, net);
     const void *data = &p;
     size_t count = 77, shown = 99;
@@ -203,7 +202,6 @@ TEST(outputs_are_written_only_on_success)
     memset(&text, 'x', sizeof text);
     CHECK_STATUS(listener_address((iouringnet_listener *)p.a.sink, &text), IOURINGNET_BAD_HANDLE);
     CHECK_EQ(text.text[0], 'x');
-    config_of_mode(&config);
     config.ring_entries = 3;
     CHECK_STATUS(net_start(&config, &other), IOURINGNET_INVALID);
     CHECK(other == no_net);
@@ -394,31 +392,21 @@ TEST(release_detaches_and_overtakes_a_waiter)
     pair_close(&p);
 }
 
-static void holds_the_thread(void *user, const iouringnet_completion *done)
-{
-    struct lasting *lasting = user;
-
-    CHECK_OK(done->status);
-    latch_open(&lasting->running);
-    latch_wait(&lasting->go);
-}
-
 /* The connection is there before the release, and the callback comes after it. */
 TEST(a_connection_of_a_released_op_goes_to_its_callback)
 {
     iouringnet_net *net = net_of_mode();
-    struct lasting lasting = {NULL, LATCH(1), LATCH(1)};
+    struct busy busy = BUSY;
     struct result dial = RESULT;
     iouringnet_address address;
     int listener = raw_listen(&address), peer;
     iouringnet_op *op;
     char got[4];
 
-    CHECK_OK(net_call(net, 0, holds_the_thread, &lasting, NULL));
-    latch_wait(&lasting.running);
+    busy_begin(&busy, net);
     CHECK_OK(net_dial_async(net, address.text, NULL, result_store, &dial, &op));
     CHECK_OK(op_release(op));
-    latch_open(&lasting.go);
+    busy_end(&busy);
     CHECK_OK(result_wait(&dial));
     CHECK(dial.done.sink != NULL && dial.done.stream != NULL);
     peer = raw_accept(listener);
@@ -637,11 +625,10 @@ static void crowd_run(bool stop_amid)
     static struct crowd crowd;
     pthread_t threads[CROWD_THREADS];
     void *lists[CROWD_THREADS];
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_status status;
 
     memset(&crowd, 0, sizeof crowd);
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 1000;
     crowd.net = net_with(&config);
     for (int i = 0; i < CROWD; i += 2) {

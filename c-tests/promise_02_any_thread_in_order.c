@@ -117,8 +117,8 @@ TEST(eight_threads_every_way_of_sending)
 /* a small send buffer: nearly every send is cut by the socket and must not let another one in between */
 TEST(sends_through_a_narrow_socket_stay_whole)
 {
-    iouringnet_config config;
-    config_of_mode(&config);
+    iouringnet_config config = config_of_mode();
+
     config.send_buffer = 4096;
     config.recv_buffer = 4096;
     many_senders(tcp_pair_with(&config), -1, 24, LARGEST);

@@ -246,12 +246,11 @@ TEST(a_stopped_net_lets_go_of_receives)
 static void ended_send(enum how how, iouringnet_status want)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result result = RESULT;
     char *data = map(SIZE);
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 100;
     m = mixed_pair_with(&config, 8192);
     if (how == BY_TIMEOUT)

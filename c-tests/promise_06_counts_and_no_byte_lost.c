@@ -4,8 +4,6 @@
 
 #include "harness.h"
 
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 enum { LARGE = 1 << 20 };   /* larger than the read buffer */
@@ -129,12 +127,11 @@ TEST(a_large_receive_counts_what_it_took)
 
 TEST(an_unbuffered_receive_counts_what_it_took)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     char into[10];
     size_t count = 0;
 
-    config_of_mode(&config);
     config.read_buffer = IOURINGNET_UNBUFFERED;
     p = tcp_pair_with(&config);
     CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
@@ -194,14 +191,6 @@ TEST(bytes_before_a_reset_are_kept)
 }
 
 /* bytes that a plain peer has sent and whose arrival it does not know of */
-static int unacknowledged(int fd)
-{
-    int bytes;
-
-    CHECK_EQ(ioctl(fd, SIOCOUTQ, &bytes), 0);
-    return bytes;
-}
-
 /* the same where the sending half meets the reset first */
 TEST(bytes_before_a_reset_outlive_a_failed_send)
 {
@@ -215,7 +204,7 @@ TEST(bytes_before_a_reset_outlive_a_failed_send)
 
         raw_send(m.peer, "hello", 5);
         /* within the kernel a reset can overtake bytes that are still on their way */
-        EVENTUALLY(unacknowledged(m.peer) == 0);
+        EVENTUALLY(raw_unacknowledged(m.peer) == 0);
         raw_reset(m.peer);
         while ((status = sink_send(m.sink, "x", 1, NULL)) == 0)
             CHECK(now_ms() < end);
@@ -274,12 +263,11 @@ TEST(sizes_around_the_read_buffer)
 {
     enum { BUFFER = 4096 };
     static const size_t sizes[] = {1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER - 1, 2 * BUFFER + 1, 65536, 70000};
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     char *data = take(70000), *into = take(70000);
     size_t at = 0;
 
-    config_of_mode(&config);
     config.read_buffer = BUFFER;
     p = tcp_pair_with(&config);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -182,13 +182,12 @@ TEST(causes_of_a_send)
     static char data[SIZE];
 
     for (int cause = RESET; cause < CAUSES; cause++) {
-        iouringnet_config config;
+        iouringnet_config config = config_of_mode();
         iouringnet_net *net;
         struct mixed m;
         struct result result = RESULT;
         iouringnet_op *op;
 
-        config_of_mode(&config);
         config.shutdown_timeout_ms = 100;
         net = net_with(&config);
         m = mixed_pair_in(net, 16384);
@@ -380,10 +379,9 @@ static void *receives_until_the_abort(void *user)
 
 static void an_abort_meets(int64_t spin_us)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
-    config_of_mode(&config);
     config.spin_us = spin_us;
     net = net_with(&config);
     for (int i = 0; i < 400; i++) {

@@ -4,43 +4,37 @@
 #include "inside.h"
 
 struct talk {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer;
+    struct mixed m;
     struct ending watch;
 };
 
 static void talk_begin(struct talk *talk)
 {
-    talk->net = net_of_mode();
-    talk->peer = raw_peer(talk->net, &talk->sink, &talk->stream);
+    talk->m = mixed_pair();
     ending_init(&talk->watch);
 }
 
 static void talk_watch(struct talk *talk)
 {
-    CHECK_OK(sink_watch(talk->sink, ending_store, &talk->watch));
+    CHECK_OK(sink_watch(talk->m.sink, ending_store, &talk->watch));
 }
 
 /* the watch was told, and so is who sends */
 static void talk_is_broken(struct talk *talk)
 {
     CHECK_STATUS(ending_wait(&talk->watch), -ECONNRESET);
-    CHECK_STATUS(sink_post(talk->sink, "x", 1), -ECONNRESET);
+    CHECK_STATUS(sink_post(talk->m.sink, "x", 1), -ECONNRESET);
 }
 
 static void talk_end(struct talk *talk)
 {
-    sink_close(talk->sink);
-    stream_close(talk->stream);
-    CHECK_OK(net_stop(talk->net));
+    mixed_stop(&talk->m);
     CHECK_EQ(talk->watch.ends, 1);
 }
 
 static void reset_and_end(struct talk *talk)
 {
-    raw_reset(talk->peer);
+    raw_reset(talk->m.peer);
     talk_is_broken(talk);
     talk_end(talk);
 }
@@ -51,7 +45,7 @@ TEST(a_reset_is_told_where_nobody_ever_received)
 
     talk_begin(&talk);
     talk_watch(&talk);
-    settle(talk.net);
+    settle(talk.m.net);
     reset_and_end(&talk);
 }
 
@@ -61,9 +55,9 @@ TEST(a_reset_is_told_to_a_watch_that_comes_after_it)
     char byte;
 
     talk_begin(&talk);
-    CHECK_OK(stream_set_timeout(talk.stream, 0));
-    raw_reset(talk.peer);
-    EVENTUALLY(stream_recv(talk.stream, &byte, 1, NULL) == -ECONNRESET);
+    CHECK_OK(stream_set_timeout(talk.m.stream, 0));
+    raw_reset(talk.m.peer);
+    EVENTUALLY(stream_recv(talk.m.stream, &byte, 1, NULL) == -ECONNRESET);
     talk_watch(&talk);
     talk_is_broken(&talk);
     talk_end(&talk);
@@ -76,9 +70,9 @@ TEST(a_reset_is_told_between_two_receives)
 
     talk_begin(&talk);
     talk_watch(&talk);
-    raw_send(talk.peer, "x", 1);
-    CHECK_OK(stream_recv(talk.stream, &byte, 1, NULL));
-    settle(talk.net);
+    raw_send(talk.m.peer, "x", 1);
+    CHECK_OK(stream_recv(talk.m.stream, &byte, 1, NULL));
+    settle(talk.m.net);
     reset_and_end(&talk);
 }
 
@@ -88,8 +82,8 @@ TEST(a_reset_is_told_after_the_stream_is_closed)
 
     talk_begin(&talk);
     talk_watch(&talk);
-    stream_close(talk.stream);
-    settle(talk.net);
+    stream_close(talk.m.stream);
+    settle(talk.m.net);
     reset_and_end(&talk);
 }
 
@@ -114,7 +108,7 @@ static size_t pausing(void *user, iouringnet_status status, const void *data, si
     memcpy(p->got + p->size, data, size);
     p->size += size;
     if (p->in_callback)
-        CHECK_OK(stream_pause(p->talk.stream));
+        CHECK_OK(stream_pause(p->talk.m.stream));
     latch_open(&p->shown);
     return size;
 }
@@ -128,14 +122,14 @@ static void paused_begin(struct paused *p, bool sink_first, bool in_callback)
     talk_begin(&p->talk);
     if (sink_first)
         talk_watch(&p->talk);
-    CHECK_OK(stream_watch(p->talk.stream, pausing, p));
+    CHECK_OK(stream_watch(p->talk.m.stream, pausing, p));
     if (!sink_first)
         talk_watch(&p->talk);
-    raw_send(p->talk.peer, "one", 3);
+    raw_send(p->talk.m.peer, "one", 3);
     latch_wait(&p->shown);
     if (!in_callback)
-        CHECK_OK(stream_pause(p->talk.stream));
-    settle(p->talk.net);
+        CHECK_OK(stream_pause(p->talk.m.stream));
+    settle(p->talk.m.net);
 }
 
 /* what came before the reset is received in spite of it */
@@ -144,7 +138,7 @@ static void paused_end(struct paused *p, size_t more)
     talk_is_broken(&p->talk);
     CHECK_EQ(p->end.ends, 0);
     p->in_callback = false;
-    CHECK_OK(stream_resume(p->talk.stream));
+    CHECK_OK(stream_resume(p->talk.m.stream));
     CHECK_STATUS(ending_wait(&p->end), -ECONNRESET);
     CHECK_EQ(p->size, 3 + more);
     CHECK_MEM(p->got, "onetwo", 3 + more);
@@ -156,7 +150,7 @@ static void a_paused_stream(bool sink_first, bool in_callback)
     struct paused p;
 
     paused_begin(&p, sink_first, in_callback);
-    raw_reset(p.talk.peer);
+    raw_reset(p.talk.m.peer);
     paused_end(&p, 0);
 }
 
@@ -169,9 +163,9 @@ TEST(bytes_before_a_reset_that_was_told_are_received)
     struct paused p;
 
     paused_begin(&p, true, true);
-    raw_send(p.talk.peer, "two", 3);
-    settle(p.talk.net);
-    raw_reset(p.talk.peer);
+    raw_send(p.talk.m.peer, "two", 3);
+    settle(p.talk.m.net);
+    raw_reset(p.talk.m.peer);
     paused_end(&p, 3);
 }
 
@@ -183,10 +177,10 @@ TEST(a_reset_is_told_after_the_peers_end)
     talk_begin(&talk);
     ending_init(&end);
     talk_watch(&talk);
-    CHECK_OK(stream_watch(talk.stream, ending_store_data, &end));
-    raw_half_close(talk.peer);
+    CHECK_OK(stream_watch(talk.m.stream, ending_store_data, &end));
+    raw_half_close(talk.m.peer);
     CHECK_STATUS(ending_wait(&end), IOURINGNET_EOF);
-    settle(talk.net);
+    settle(talk.m.net);
     CHECK_EQ(talk.watch.ends, 0);
     reset_and_end(&talk);
 }
@@ -198,20 +192,20 @@ TEST(bytes_and_the_peers_end_are_no_reset)
 
     talk_begin(&talk);
     talk_watch(&talk);
-    settle(talk.net);
-    raw_send(talk.peer, "last", 4);
-    raw_half_close(talk.peer);
+    settle(talk.m.net);
+    raw_send(talk.m.peer, "last", 4);
+    raw_half_close(talk.m.peer);
     for (int i = 0; i < 50; i++)
-        settle(talk.net);
+        settle(talk.m.net);
     CHECK_EQ(talk.watch.ends, 0);
-    CHECK_OK(sink_send(talk.sink, "more", 4, NULL));
-    raw_recv(talk.peer, got, 4);
+    CHECK_OK(sink_send(talk.m.sink, "more", 4, NULL));
+    raw_recv(talk.m.peer, got, 4);
     CHECK_MEM(got, "more", 4);
-    CHECK_OK(stream_recv(talk.stream, got, 4, NULL));
+    CHECK_OK(stream_recv(talk.m.stream, got, 4, NULL));
     CHECK_MEM(got, "last", 4);
-    sink_close(talk.sink);
+    sink_close(talk.m.sink);
     CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CLOSED);
-    raw_close(talk.peer);
+    raw_close(talk.m.peer);
     talk_end(&talk);
 }
 
@@ -222,11 +216,11 @@ TEST(a_watch_that_was_ended_is_told_of_no_reset)
 
     talk_begin(&talk);
     talk_watch(&talk);
-    settle(talk.net);
-    CHECK_OK(sink_watch(talk.sink, NULL, NULL));
+    settle(talk.m.net);
+    CHECK_OK(sink_watch(talk.m.sink, NULL, NULL));
     CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CANCELLED);
-    raw_reset(talk.peer);
-    CHECK_STATUS(stream_recv(talk.stream, &byte, 1, NULL), -ECONNRESET);
+    raw_reset(talk.m.peer);
+    CHECK_STATUS(stream_recv(talk.m.stream, &byte, 1, NULL), -ECONNRESET);
     talk_end(&talk);
 }
 
@@ -237,18 +231,16 @@ TEST(hundreds_of_watched_sinks_come_and_go)
     size_t descriptors = 0;
 
     for (int i = 0; i < 300; i++) {
-        struct talk talk = {.net = net};
+        struct talk talk = {.m = mixed_pair_in(net, 0)};
 
-        talk.peer = raw_peer(net, &talk.sink, &talk.stream);
         ending_init(&talk.watch);
         talk_watch(&talk);
         if (i % 2)
             settle(net);
-        raw_reset(talk.peer);
+        raw_reset(talk.m.peer);
         if (i % 3)
             CHECK_STATUS(ending_wait(&talk.watch), -ECONNRESET);
-        sink_close(talk.sink);
-        stream_close(talk.stream);
+        mixed_stop(&talk.m);
         latch_wait(&talk.watch.latch);
         if (i == 10)
             descriptors = count_entries("/proc/self/fd");
@@ -270,21 +262,21 @@ TEST(an_empty_call_on_a_torn_sink_says_so)
 
     talk_begin(&talk);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_set_timeout(talk.sink, 0));
-    CHECK_STATUS(sink_send(talk.sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_set_timeout(talk.m.sink, 0));
+    CHECK_STATUS(sink_send(talk.m.sink, data, SIZE, &sent), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(sent, 1, SIZE - 1);
-    CHECK_OK(sink_set_timeout(talk.sink, IOURINGNET_NO_TIMEOUT));
-    CHECK_STATUS(sink_send(talk.sink, "", 0, NULL), IOURINGNET_TORN);
-    CHECK_STATUS(sink_sendv(talk.sink, NULL, 0, NULL), IOURINGNET_TORN);
-    CHECK_OK(sink_send_async(talk.sink, "", 0, result_store, &send, NULL));
+    CHECK_OK(sink_set_timeout(talk.m.sink, IOURINGNET_NO_TIMEOUT));
+    CHECK_STATUS(sink_send(talk.m.sink, "", 0, NULL), IOURINGNET_TORN);
+    CHECK_STATUS(sink_sendv(talk.m.sink, NULL, 0, NULL), IOURINGNET_TORN);
+    CHECK_OK(sink_send_async(talk.m.sink, "", 0, result_store, &send, NULL));
     CHECK_STATUS(result_wait(&send), IOURINGNET_TORN);
-    CHECK_STATUS(sink_post(talk.sink, "", 0), IOURINGNET_TORN);
-    CHECK_STATUS(sink_flush(talk.sink), IOURINGNET_TORN);
-    CHECK_OK(sink_flush_async(talk.sink, result_store, &flush, NULL));
+    CHECK_STATUS(sink_post(talk.m.sink, "", 0), IOURINGNET_TORN);
+    CHECK_STATUS(sink_flush(talk.m.sink), IOURINGNET_TORN);
+    CHECK_OK(sink_flush_async(talk.m.sink, result_store, &flush, NULL));
     CHECK_STATUS(result_wait(&flush), IOURINGNET_TORN);
     talk_watch(&talk);
     CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_TORN);
-    raw_close(talk.peer);
+    raw_close(talk.m.peer);
     talk_end(&talk);
     free(data);
 }
@@ -299,12 +291,12 @@ TEST(a_post_that_meets_a_reset_says_so)
         struct pollfd broken = {.events = 0};
 
         talk_begin(&talk);
-        broken.fd = descriptor_of(talk.sink);
-        raw_reset(talk.peer);
+        broken.fd = descriptor_of(talk.m.sink);
+        raw_reset(talk.m.peer);
         CHECK_EQ(poll(&broken, 1, (int)WAIT_MS), 1);
-        CHECK_STATUS(sink_post(talk.sink, "x", 1), rings_only() ? 0 : -ECONNRESET);
-        EVENTUALLY(sink_post(talk.sink, "x", 1) != 0);
-        CHECK_STATUS(sink_post(talk.sink, "x", 1), -ECONNRESET);
+        CHECK_STATUS(sink_post(talk.m.sink, "x", 1), rings_only() ? 0 : -ECONNRESET);
+        EVENTUALLY(sink_post(talk.m.sink, "x", 1) != 0);
+        CHECK_STATUS(sink_post(talk.m.sink, "x", 1), -ECONNRESET);
         talk_watch(&talk);
         CHECK_STATUS(ending_wait(&talk.watch), -ECONNRESET);
         talk_end(&talk);

@@ -169,8 +169,7 @@ TEST(half_close_by_the_peer_leaves_the_sink)
     pthread_t thread;
 
     pattern_fill(data, BEFORE_CLOSE, 0, 7);
-    raw_half_close(m.peer);
-    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    mixed_peer_ends(&m);
     thread = spawn(reader_run, &reader);
     CHECK_OK(sink_send(m.sink, data, BEFORE_CLOSE, NULL));
     sink_close(m.sink);
@@ -283,13 +282,12 @@ TEST(a_peer_that_never_closes_does_not_keep_the_connection)
 TEST(a_close_without_progress_resets)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result send = RESULT, flush = RESULT;
     struct ending watch = ENDING;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.close_timeout_ms = 200;
     m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
@@ -316,11 +314,10 @@ TEST(a_drain_in_the_kernel_without_progress_resets)
 {
     /* the kernel has taken it all, and the peer reads none of it: no less cut off, so no less a reset */
     enum { SIZE = 500000 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.close_timeout_ms = 300;
     m = mixed_pair_with(&config, 4096);
     memset(data, 1, SIZE);
@@ -336,13 +333,12 @@ TEST(a_drain_in_the_kernel_without_progress_resets)
 TEST(a_close_with_progress_outlives_the_close_timeout)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct ending watch = ENDING;
     char *data = take(SIZE), *got = take(SIZE);
     size_t at = 0;
 
-    config_of_mode(&config);
     config.close_timeout_ms = 1000;
     config.send_buffer = 65536;
     m = mixed_pair_with(&config, 65536);

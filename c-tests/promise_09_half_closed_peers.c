@@ -6,61 +6,48 @@
 /* The peer takes a piece every few milliseconds, for longer than the time without progress that ends a drain. */
 enum { SIZE = 2 << 20, PIECE = 32 << 10, PAUSE_MS = 40, LIMIT_MS = 1200, SEED = 9 };
 
-struct slow_peer {
-    int fd;
-    pthread_t thread;
+struct talk {
+    struct mixed m;
+    pthread_t reader;
+    char *data;
 };
 
 static void *read_slowly(void *user)
 {
-    const struct slow_peer *peer = user;
+    const struct talk *talk = user;
     char *got = take(SIZE);
 
     for (size_t at = 0; at < SIZE; at += PIECE) {
-        raw_recv(peer->fd, got + at, PIECE);
+        raw_recv(talk->m.peer, got + at, PIECE);
         usleep(PAUSE_MS * 1000);
     }
-    raw_expect_eof(peer->fd);
+    raw_expect_eof(talk->m.peer);
     pattern_check(got, SIZE, 0, SEED);
     free(got);
     return NULL;
 }
 
-struct talk {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    struct slow_peer peer;
-    char *data;
-};
-
 /* the peer has ended its side already, and its end was received */
 static void talk_begin(struct talk *talk)
 {
-    iouringnet_config config;
-    char byte;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.close_timeout_ms = LIMIT_MS;
     config.shutdown_timeout_ms = WAIT_MS; /* a busy machine may be slow */
     config.send_buffer = 16 << 10;
     config.post_mark = 2 * SIZE;
-    talk->net = net_with(&config);
-    talk->peer.fd = raw_peer_sized(talk->net, 16 << 10, &talk->sink, &talk->stream);
-    raw_half_close(talk->peer.fd);
-    CHECK_STATUS(stream_recv(talk->stream, &byte, 1, NULL), IOURINGNET_EOF);
+    talk->m = mixed_pair_with(&config, 16 << 10);
+    mixed_peer_ends(&talk->m);
     talk->data = take(SIZE);
     pattern_fill(talk->data, SIZE, 0, SEED);
-    talk->peer.thread = spawn(read_slowly, &talk->peer);
+    talk->reader = spawn(read_slowly, talk);
 }
 
 /* the peer has everything, and the end of the stream */
 static void talk_end(struct talk *talk)
 {
-    join(talk->peer.thread);
-    raw_close(talk->peer.fd);
-    stream_close(talk->stream);
-    CHECK_OK(net_stop(talk->net));
+    join(talk->reader);
+    mixed_close(&talk->m);
     free(talk->data);
 }
 
@@ -69,8 +56,8 @@ TEST(a_drain_to_a_half_closed_peer_goes_on_while_it_reads)
     struct talk talk;
 
     talk_begin(&talk);
-    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
-    sink_close(talk.sink);
+    CHECK_OK(sink_post(talk.m.sink, talk.data, SIZE));
+    sink_close(talk.m.sink);
     talk_end(&talk);
 }
 
@@ -79,11 +66,11 @@ TEST(a_stop_leaves_a_half_closed_peer_that_reads_its_time)
     struct talk talk;
 
     talk_begin(&talk);
-    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
-    stream_close(talk.stream);
-    CHECK_OK(net_stop(talk.net)); /* TIMEOUT would say that sends were cut */
-    join(talk.peer.thread);
-    raw_close(talk.peer.fd);
+    CHECK_OK(sink_post(talk.m.sink, talk.data, SIZE));
+    stream_close(talk.m.stream);
+    CHECK_OK(net_stop(talk.m.net)); /* TIMEOUT would say that sends were cut */
+    join(talk.reader);
+    raw_close(talk.m.peer);
     free(talk.data);
 }
 
@@ -93,8 +80,8 @@ TEST(a_send_that_drains_to_a_half_closed_peer_completes)
     struct result sent = RESULT;
 
     talk_begin(&talk);
-    CHECK_OK(sink_send_async(talk.sink, talk.data, SIZE, result_store, &sent, NULL));
-    sink_close(talk.sink);
+    CHECK_OK(sink_send_async(talk.m.sink, talk.data, SIZE, result_store, &sent, NULL));
+    sink_close(talk.m.sink);
     CHECK_OK(result_wait(&sent));
     CHECK_EQ(sent.done.bytes, SIZE);
     talk_end(&talk);
@@ -105,10 +92,10 @@ TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads)
     struct talk talk;
 
     talk_begin(&talk);
-    CHECK_OK(sink_set_timeout(talk.sink, LIMIT_MS));
-    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
-    EVENTUALLY(unsent_of(talk.sink) == 0);
-    sink_close(talk.sink);
+    CHECK_OK(sink_set_timeout(talk.m.sink, LIMIT_MS));
+    CHECK_OK(sink_post(talk.m.sink, talk.data, SIZE));
+    EVENTUALLY(unsent_of(talk.m.sink) == 0);
+    sink_close(talk.m.sink);
     talk_end(&talk);
 }
 
@@ -118,9 +105,9 @@ TEST(a_blocking_send_to_a_half_closed_peer_sends_all)
     size_t sent = 0;
 
     talk_begin(&talk);
-    CHECK_OK(sink_send(talk.sink, talk.data, SIZE, &sent));
+    CHECK_OK(sink_send(talk.m.sink, talk.data, SIZE, &sent));
     CHECK_EQ(sent, SIZE);
-    sink_close(talk.sink);
+    sink_close(talk.m.sink);
     talk_end(&talk);
 }
 
@@ -129,14 +116,14 @@ TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken)
     struct talk talk;
 
     talk_begin(&talk);
-    CHECK_OK(sink_post(talk.sink, talk.data, SIZE));
+    CHECK_OK(sink_post(talk.m.sink, talk.data, SIZE));
     for (size_t quarter = 3; quarter > 0; quarter--) {
-        size_t unsent = unsent_of(talk.sink);
+        size_t unsent = unsent_of(talk.m.sink);
 
-        EVENTUALLY((unsent = unsent_of(talk.sink)) <= quarter * SIZE / 4);
+        EVENTUALLY((unsent = unsent_of(talk.m.sink)) <= quarter * SIZE / 4);
         CHECK(unsent > (quarter - 1) * SIZE / 4);
     }
-    sink_close(talk.sink);
+    sink_close(talk.m.sink);
     talk_end(&talk);
 }
 
@@ -144,17 +131,15 @@ TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken)
 static void a_cut_send(iouringnet_status want)
 {
     enum { TAKEN = 64 << 10, CUT_MS = 700 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     iouringnet_op *op;
     iouringnet_completion done;
-    char *data = take(SIZE), byte;
+    char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.send_buffer = 16 << 10;
     m = mixed_pair_with(&config, 16 << 10);
-    raw_half_close(m.peer);
-    CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
+    mixed_peer_ends(&m);
     memset(data, 7, SIZE);
     if (want == IOURINGNET_TIMEOUT)
         CHECK_OK(sink_set_timeout(m.sink, CUT_MS));

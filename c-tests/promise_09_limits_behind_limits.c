@@ -7,40 +7,27 @@
 
 enum { SIZE = 16 << 20, LIMIT_MS = 200, LOOK_MS = 1000, MOST_MS = 50 };
 
-static void pass(int64_t ms)
-{
-    struct latch never_opens = LATCH(1);
-
-    CHECK(!latch_wait_ms(&never_opens, ms));
-}
-
 /* a send that is stuck, with the limit that the sink has */
 struct stuck {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result send;
     char *data;
-    int peer;
 };
 
 static void stuck_begin(struct stuck *stuck, int64_t limit_ms)
 {
-    stuck->net = net_of_mode();
-    stuck->peer = raw_peer_sized(stuck->net, 16384, &stuck->sink, &stuck->stream);
+    stuck->m = mixed_pair_sized(16384);
     stuck->data = take(SIZE);
     result_init(&stuck->send);
     memset(stuck->data, 1, SIZE);
-    CHECK_OK(sink_set_timeout(stuck->sink, limit_ms));
-    CHECK_OK(sink_send_async(stuck->sink, stuck->data, SIZE, result_store, &stuck->send, NULL));
+    CHECK_OK(sink_set_timeout(stuck->m.sink, limit_ms));
+    CHECK_OK(sink_send_async(stuck->m.sink, stuck->data, SIZE, result_store, &stuck->send, NULL));
 }
 
 static void stuck_end(struct stuck *stuck)
 {
-    sink_abort(stuck->sink);
-    stream_close(stuck->stream);
-    raw_close(stuck->peer);
-    CHECK_OK(net_stop(stuck->net));
+    sink_abort(stuck->m.sink);
+    mixed_close(&stuck->m);
     CHECK_EQ(stuck->send.calls, 1);
     free(stuck->data);
 }
@@ -69,15 +56,15 @@ TEST(a_send_behind_one_with_a_longer_limit_ends_at_its_own)
     int64_t began;
 
     stuck_begin(&stuck, 10 * WAIT_MS);
-    CHECK_OK(sink_set_timeout(stuck.sink, LIMIT_MS));
+    CHECK_OK(sink_set_timeout(stuck.m.sink, LIMIT_MS));
     began = now_ms();
-    CHECK_OK(sink_send_async(stuck.sink, "behind", 6, result_store, &behind, NULL));
-    CHECK_OK(sink_set_timeout(stuck.sink, 10 * WAIT_MS));
-    CHECK_OK(sink_send_async(stuck.sink, "last", 4, result_store, &last, NULL));
+    CHECK_OK(sink_send_async(stuck.m.sink, "behind", 6, result_store, &behind, NULL));
+    CHECK_OK(sink_set_timeout(stuck.m.sink, 10 * WAIT_MS));
+    CHECK_OK(sink_send_async(stuck.m.sink, "last", 4, result_store, &last, NULL));
     CHECK_STATUS(result_wait(&behind), IOURINGNET_TIMEOUT);
     CHECK_EQ(behind.done.bytes, 0);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
-    settle(stuck.net);
+    settle(stuck.m.net);
     CHECK_EQ(stuck.send.calls, 0);
     CHECK_EQ(last.calls, 0);
     stuck_end(&stuck);
@@ -92,10 +79,10 @@ TEST(a_send_behind_one_without_a_limit_ends_at_its_own)
     int64_t began;
 
     stuck_begin(&stuck, IOURINGNET_NO_TIMEOUT);
-    CHECK_OK(sink_set_timeout(stuck.sink, LIMIT_MS));
+    CHECK_OK(sink_set_timeout(stuck.m.sink, LIMIT_MS));
     pass(2 * LIMIT_MS);
     began = now_ms();
-    CHECK_OK(sink_send_async(stuck.sink, "behind", 6, result_store, &behind, NULL));
+    CHECK_OK(sink_send_async(stuck.m.sink, "behind", 6, result_store, &behind, NULL));
     CHECK_STATUS(result_wait(&behind), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
     CHECK_EQ(stuck.send.calls, 0);
@@ -108,8 +95,8 @@ TEST(a_limit_that_has_passed_lets_the_send_loop_sleep)
     struct result behind = RESULT;
 
     stuck_begin(&stuck, IOURINGNET_NO_TIMEOUT);
-    CHECK_OK(sink_set_timeout(stuck.sink, LIMIT_MS));
-    CHECK_OK(sink_send_async(stuck.sink, "behind", 6, result_store, &behind, NULL));
+    CHECK_OK(sink_set_timeout(stuck.m.sink, LIMIT_MS));
+    CHECK_OK(sink_send_async(stuck.m.sink, "behind", 6, result_store, &behind, NULL));
     CHECK_STATUS(result_wait(&behind), IOURINGNET_TIMEOUT);
     check_loops_sleep();
     CHECK_EQ(stuck.send.calls, 0);
@@ -121,13 +108,13 @@ TEST(a_limit_that_passes_in_a_drain_lets_the_send_loop_sleep)
     struct stuck stuck;
 
     stuck_begin(&stuck, LIMIT_MS);
-    sink_close(stuck.sink);
+    sink_close(stuck.m.sink);
     pass(2 * LIMIT_MS);
     check_loops_sleep();
     CHECK_EQ(stuck.send.calls, 0);
-    raw_reset(stuck.peer);
+    raw_reset(stuck.m.peer);
     CHECK_STATUS(result_wait(&stuck.send), -ECONNRESET);
-    stream_close(stuck.stream);
-    CHECK_OK(net_stop(stuck.net));
+    stream_close(stuck.m.stream);
+    CHECK_OK(net_stop(stuck.m.net));
     free(stuck.data);
 }

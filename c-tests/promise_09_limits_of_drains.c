@@ -7,20 +7,12 @@ enum { SIZE = 8 << 20 };
 
 static iouringnet_net *closing_net(int64_t close_timeout_ms)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.close_timeout_ms = close_timeout_ms;
     config.drain_timeout_ms = IOURINGNET_NO_TIMEOUT;
     config.send_buffer = 4 << 20;
     return net_with(&config);
-}
-
-static void pass(int64_t ms)
-{
-    struct latch never_opens = LATCH(1);
-
-    CHECK(!latch_wait_ms(&never_opens, ms));
 }
 
 TEST(the_close_timeout_counts_from_the_close)
@@ -132,13 +124,12 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error)
 /* The peer stays: nothing but the library ends what waited for room. */
 TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result send = RESULT;
     char *data = take(SIZE), *got = take(SIZE);
     int fd;
 
-    config_of_mode(&config);
     config.linger_ms = 1;
     m = mixed_pair_with(&config, 16384);
     fd = descriptor_of(m.sink);
@@ -163,16 +154,14 @@ static void drains_to_a_half_closed_peer(bool before)
 {
     iouringnet_net *net = closing_net(10 * WAIT_MS);
     struct result send = RESULT;
-    char *data = take(SIZE), *got = take(SIZE), byte;
+    char *data = take(SIZE), *got = take(SIZE);
     struct mixed m = mixed_pair_in(net, 16384);
     int fd = descriptor_of(m.sink);
 
     pattern_fill(data, SIZE, 0, 5);
     CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
-    if (before) {
-        raw_half_close(m.peer);
-        CHECK_STATUS(stream_recv(m.stream, &byte, 1, NULL), IOURINGNET_EOF);
-    }
+    if (before)
+        mixed_peer_ends(&m);
     sink_close(m.sink);
     stream_close(m.stream);
     if (!before)

@@ -51,7 +51,7 @@ TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
 {
     enum { SIZE = 64 << 20 };
     struct sigaction action;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_stream *stream;
     char *data = take(SIZE);
@@ -64,7 +64,6 @@ TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
     memset(&action, 0, sizeof action);
     action.sa_handler = keep_thread;
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     net = net_with(&config);
     peer = raw_peer_sized(net, 16384, &kept.sender.sink, &stream);

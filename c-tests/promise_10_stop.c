@@ -102,13 +102,12 @@ TEST(stop_closes_with_unread_input_in_order)
 TEST(stop_cuts_sends_at_the_shutdown_timeout)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result send = RESULT, behind = RESULT;
     char *data = take(SIZE);
     int64_t began;
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
@@ -134,11 +133,10 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
 TEST(stop_tells_of_bytes_cut_in_the_kernel)
 {
     enum { SIZE = 200000 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     config.send_buffer = 1 << 20;
     /* it never reads before the stop, and has no room for all of it */
@@ -153,11 +151,10 @@ TEST(stop_tells_of_bytes_cut_in_the_kernel)
 
 TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char got[5];
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 100;
     m = mixed_pair_with(&config, 0);
     /* its kernel acknowledges them; that it neither reads them nor closes loses nothing */
@@ -171,12 +168,11 @@ TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
 TEST(stop_tells_of_a_drain_cut_by_the_close_timeout)
 {
     enum { SIZE = 32 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result send = RESULT;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.close_timeout_ms = 100;
     config.shutdown_timeout_ms = WAIT_MS;
     m = mixed_pair_with(&config, 4096);
@@ -192,20 +188,6 @@ TEST(stop_tells_of_a_drain_cut_by_the_close_timeout)
 }
 
 /* ---- while a stop is under way ---- */
-
-/* keeps the callback thread, and with it the stop, until the latch opens */
-struct held {
-    struct latch running, go;
-};
-
-static void hold(void *user, const iouringnet_completion *done)
-{
-    struct held *held = user;
-
-    CHECK_OK(done->status);
-    latch_open(&held->running);
-    latch_wait(&held->go);
-}
 
 struct stopping {
     iouringnet_net *net;
@@ -228,13 +210,12 @@ TEST(a_stopping_net_refuses_new_work)
     struct pair p = tcp_pair_in(net, net);
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address), *other = NULL;
-    struct held held = {LATCH(1), LATCH(1)};
+    struct busy busy = BUSY;
     struct stopping stopping = {net, 0, false};
     char into[8];
     pthread_t thread;
 
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
-    latch_wait(&held.running);
+    busy_begin(&busy, net);
     thread = spawn(stop_run, &stopping);
     EVENTUALLY(net_call(net, 0, ignore_completion, NULL, NULL) == IOURINGNET_STOPPED);
     CHECK_STATUS(net_call(net, 0, never, NULL, NULL), IOURINGNET_STOPPED);
@@ -246,7 +227,7 @@ TEST(a_stopping_net_refuses_new_work)
     CHECK_STATUS(sink_post(p.a.sink, "x", 1), IOURINGNET_STOPPED);
     /* it awaits the callback that runs */
     CHECK(!atomic_load(&stopping.returned));
-    latch_open(&held.go);
+    busy_end(&busy);
     join(thread);
     CHECK_OK(stopping.status);
 }
@@ -255,12 +236,11 @@ TEST(concurrent_stops_get_one_result)
 {
     enum { CALLERS = 4 };
     iouringnet_net *net = net_of_mode();
-    struct held held = {LATCH(1), LATCH(1)};
+    struct busy busy = BUSY;
     struct stopping stopping[CALLERS];
     pthread_t threads[CALLERS];
 
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
-    latch_wait(&held.running);
+    busy_begin(&busy, net);
     for (int i = 0; i < CALLERS; i++) {
         stopping[i] = (struct stopping){net, 0, false};
         threads[i] = spawn(stop_run, &stopping[i]);
@@ -268,7 +248,7 @@ TEST(concurrent_stops_get_one_result)
     EVENTUALLY(net_call(net, 0, ignore_completion, NULL, NULL) == IOURINGNET_STOPPED);
     for (int i = 0; i < CALLERS; i++)
         CHECK(!atomic_load(&stopping[i].returned));
-    latch_open(&held.go);
+    busy_end(&busy);
     for (int i = 0; i < CALLERS; i++)
         join(threads[i]);
     for (int i = 0, stopped = 0; i < CALLERS; i++) {
@@ -282,7 +262,7 @@ TEST(concurrent_stops_get_one_result)
 TEST(concurrent_stops_get_one_result_also_a_bad_one)
 {
     enum { CALLERS = 4, SIZE = 64 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -291,7 +271,6 @@ TEST(concurrent_stops_get_one_result_also_a_bad_one)
     char *data = take(SIZE);
     int peer, cut = 0;
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 500;
     net = net_with(&config);
     peer = raw_peer(net, &sink, &stream);
@@ -427,13 +406,12 @@ TEST(stop_ends_the_blocking_calls_of_other_threads)
 TEST(stop_ends_a_blocking_send_of_another_thread)
 {
     enum { SIZE = 64 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(SIZE);
     struct sender sender = {NULL, data, SIZE, 0, 0};
     pthread_t thread;
 
-    config_of_mode(&config);
     config.shutdown_timeout_ms = 200;
     m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);

@@ -11,9 +11,8 @@ enum { BOUND = 64, TRIES = 4 * BOUND };
 
 static iouringnet_net *bounded_net(void)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.max_operations = BOUND;
     return net_with(&config);
 }
@@ -208,14 +207,13 @@ static void sends_on(void *user, const iouringnet_completion *done)
 TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
 {
     enum { RELAYS = 5, ROUNDS = 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     struct relay relays[RELAYS];
     int peers[RELAYS];
     char got[ROUNDS];
 
     /* one place for the whole net, beside the one that each half has */
-    config_of_mode(&config);
     config.max_operations = 1;
     net = net_with(&config);
     for (int i = 0; i < RELAYS; i++) {
@@ -256,7 +254,7 @@ TEST(a_post_that_cannot_be_copied_is_refused)
     SKIP("the sanitizer's allocator ends a process that is out of memory");
 #else
     enum { QUEUED = 16 << 20, SIZE = 128 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sink, *idle;
     iouringnet_stream *stream, *other;
@@ -266,7 +264,6 @@ TEST(a_post_that_cannot_be_copied_is_refused)
     char *got = take(QUEUED + 1);
     int peer, peer_of_idle;
 
-    config_of_mode(&config);
     config.post_mark = SIZE;
     net = net_with(&config);
     peer = raw_peer(net, &sink, &stream);
@@ -303,7 +300,7 @@ TEST(a_post_that_cannot_be_copied_is_refused)
 TEST(a_full_post_takes_nothing)
 {
     enum { MARK = 65536 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -313,7 +310,6 @@ TEST(a_full_post_takes_nothing)
     pthread_t thread;
     int peer, full = 0;
 
-    config_of_mode(&config);
     config.post_mark = MARK;
     net = net_with(&config);
     peer = raw_peer(net, &sink, &stream);
@@ -347,12 +343,11 @@ TEST(a_full_post_takes_nothing)
 
 TEST(a_send_is_not_bounded_by_the_mark)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     struct result send = RESULT;
     char *data = take(8 << 20), *got = take(8 << 20);
 
-    config_of_mode(&config);
     config.post_mark = 4096;
     p = tcp_pair_with(&config);
     pattern_fill(data, 8 << 20, 0, 2);
@@ -398,14 +393,13 @@ static size_t pause_at_once(void *user, iouringnet_status status, const void *da
 TEST(a_peer_that_floods_is_held_back)
 {
     enum { KERNEL = 4 << 20 };  /* what small socket buffers can hold at both ends, generously */
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_address address;
     iouringnet_listener *listener;
     struct ending watch = ENDING;
     char byte;
 
-    config_of_mode(&config);
     config.recv_buffer = 65536;
     net = net_with(&config);
     listener = bind_loopback(net, &address);
@@ -453,12 +447,11 @@ static size_t hoard(void *user, iouringnet_status status, const void *data, size
 
 TEST(a_watch_that_keeps_too_much_ends)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct hoarder hoarder = {ENDING, 0};
     char *data = take(1 << 20), *got = take(1 << 20);
 
-    config_of_mode(&config);
     config.buffer_max = 100000;
     m = mixed_pair_with(&config, 0);
     pattern_fill(data, 1 << 20, 0, 3);
@@ -477,10 +470,9 @@ TEST(a_watch_that_keeps_too_much_ends)
 
 TEST(a_fill_beyond_the_buffer_is_refused)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
 
-    config_of_mode(&config);
     config.buffer_max = 100000;
     p = tcp_pair_with(&config);
     CHECK_STATUS(stream_fill(p.a.stream, 100001), IOURINGNET_TOO_BIG);
@@ -494,7 +486,7 @@ TEST(a_fill_beyond_the_buffer_is_refused)
 TEST(a_large_fill_takes_memory_as_its_bytes_come)
 {
     enum { SIZE = 5 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result fill = RESULT;
     iouringnet_op *op;
@@ -502,7 +494,6 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
     size_t before, grown, size;
     char *data = take(SIZE);
 
-    config_of_mode(&config);
     config.buffer_max = 1 << 30;
     m = mixed_pair_with(&config, 0);
     pattern_fill(data, SIZE, 0, 4);
@@ -539,9 +530,8 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         iouringnet_net *net = NULL;
-        iouringnet_config config;
+        iouringnet_config config = config_of_mode();
 
-        config_of_mode(&config);
         config.buffer_max = sizes[i];
         CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
         CHECK(net == NULL);

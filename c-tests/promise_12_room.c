@@ -28,42 +28,38 @@ static void room_is_told(void *user, const iouringnet_completion *done)
 TEST(room_is_told_when_half_of_the_mark_is_free)
 {
     enum { MARK = 4 << 20, PIECE = 16 << 10 };
-    iouringnet_config config;
-    iouringnet_net *net;
+    iouringnet_config config = config_of_mode();
+    struct mixed m;
     struct room room = {NULL, LATCH(1), LATCH(1), 0};
-    iouringnet_stream *stream;
     char *data = take(PIECE);
     size_t on_its_way = 0;
-    int peer;
 
-    config_of_mode(&config);
     config.post_mark = MARK;
     config.send_buffer = 65536; /* the kernel has little room, so that the loop goes by small steps */
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, &room.sink, &stream);
+    m = mixed_pair_with(&config, 16384);
+    room.sink = m.sink;
     memset(data, 1, PIECE);
-    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
+    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
     for (int full = 0; full < 3; full++) {
         iouringnet_status status;
 
         latch_reset(&room.told, 1);
-        while ((status = sink_post(room.sink, data, PIECE)) == 0)
+        while ((status = sink_post(m.sink, data, PIECE)) == 0)
             on_its_way += PIECE;
         CHECK_STATUS(status, IOURINGNET_FULL);
         while (latch_left(&room.told) > 0) {
             CHECK(on_its_way >= PIECE); /* told at the latest with the last byte */
-            raw_recv(peer, data, PIECE);
+            raw_recv(m.peer, data, PIECE);
             on_its_way -= PIECE;
-            if (unsent_of(room.sink) <= MARK / 2)
-                settle(net); /* what is told has been heard before more is read */
+            if (unsent_of(m.sink) <= MARK / 2)
+                settle(m.net); /* what is told has been heard before more is read */
         }
     }
     CHECK_BETWEEN(room.most, MARK / 4, MARK / 2);
-    sink_abort(room.sink);
-    stream_close(stream);
+    sink_abort(m.sink);
+    stream_close(m.stream);
     latch_wait(&room.over);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
@@ -71,42 +67,37 @@ TEST(room_is_told_when_half_of_the_mark_is_free)
 TEST(room_is_told_with_the_smallest_mark)
 {
     enum { SIZE = 8 << 20 };
-    iouringnet_config config;
-    iouringnet_net *net;
+    iouringnet_config config = config_of_mode();
+    struct mixed m;
     struct room room = {NULL, LATCH(1), LATCH(1), 0};
-    iouringnet_stream *stream;
     char *data = take(SIZE);
-    int peer;
 
-    config_of_mode(&config);
     config.post_mark = 1;
-    net = net_with(&config);
-    peer = raw_peer_sized(net, 16384, &room.sink, &stream);
+    m = mixed_pair_with(&config, 16384);
+    room.sink = m.sink;
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
-    CHECK_OK(sink_post(room.sink, data, SIZE));
-    CHECK_STATUS(sink_post(room.sink, data, 1), IOURINGNET_FULL);
-    raw_recv(peer, data, SIZE);
+    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    CHECK_STATUS(sink_post(m.sink, data, 1), IOURINGNET_FULL);
+    raw_recv(m.peer, data, SIZE);
     latch_wait(&room.told);
     CHECK_EQ(room.most, 0);
-    CHECK_OK(sink_post(room.sink, data, 1));
-    sink_abort(room.sink);
-    stream_close(stream);
+    CHECK_OK(sink_post(m.sink, data, 1));
+    sink_abort(m.sink);
+    stream_close(m.stream);
     latch_wait(&room.over);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
 TEST(a_post_at_the_mark_is_refused)
 {
     enum { MARK = 16 << 20, PIECE = 8 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(MARK);
     size_t unsent;
 
-    config_of_mode(&config);
     config.post_mark = MARK;
     config.send_buffer = 65536;
     m = mixed_pair_with(&config, 16384);
@@ -141,32 +132,26 @@ static void fills_in_a_round(void *user, const iouringnet_completion *done)
 /* what a callback has posted leaves by one call at the end of its round, and that call is all there is to tell */
 TEST(room_is_told_after_a_round_that_was_full)
 {
-    iouringnet_config config;
-    iouringnet_net *net;
+    iouringnet_config config = config_of_mode();
+    struct mixed m;
     struct room room = {NULL, LATCH(1), LATCH(1), 0};
-    iouringnet_stream *stream;
-    int peer;
 
-    config_of_mode(&config);
     config.post_mark = 64 << 10;
-    net = net_with(&config);
-    peer = raw_peer(net, &room.sink, &stream);
-    CHECK_OK(sink_watch(room.sink, room_is_told, &room));
-    CHECK_OK(net_call(net, 0, fills_in_a_round, &room, NULL));
+    m = mixed_pair_with(&config, 0);
+    room.sink = m.sink;
+    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
+    CHECK_OK(net_call(m.net, 0, fills_in_a_round, &room, NULL));
     CHECK(latch_wait_ms(&room.told, 10000));
-    sink_abort(room.sink);
-    stream_close(stream);
+    sink_abort(m.sink);
+    stream_close(m.stream);
     latch_wait(&room.over);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
 }
 
 /* ---- the bound of operations ---- */
 
 struct limited {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct result timer, sent;
     struct latch over;
     iouringnet_status status;
@@ -178,7 +163,7 @@ static void is_refused(void *user, const iouringnet_completion *done)
 
     CHECK_OK(done->status);
     /* the sink's own place is still that of the send of the round before, whose callback comes after this one */
-    self->status = sink_send_async(self->sink, "no", 2, never, NULL, NULL);
+    self->status = sink_send_async(self->m.sink, "no", 2, never, NULL, NULL);
     latch_open(&self->over);
 }
 
@@ -186,34 +171,28 @@ static void occupies_all_places(void *user)
 {
     struct limited *self = user;
 
-    CHECK_OK(net_call(self->net, 60000, result_store, &self->timer, NULL)); /* the net's one place */
-    CHECK_OK(stream_recv_async(self->stream, NULL, 0, is_refused, self, NULL));
-    CHECK_OK(sink_send_async(self->sink, "a", 1, result_store, &self->sent, NULL));
+    CHECK_OK(net_call(self->m.net, 60000, result_store, &self->timer, NULL)); /* the net's one place */
+    CHECK_OK(stream_recv_async(self->m.stream, NULL, 0, is_refused, self, NULL));
+    CHECK_OK(sink_send_async(self->m.sink, "a", 1, result_store, &self->sent, NULL));
 }
 
 TEST(a_send_refused_in_a_callback_leaves_the_sink_free)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct limited self = {.timer = RESULT, .sent = RESULT, .over = LATCH(1)};
     char got[3];
-    int peer;
 
-    config_of_mode(&config);
     config.max_operations = 1;
-    self.net = net_with(&config);
-    peer = raw_peer(self.net, &self.sink, &self.stream);
-    on_callback_thread(self.net, occupies_all_places, &self);
+    self.m = mixed_pair_with(&config, 0);
+    on_callback_thread(self.m.net, occupies_all_places, &self);
     latch_wait(&self.over);
     CHECK_STATUS(self.status, IOURINGNET_LIMIT);
     CHECK_OK(result_wait(&self.sent));
-    CHECK_OK(sink_set_timeout(self.sink, 10000));
-    CHECK_OK(sink_send(self.sink, "ok", 2, NULL));
-    raw_recv(peer, got, 3);
+    CHECK_OK(sink_set_timeout(self.m.sink, 10000));
+    CHECK_OK(sink_send(self.m.sink, "ok", 2, NULL));
+    raw_recv(self.m.peer, got, 3);
     CHECK_MEM(got, "aok", 3);
-    sink_close(self.sink);
-    stream_close(self.stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(self.net));
+    mixed_close(&self.m);
     CHECK_STATUS(self.timer.done.status, IOURINGNET_STOPPED);
 }
 
@@ -235,37 +214,32 @@ static void *sends_much(void *user)
 /* one mode */ TEST(a_send_that_has_begun_goes_on_beyond_the_bound)
 {
     enum { SIZE = 16 << 20 };
-    iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_stream *stream;
+    iouringnet_config config = config_of_mode();
+    struct mixed m;
     struct result timer = RESULT, small = RESULT;
     struct blocked_sender self = {.sender = {.data = NULL, .size = SIZE}};
     char *data = take(SIZE + 1);
     struct reader reader;
     pthread_t sends, reads;
-    int peer;
 
-    config_of_mode(&config);
     config.max_operations = 1;
-    net = net_with(&config);
-    peer = raw_peer(net, &self.sender.sink, &stream);
+    m = mixed_pair_with(&config, 0);
+    self.sender.sink = m.sink;
     pattern_fill(data, SIZE + 1, 0, 9);
     self.sender.data = data;
-    CHECK_OK(net_call(net, 60000, result_store, &timer, NULL)); /* the net's one place */
+    CHECK_OK(net_call(m.net, 60000, result_store, &timer, NULL)); /* the net's one place */
     sends = spawn(sends_much, &self);
     waiter_sleeps(&self.waiter);
-    CHECK_OK(sink_send_async(self.sender.sink, data + SIZE, 1, result_store, &small, NULL)); /* the sink's own */
-    reader = (struct reader){peer, SIZE + 1, 9};
+    CHECK_OK(sink_send_async(m.sink, data + SIZE, 1, result_store, &small, NULL)); /* the sink's own */
+    reader = (struct reader){m.peer, SIZE + 1, 9};
     reads = spawn(reader_run, &reader);
     join(sends);
     CHECK_OK(self.sender.status);
     CHECK_EQ(self.sender.sent, SIZE);
     CHECK_OK(result_wait(&small));
-    sink_close(self.sender.sink);
+    sink_close(m.sink);
     join(reads);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 
@@ -290,32 +264,26 @@ static void *receives_one(void *user)
 /* A call that waits by itself needs no place, until another one takes the stream's own and sends it to the queue. */
 /* one mode */ TEST(a_receive_that_has_begun_goes_on_beyond_the_bound)
 {
-    iouringnet_config config;
-    iouringnet_net *net;
-    iouringnet_sink *sink;
+    iouringnet_config config = config_of_mode();
+    struct mixed m;
     struct result timer = RESULT, second = RESULT;
     struct blocked_receiver self = {.byte = 0};
     pthread_t thread;
     char byte;
-    int peer;
 
-    config_of_mode(&config);
     config.max_operations = 1;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &self.stream);
-    CHECK_OK(net_call(net, 60000, result_store, &timer, NULL)); /* the net's one place */
+    m = mixed_pair_with(&config, 0);
+    self.stream = m.stream;
+    CHECK_OK(net_call(m.net, 60000, result_store, &timer, NULL)); /* the net's one place */
     thread = spawn(receives_one, &self);
     waiter_sleeps(&self.waiter);
-    CHECK_OK(stream_recv_async(self.stream, &byte, 1, result_store, &second, NULL)); /* the stream's own */
-    CHECK_STATUS(stream_recv_async(self.stream, &byte, 1, never, NULL, NULL), IOURINGNET_LIMIT);
-    raw_send(peer, "12", 2);
+    CHECK_OK(stream_recv_async(m.stream, &byte, 1, result_store, &second, NULL)); /* the stream's own */
+    CHECK_STATUS(stream_recv_async(m.stream, &byte, 1, never, NULL, NULL), IOURINGNET_LIMIT);
+    raw_send(m.peer, "12", 2);
     join(thread);
     CHECK_OK(self.status);
     CHECK_EQ(self.byte, '1');
     CHECK_OK(result_wait(&second));
     CHECK_EQ(byte, '2');
-    sink_close(sink);
-    stream_close(self.stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
 }

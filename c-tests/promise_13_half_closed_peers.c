@@ -7,23 +7,17 @@
 
 enum { PIECE = 64 << 10 };
 
-struct stuck {
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer;
-};
-
 enum how { HALF_CLOSED, URGENT, CLOSED_BY_US };
 
 /* Connections whose peers read nothing, each with a send that waits for room. */
-static void stuck_begin(iouringnet_net *net, struct stuck *stuck, size_t count, enum how how)
+static void stuck_begin(iouringnet_net *net, struct mixed *stuck, size_t count, enum how how)
 {
     static char piece[PIECE];
 
     for (size_t i = 0; i < count; i++) {
-        struct stuck *s = &stuck[i];
+        struct mixed *s = &stuck[i];
 
-        s->peer = raw_peer_sized(net, 8 << 10, &s->sink, &s->stream);
+        *s = mixed_pair_in(net, 8 << 10);
         if (how == HALF_CLOSED)
             raw_half_close(s->peer);
         if (how == URGENT)
@@ -32,14 +26,13 @@ static void stuck_begin(iouringnet_net *net, struct stuck *stuck, size_t count, 
             CHECK_OK(sink_post(s->sink, piece, sizeof piece));
         if (how == CLOSED_BY_US) {
             raw_half_close(s->peer);
-            sink_close(s->sink);
-            stream_close(s->stream);
+            mixed_stop(s);
         }
     }
 }
 
 /* Wakes the senders a few hundred times each: every so many a kernel would have moved them to threads of its own. */
-static void stuck_take_a_little(struct stuck *stuck, size_t count)
+static void stuck_take_a_little(struct mixed *stuck, size_t count)
 {
     char into[4096];
 
@@ -48,24 +41,22 @@ static void stuck_take_a_little(struct stuck *stuck, size_t count)
             raw_recv(stuck[i].peer, into, sizeof into);
 }
 
-static void stuck_end(struct stuck *stuck, size_t count)
+static void stuck_end(struct mixed *stuck, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         raw_reset(stuck[i].peer);
-        sink_close(stuck[i].sink);
-        stream_close(stuck[i].stream);
+        mixed_stop(&stuck[i]);
     }
 }
 
 static void no_kernel_thread_for(enum how how, size_t count)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
-    struct stuck *stuck;
+    struct mixed *stuck;
 
     need_descriptors(2 * count);
     stuck = take(count * sizeof *stuck);
-    config_of_mode(&config);
     config.send_buffer = 16 << 10;
     net = net_with(&config);
     stuck_begin(net, stuck, count, how);
@@ -90,35 +81,31 @@ static void part_of_limits(void)
 {
     enum { STUCK = 30, SIZE = 1 << 20, USER = 61309 };
     struct rlimit few = {20, 20};
-    struct stuck stuck[STUCK];
-    iouringnet_config config;
+    struct mixed stuck[STUCK];
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
-    struct sender sender;
+    struct mixed m;
     struct reader reader;
-    iouringnet_stream *stream;
     char *data = take(SIZE);
     pthread_t thread;
 
     if (setgroups(0, NULL) != 0 || setresgid(USER, USER, USER) != 0 || setresuid(USER, USER, USER) != 0)
         SKIP("only root can become an ordinary user");
     CHECK_EQ(setrlimit(RLIMIT_NPROC, &few), 0);
-    config_of_mode(&config);
     config.send_buffer = 16 << 10;
     net = net_with(&config);
     stuck_begin(net, stuck, STUCK, HALF_CLOSED);
     CHECK_EQ(kernel_workers(), 0);
 
-    reader.fd = raw_peer_sized(net, 8 << 10, &sender.sink, &stream);
-    reader.size = SIZE;
-    reader.seed = 13;
-    raw_half_close(reader.fd);
+    m = mixed_pair_in(net, 8 << 10);
+    reader = (struct reader){m.peer, SIZE, 13};
+    raw_half_close(m.peer);
     thread = spawn(reader_run, &reader);
     pattern_fill(data, SIZE, 0, reader.seed);
-    CHECK_OK(sink_post(sender.sink, data, SIZE));
-    sink_close(sender.sink);
+    CHECK_OK(sink_post(m.sink, data, SIZE));
+    sink_close(m.sink);
     join(thread);
-    raw_close(reader.fd);
-    stream_close(stream);
+    mixed_close(&m);
     stuck_end(stuck, STUCK);
     CHECK_OK(net_stop(net));
     free(data);
@@ -140,12 +127,11 @@ TEST(half_closed_peers_starve_no_other_where_processes_are_few)
 static uint64_t completions_of_a_drain(bool half_closed)
 {
     enum { SIZE = 8 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     char *data = take(SIZE), into[8192];
     uint64_t completions;
 
-    config_of_mode(&config);
     config.send_buffer = 64 << 10;
     config.post_mark = 2 * SIZE;
     m = mixed_pair_with(&config, 64 << 10);

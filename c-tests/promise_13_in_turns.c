@@ -26,12 +26,11 @@ static void begins_big(void *user)
 TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most)
 {
     enum { SENT = 3 << 20, TURN = 1 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     struct big big;
     int had = 0;
 
-    config_of_mode(&config);
     config.recv_buffer = 16 << 20;
     p = tcp_pair_with(&config);
     big = (struct big){.stream = p.b.stream, .fd = descriptor_of(p.b.sink), .into = take(INTO)};
@@ -62,12 +61,11 @@ TEST(one_try_takes_all_that_is_there)
 {
     for (int in_callback = 0; in_callback < 2; in_callback++) {
         enum { SENT = 3 << 20 };
-        iouringnet_config config;
+        iouringnet_config config = config_of_mode();
         struct pair p;
         struct big big;
         int had = 0;
 
-        config_of_mode(&config);
         config.recv_buffer = 16 << 20;
         p = tcp_pair_with(&config);
         big = (struct big){.stream = p.b.stream, .fd = descriptor_of(p.b.sink), .into = take(INTO)};
@@ -112,13 +110,12 @@ static void receives_on_all(void *user)
 TEST(receives_begun_in_one_round_beyond_the_ring_all_reach_the_kernel)
 {
     static struct crowd crowd;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sinks[MANY];
     pid_t loop;
     int peers[MANY];
 
-    config_of_mode(&config);
     config.ring_entries = 8;
     net = net_with(&config);
     loop = thread_named("iouringnet-recv");

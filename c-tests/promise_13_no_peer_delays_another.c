@@ -55,7 +55,7 @@ static void idler_start(struct idler *idler, iouringnet_listener *listener, cons
 static void idle_connections(enum idle how)
 {
     enum { ENTRIES = 64, MORE = 2000, IDLERS = ENTRIES + MORE };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_listener *listener;
     iouringnet_address address;
@@ -64,7 +64,6 @@ static void idle_connections(enum idle how)
 
     need_descriptors(2 * IDLERS);
     watchdog(120);
-    config_of_mode(&config);
     config.ring_entries = ENTRIES;
     net = net_with(&config);
     listener = bind_loopback(net, &address);
@@ -266,7 +265,7 @@ TEST(a_slow_peer_delays_no_other_send)
 TEST(fifty_blocked_sends_make_no_kernel_threads)
 {
     enum { PEERS = 50, SIZE = 16 << 20, WAKES = 300 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_sink *sinks[PEERS];
     iouringnet_stream *streams[PEERS];
@@ -278,7 +277,6 @@ TEST(fifty_blocked_sends_make_no_kernel_threads)
     struct pair p;
 
     watchdog(120);
-    config_of_mode(&config);
     config.send_buffer = 16384;
     net = net_with(&config);
     p = tcp_pair_in(net, net);
@@ -338,21 +336,17 @@ TEST(fifty_blocked_sends_make_no_kernel_threads)
 /* ---- callbacks that take long ---- */
 
 struct held {
-    struct latch running, go;
+    struct busy busy;
     iouringnet_sink *sink;
 };
 
-static void hold(void *user, const iouringnet_completion *done)
+static void posts_and_holds(void *user, const iouringnet_completion *done)
 {
     struct held *held = user;
 
-    CHECK_OK(done->status);
-    if (held->sink) {
-        CHECK_OK(sink_post(held->sink, "first ", 6)); /* goes out at once */
-        CHECK_OK(sink_post(held->sink, "again ", 6));
-    }
-    latch_open(&held->running);
-    latch_wait(&held->go);
+    CHECK_OK(sink_post(held->sink, "first ", 6)); /* goes out at once */
+    CHECK_OK(sink_post(held->sink, "again ", 6));
+    busy_run(&held->busy, done);
 }
 
 /* what waits for a full socket does not interrupt what runs; where every send goes through the send loop, it may */
@@ -415,20 +409,19 @@ TEST(a_long_callback_does_not_hold_up_the_send_loop)
 {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair();
-    struct held held = {LATCH(1), LATCH(1), NULL};
+    struct busy busy = BUSY;
     struct reader reader = {m.peer, SIZE, 2};
     char *data = take(SIZE);
     pthread_t thread;
 
     pattern_fill(data, SIZE, 0, 2);
-    CHECK_OK(net_call(m.net, 0, hold, &held, NULL));
-    latch_wait(&held.running);
+    busy_begin(&busy, m.net);
     thread = spawn(reader_run, &reader);
     /* a blocked send, woken by the send loop itself */
     CHECK_OK(sink_send(m.sink, data, SIZE, NULL));
     sink_close(m.sink);
     join(thread);
-    latch_open(&held.go);
+    busy_end(&busy);
     mixed_close(&m);
     free(data);
 }
@@ -436,16 +429,16 @@ TEST(a_long_callback_does_not_hold_up_the_send_loop)
 TEST(another_threads_send_takes_a_batched_sink_over)
 {
     struct mixed m = mixed_pair();
-    struct held held = {LATCH(1), LATCH(1), m.sink};
+    struct held held = {BUSY, m.sink};
     char got[18];
 
-    CHECK_OK(net_call(m.net, 0, hold, &held, NULL));
-    latch_wait(&held.running);
+    CHECK_OK(net_call(m.net, 0, posts_and_holds, &held, NULL));
+    latch_wait(&held.busy.running);
     /* the callback's second post is collected for its round, which goes on: this send must not wait for it, nor pass it */
     CHECK_OK(sink_send(m.sink, "second", 6, NULL));
     raw_recv(m.peer, got, 18);
     CHECK_MEM(got, "first again second", 18);
-    latch_open(&held.go);
+    busy_end(&held.busy);
     mixed_close(&m);
 }
 
@@ -453,12 +446,11 @@ TEST(a_long_callback_of_one_net_delays_no_other_net)
 {
     iouringnet_net *net = net_of_mode();
     struct pair p = tcp_pair();
-    struct held held = {LATCH(1), LATCH(1), NULL};
+    struct busy busy = BUSY;
 
-    CHECK_OK(net_call(net, 0, hold, &held, NULL));
-    latch_wait(&held.running);
+    busy_begin(&busy, net);
     round_trips(&p);
-    latch_open(&held.go);
+    busy_end(&busy);
     pair_close(&p);
     CHECK_OK(net_stop(net));
 }

@@ -245,22 +245,22 @@ TEST(a_child_forked_before_the_first_net_has_nets_of_its_own)
 
 /* ---- forks while other threads are inside the library ---- */
 
-struct busy {
+struct talker {
     struct pair p;
     atomic_bool stop;
 };
 
-static void *busy_run(void *user)
+static void *talker_run(void *user)
 {
-    struct busy *busy = user;
+    struct talker *talker = user;
 
-    while (!atomic_load(&busy->stop)) {
+    while (!atomic_load(&talker->stop)) {
         char got[4];
         iouringnet_op *op;
 
-        CHECK_OK(sink_send(busy->p.a.sink, "ping", 4, NULL));
-        CHECK_OK(stream_recv(busy->p.b.stream, got, 4, NULL));
-        CHECK_OK(net_call(busy->p.a.net, 3600 * 1000, NULL, NULL, &op));
+        CHECK_OK(sink_send(talker->p.a.sink, "ping", 4, NULL));
+        CHECK_OK(stream_recv(talker->p.b.stream, got, 4, NULL));
+        CHECK_OK(net_call(talker->p.a.net, 3600 * 1000, NULL, NULL, &op));
         CHECK_OK(op_cancel(op));
         CHECK_STATUS(op_finish(op, NULL), IOURINGNET_CANCELLED);
     }
@@ -269,18 +269,18 @@ static void *busy_run(void *user)
 
 TEST(a_child_forked_amid_calls_does_not_hang)
 {
-    struct busy busy[2] = {{tcp_pair(), false}, {tcp_pair(), false}};
+    struct talker talkers[2] = {{tcp_pair(), false}, {tcp_pair(), false}};
     pthread_t threads[2];
 
     watchdog(120);
     for (int i = 0; i < 2; i++)
-        threads[i] = spawn(busy_run, &busy[i]);
+        threads[i] = spawn(talker_run, &talkers[i]);
     for (int i = 0; i < 50; i++) {
         pid_t pid = fork();
 
         CHECK(pid >= 0);
         if (pid == 0) {
-            struct handles h = {busy[0].p.a.net, NULL, busy[0].p.a.sink, busy[0].p.a.stream, NULL};
+            struct handles h = {talkers[0].p.a.net, NULL, talkers[0].p.a.sink, talkers[0].p.a.stream, NULL};
 
             /* a lock that a thread held at the fork is held for ever in here */
             child_begin();
@@ -290,9 +290,9 @@ TEST(a_child_forked_amid_calls_does_not_hang)
         CHECK_EQ(child_wait(pid), 0);
     }
     for (int i = 0; i < 2; i++) {
-        atomic_store(&busy[i].stop, true);
+        atomic_store(&talkers[i].stop, true);
         join(threads[i]);
-        pair_close(&busy[i].p);
+        pair_close(&talkers[i].p);
     }
 }
 

@@ -43,10 +43,9 @@ TEST(sockets_are_set_as_the_config_says)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *row = &rows[i];
-        iouringnet_config config;
+        iouringnet_config config = config_of_mode();
         struct pair p;
 
-        config_of_mode(&config);
         row->set(&config, row->value);
         p = tcp_pair_with(&config);
         for (int end = 0; end < 2; end++) {
@@ -160,10 +159,9 @@ TEST(rings_have_as_many_entries_as_the_config_says)
     static const unsigned sizes[][2] = {{0, 256}, {8, 8}, {24, 32}, {64, 64}};
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        iouringnet_config config;
+        iouringnet_config config = config_of_mode();
         iouringnet_net *net;
 
-        config_of_mode(&config);
         config.ring_entries = sizes[i][0];
         net = net_with(&config);
         CHECK_EQ(rings_of(sizes[i][1]), 2);
@@ -173,12 +171,11 @@ TEST(rings_have_as_many_entries_as_the_config_says)
 
 TEST(buffers_are_as_large_as_the_config_says)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     char into[200];
     size_t count = 99;
 
-    config_of_mode(&config);
     config.read_buffer = 100;
     config.buffer_max = 5000;
     config.timeout_ms = 100;
@@ -198,11 +195,10 @@ TEST(buffers_are_as_large_as_the_config_says)
 TEST(bounds_are_where_the_config_says)
 {
     enum { MARK = 200000, PIECE = 65536 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     iouringnet_op *ops[3], *op;
 
-    config_of_mode(&config);
     config.post_mark = MARK;
     config.max_operations = 3;
     m = mixed_pair_with(&config, 0);
@@ -223,14 +219,13 @@ TEST(bounds_are_where_the_config_says)
 TEST(operations_take_the_time_that_the_config_says)
 {
     enum { LIMIT_MS = 150 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result received = RESULT;
     char *waste = take(16 << 20), byte;
     int64_t began;
     size_t sent;
 
-    config_of_mode(&config);
     config.timeout_ms = LIMIT_MS;
     m = mixed_pair_with(&config, 0);
     began = now_ms();
@@ -258,12 +253,11 @@ TEST(a_dial_has_the_limit_of_its_options_or_the_configs)
         int64_t at_least;   /* -1: no limit */
     } dials[] = {{0, CONFIG_MS}, {OPTIONS_MS, OPTIONS_MS}, {IOURINGNET_NO_TIMEOUT, -1}};
     struct full_listener full = full_listener();
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_op *ops[3], *plain;
     int64_t began;
 
-    config_of_mode(&config);
     config.dial_timeout_ms = CONFIG_MS;
     net = net_with(&config);
     began = now_ms();
@@ -334,11 +328,10 @@ static int ascending(const void *a, const void *b)
 static int64_t first_wait_us(int64_t spin_us)
 {
     enum { WAITS = 15 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     int64_t took[WAITS];
 
-    config_of_mode(&config);
     config.spin_us = spin_us;
     config.timeout_ms = 5;
     net = net_with(&config);

@@ -4,8 +4,6 @@
 
 #include "support.h"
 
-#include <time.h>
-
 TEST(receives_behind_one_another_end_each_at_its_time)
 {
     enum { COUNT = 4 };
@@ -33,14 +31,6 @@ TEST(receives_behind_one_another_end_each_at_its_time)
 /* ---- never early ---- */
 
 enum { LIMIT = 60, TIMES = 3 };
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-
-    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 #define LASTS(call, status) \
     do { \

@@ -3,18 +3,6 @@
 
 #include "support.h"
 
-static atomic_bool naps_now, awake;
-
-/* the loop accepts nothing while its thread is in here */
-static void naps(void *user, const iouringnet_completion *done)
-{
-    (void)user;
-    CHECK_OK(done->status);
-    atomic_store(&naps_now, true);
-    while (!atomic_load(&awake))
-        nap();
-}
-
 struct doors {
     struct ending ending;
     atomic_int got;
@@ -37,6 +25,7 @@ static void counts_doors(void *user, const iouringnet_completion *done)
 TEST(a_close_resets_the_connections_that_wait)
 {
     struct doors doors = {ENDING, 0};
+    struct busy busy = BUSY;
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -44,11 +33,10 @@ TEST(a_close_resets_the_connections_that_wait)
 
     CHECK_OK(listener_watch(listener, counts_doors, &doors));
     settle(net);
-    CHECK_OK(net_call(net, 0, naps, NULL, NULL));
-    EVENTUALLY(atomic_load(&naps_now));
+    busy_begin(&busy, net);     /* the loop accepts nothing meanwhile */
     fd = raw_dial(address.text);    /* it waits until the loop comes back */
     listener_close(listener);
-    atomic_store(&awake, true);
+    busy_end(&busy);
     CHECK_STATUS(ending_wait(&doors.ending), IOURINGNET_CLOSED);
     CHECK_EQ(doors.got, 0);
     raw_expect_reset(fd);
@@ -61,27 +49,25 @@ TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing)
 {
     for (int watched = 0; watched < 2; watched++) {
         struct doors doors = {ENDING, 0};
+        struct busy busy = BUSY;
         iouringnet_net *net = net_of_mode();
         iouringnet_address address;
         iouringnet_listener *listener = bind_loopback(net, &address);
         iouringnet_op *op = NULL;
         int fd;
 
-        atomic_store(&naps_now, false);
-        atomic_store(&awake, false);
         if (watched)
             CHECK_OK(listener_watch(listener, counts_doors, &doors));
         else
             CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
         settle(net);
-        CHECK_OK(net_call(net, 0, naps, NULL, NULL));
-        EVENTUALLY(atomic_load(&naps_now));
+        busy_begin(&busy, net);
         fd = raw_dial(address.text);    /* it waits until the loop comes back */
         if (watched)
             CHECK_OK(listener_watch(listener, NULL, NULL));
         else
             CHECK_OK(op_cancel(op));
-        atomic_store(&awake, true);
+        busy_end(&busy);
         if (watched)
             CHECK_STATUS(ending_wait(&doors.ending), IOURINGNET_CANCELLED);
         else

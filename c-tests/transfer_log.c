@@ -41,11 +41,10 @@ static void echo(struct pair *p)
 
 static void echo_with_log(uint32_t level, struct log *log)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     struct pair p;
 
-    config_of_mode(&config);
     config.log = count_lines;
     config.log_user = log;
     config.log_level = level;
@@ -82,10 +81,9 @@ TEST(the_log_tells_no_more_than_its_level)
 TEST(each_net_has_the_level_of_its_own)
 {
     struct log all = {0};
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
-    config_of_mode(&config);
     config.log = count_lines;
     config.log_user = &all;
     config.log_level = IOURINGNET_LOG_TRACE;
@@ -119,10 +117,9 @@ TEST(a_net_tells_more_than_those_before_it)
 TEST(a_net_tells_everything_also_after_quieter_ones_have_begun)
 {
     struct log all = {0};
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
-    config_of_mode(&config);
     config.log = count_lines;
     config.log_user = &all;
     config.log_level = IOURINGNET_LOG_TRACE;

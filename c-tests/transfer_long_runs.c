@@ -156,7 +156,7 @@ TEST(a_few_bytes_that_watches_keep_hold_little_memory)
 TEST(a_large_fill_that_was_consumed_leaves_no_memory)
 {
     enum { LARGE = 32 << 20 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     struct sender sender = {.size = LARGE};
     char *data = take(LARGE);
@@ -164,7 +164,6 @@ TEST(a_large_fill_that_was_consumed_leaves_no_memory)
     size_t heap, grown, size;
     pthread_t sends;
 
-    config_of_mode(&config);
     config.buffer_max = LARGE;
     p = tcp_pair_with(&config);
     pattern_fill(data, LARGE, 0, 6);

@@ -5,43 +5,28 @@
 
 enum { SIZE = 8 << 20, LIMIT_MS = 400 };
 
-static void pass(int64_t ms)
-{
-    struct latch never_opens = LATCH(1);
-
-    CHECK(!latch_wait_ms(&never_opens, ms));
-}
-
 /* a sink that takes any number of posts, and whose peer takes nothing */
 struct posting {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct ending watch;
     char *data;
-    int peer;
 };
 
 static void posting_begin(struct posting *posting, size_t mark)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.post_mark = mark;
-    posting->net = net_with(&config);
-    posting->peer = raw_peer_sized(posting->net, 16384, &posting->sink, &posting->stream);
+    posting->m = mixed_pair_with(&config, 16384);
     posting->data = take(SIZE);
     memset(posting->data, 1, SIZE);
     ending_init(&posting->watch);
-    CHECK_OK(sink_watch(posting->sink, ending_store, &posting->watch));
+    CHECK_OK(sink_watch(posting->m.sink, ending_store, &posting->watch));
 }
 
 static void posting_end(struct posting *posting)
 {
-    sink_close(posting->sink);
-    stream_close(posting->stream);
-    raw_close(posting->peer);
-    CHECK_OK(net_stop(posting->net));
+    mixed_close(&posting->m);
     CHECK_EQ(posting->watch.ends, 1);
     free(posting->data);
 }
@@ -52,16 +37,16 @@ TEST(further_posts_do_not_renew_the_time_of_posts)
     struct posting posting;
 
     posting_begin(&posting, 64 << 20);
-    CHECK_OK(sink_set_timeout(posting.sink, LIMIT_MS));
-    CHECK_OK(sink_post(posting.sink, posting.data, SIZE));
+    CHECK_OK(sink_set_timeout(posting.m.sink, LIMIT_MS));
+    CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     for (int64_t end = now_ms() + WAIT_MS; !latch_wait_ms(&posting.watch.latch, LIMIT_MS / 20);) {
-        iouringnet_status status = sink_post(posting.sink, "more", 4);
+        iouringnet_status status = sink_post(posting.m.sink, "more", 4);
 
         CHECK(status == 0 || status == IOURINGNET_TIMEOUT);
         CHECK(now_ms() < end);
     }
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_TIMEOUT);
-    CHECK_STATUS(sink_post(posting.sink, "more", 4), IOURINGNET_TIMEOUT);
+    CHECK_STATUS(sink_post(posting.m.sink, "more", 4), IOURINGNET_TIMEOUT);
     posting_end(&posting);
 }
 
@@ -71,10 +56,10 @@ TEST(a_limit_set_on_posts_that_wait_counts_from_then)
     int64_t began;
 
     posting_begin(&posting, 64 << 20);
-    CHECK_OK(sink_post(posting.sink, posting.data, SIZE));
+    CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     pass(2 * LIMIT_MS);
     began = now_ms();
-    CHECK_OK(sink_set_timeout(posting.sink, LIMIT_MS));
+    CHECK_OK(sink_set_timeout(posting.m.sink, LIMIT_MS));
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
     posting_end(&posting);
@@ -86,45 +71,31 @@ TEST(posts_have_no_limit_with_timeout_0)
     struct posting posting;
 
     posting_begin(&posting, 64 << 20);
-    CHECK_OK(sink_set_timeout(posting.sink, 0));
-    CHECK_OK(sink_post(posting.sink, posting.data, SIZE));
+    CHECK_OK(sink_set_timeout(posting.m.sink, 0));
+    CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     CHECK(!latch_wait_ms(&posting.watch.latch, LIMIT_MS));
-    CHECK_OK(sink_post(posting.sink, "more", 4));
-    sink_abort(posting.sink);
+    CHECK_OK(sink_post(posting.m.sink, "more", 4));
+    sink_abort(posting.m.sink);
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_CLOSED);
     posting_end(&posting);
-}
-
-struct busy {
-    struct latch runs, go;
-};
-
-static void busy_run(void *user, const iouringnet_completion *done)
-{
-    struct busy *busy = user;
-
-    CHECK_OK(done->status);
-    latch_open(&busy->runs);
-    latch_wait(&busy->go);
 }
 
 /* while a callback takes long, room comes and the watch ends */
 TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback)
 {
     struct posting posting;
-    struct busy busy = {LATCH(1), LATCH(1)};
+    struct busy busy = BUSY;
     char *got = take(SIZE);
 
     posting_begin(&posting, 1 << 20);
-    CHECK_OK(sink_post(posting.sink, posting.data, SIZE));
-    CHECK_STATUS(sink_post(posting.sink, "more", 4), IOURINGNET_FULL);
-    CHECK_OK(net_call(posting.net, 0, busy_run, &busy, NULL));
-    latch_wait(&busy.runs);
-    raw_recv(posting.peer, got, SIZE);
-    EVENTUALLY(unsent_of(posting.sink) == 0);
-    CHECK_OK(sink_watch(posting.sink, NULL, NULL));
+    CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
+    CHECK_STATUS(sink_post(posting.m.sink, "more", 4), IOURINGNET_FULL);
+    busy_begin(&busy, posting.m.net);
+    raw_recv(posting.m.peer, got, SIZE);
+    EVENTUALLY(unsent_of(posting.m.sink) == 0);
+    CHECK_OK(sink_watch(posting.m.sink, NULL, NULL));
     CHECK_EQ(posting.watch.events, 0);
-    latch_open(&busy.go);
+    busy_end(&busy);
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_CANCELLED);
     CHECK_EQ(posting.watch.events, 1);
     posting_end(&posting);

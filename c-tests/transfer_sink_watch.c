@@ -43,7 +43,7 @@ static void *reads_to_end(void *user)
 TEST(posts_beyond_the_mark)
 {
     enum { SIZE = 48 << 20, PIECE = 64 << 10 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
     char *data = take(PIECE);
@@ -51,7 +51,6 @@ TEST(posts_beyond_the_mark)
     void *taken;
     int fulls = 0;
 
-    config_of_mode(&config);
     config.post_mark = 256 << 10;
     p = tcp_pair_with(&config);
     CHECK_OK(sink_watch(p.a.sink, tells_room, &room));

@@ -186,13 +186,12 @@ TEST(bytes_of_a_peer_are_no_wake_ups)
 TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
 {
     enum { SENDS = 10 };
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_stats before, after;
     struct pair p;
     pid_t loop;
 
-    config_of_mode(&config);
     config.first_try = IOURINGNET_OFF; /* every send is the loop's */
     net = net_with(&config);
     loop = thread_named("iouringnet-send");
@@ -268,12 +267,11 @@ TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep)
 {
     enum { MESSAGES = 400, SIZE = 1000, MAX = 16 << 10 };
     static size_t eaten;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     char message[SIZE] = "";
     uint64_t before, entries;
 
-    config_of_mode(&config);
     config.buffer_max = MAX;
     p = tcp_pair_with(&config);
     CHECK_OK(stream_watch(p.b.stream, eats, &eaten));

@@ -3,16 +3,6 @@
 
 #include "support.h"
 
-#include <time.h>
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-
-    CHECK_EQ(clock_gettime(CLOCK_MONOTONIC, &now), 0);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* calls that a callback begins a while before it returns, so that the loop first sees them when part of their delay is over */
 struct begun_early {
     iouringnet_net *net;
@@ -168,7 +158,7 @@ TEST(calls_of_one_delay_run_in_order)
 }
 
 /* what keeps the callback thread while two timers of one delay come due */
-struct busy {
+struct two_timers {
     iouringnet_net *net;
     iouringnet_sink *sink;
     struct result first, second;
@@ -181,48 +171,48 @@ enum { DELAY_MS = 10 };
 
 static void first_store(void *user, const iouringnet_completion *done)
 {
-    struct busy *busy = user;
+    struct two_timers *timers = user;
 
-    busy->place[0] = busy->order++;
-    result_store(&busy->first, done);
+    timers->place[0] = timers->order++;
+    result_store(&timers->first, done);
 }
 
 static void second_store(void *user, const iouringnet_completion *done)
 {
-    struct busy *busy = user;
+    struct two_timers *timers = user;
 
-    busy->place[1] = busy->order++;
-    result_store(&busy->second, done);
+    timers->place[1] = timers->order++;
+    result_store(&timers->second, done);
 }
 
 static void takes_until_both_are_due(void *user, const iouringnet_completion *done)
 {
-    struct busy *busy = user;
+    struct two_timers *timers = user;
 
     CHECK_OK(done->status);
-    while (now_ms() <= busy->due + 5)
+    while (now_ms() <= timers->due + 5)
         ;
 }
 
 /* the second timer comes to the loop in the same round as a callback that outlasts both times */
 static void begins_the_second(void *user, const iouringnet_completion *done)
 {
-    struct busy *busy = user;
+    struct two_timers *timers = user;
 
     CHECK_OK(done->status);
-    CHECK_OK(sink_send_async(busy->sink, NULL, 0, takes_until_both_are_due, busy, NULL));
-    CHECK_OK(net_call(busy->net, DELAY_MS, second_store, busy, NULL));
-    while (now_ms() < busy->due - 1)
+    CHECK_OK(sink_send_async(timers->sink, NULL, 0, takes_until_both_are_due, timers, NULL));
+    CHECK_OK(net_call(timers->net, DELAY_MS, second_store, timers, NULL));
+    while (now_ms() < timers->due - 1)
         ;
 }
 
 static void begins_the_first(void *user)
 {
-    struct busy *busy = user;
+    struct two_timers *timers = user;
 
-    busy->due = now_ms() + DELAY_MS;
-    CHECK_OK(net_call(busy->net, DELAY_MS, first_store, busy, NULL));
-    CHECK_OK(net_call(busy->net, 1, begins_the_second, busy, NULL));
+    timers->due = now_ms() + DELAY_MS;
+    CHECK_OK(net_call(timers->net, DELAY_MS, first_store, timers, NULL));
+    CHECK_OK(net_call(timers->net, 1, begins_the_second, timers, NULL));
 }
 
 TEST(calls_of_one_delay_run_in_order_behind_a_long_callback)
@@ -230,13 +220,13 @@ TEST(calls_of_one_delay_run_in_order_behind_a_long_callback)
     struct pair p = tcp_pair();
 
     for (int i = 0; i < 25; i++) {
-        struct busy busy = {p.a.net, p.a.sink, RESULT, RESULT, 0, 0, {0, 0}};
+        struct two_timers timers = {p.a.net, p.a.sink, RESULT, RESULT, 0, 0, {0, 0}};
 
-        on_callback_thread(p.a.net, begins_the_first, &busy);
-        CHECK_OK(result_wait(&busy.first));
-        CHECK_OK(result_wait(&busy.second));
-        CHECK_EQ(busy.place[0], 0);
-        CHECK_EQ(busy.place[1], 1);
+        on_callback_thread(p.a.net, begins_the_first, &timers);
+        CHECK_OK(result_wait(&timers.first));
+        CHECK_OK(result_wait(&timers.second));
+        CHECK_EQ(timers.place[0], 0);
+        CHECK_EQ(timers.place[1], 1);
     }
     pair_close(&p);
 }
@@ -478,11 +468,10 @@ static size_t send_back(void *user, iouringnet_status status, const void *data, 
 
 TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     struct pair p;
 
-    config_of_mode(&config);
     config.spin_us = 1000; /* as long as may be; the messages are what it may be worth */
     net = net_with(&config);
     p = tcp_pair_in(net, net);

@@ -9,31 +9,12 @@
 enum { MAX = 2000 };
 
 /* a connection whose peer is a plain socket, with a buffer_max of MAX */
-struct watched {
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    int peer;
-};
-
-static struct watched watched(void)
+static struct mixed watched(void)
 {
-    struct watched w;
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
 
-    config_of_mode(&config);
     config.buffer_max = MAX;
-    w.net = net_with(&config);
-    w.peer = raw_peer(w.net, &w.sink, &w.stream);
-    return w;
-}
-
-static void watched_close(struct watched *w)
-{
-    sink_close(w->sink);
-    stream_close(w->stream);
-    raw_close(w->peer);
-    CHECK_OK(net_stop(w->net));
+    return mixed_pair_with(&config, 0);
 }
 
 /* consumes small messages; of one that begins with 'k' all is kept */
@@ -59,7 +40,7 @@ static size_t keeps_large(void *user, iouringnet_status status, const void *data
 }
 
 /* `count` messages, each shown before the next one comes, so that the watch is in the way of its habit */
-static void small_messages(struct watched *w, struct keeper *keeper, int count)
+static void small_messages(struct mixed *w, struct keeper *keeper, int count)
 {
     for (int i = 0; i < count; i++) {
         size_t before = atomic_load(&keeper->shown);
@@ -72,7 +53,7 @@ static void small_messages(struct watched *w, struct keeper *keeper, int count)
 TEST(keeping_just_buffer_max_is_fine)
 {
     for (int messages = 0; messages < 6; messages += 5) {
-        struct watched w = watched();
+        struct mixed w = watched();
         struct keeper keeper = {.ending = ENDING};
         char data[MAX], got[MAX];
 
@@ -86,14 +67,14 @@ TEST(keeping_just_buffer_max_is_fine)
         CHECK_STATUS(ending_wait(&keeper.ending), IOURINGNET_CANCELLED);
         CHECK_OK(stream_recv(w.stream, got, MAX, NULL));
         CHECK_MEM(got, data, MAX);
-        watched_close(&w);
+        mixed_close(&w);
     }
 }
 
 TEST(keeping_more_than_buffer_max_of_one_message_ends_the_watch)
 {
     for (int messages = 0; messages < 6; messages += 5) {
-        struct watched w = watched();
+        struct mixed w = watched();
         struct keeper keeper = {.ending = ENDING};
         char data[MAX + 1], got[MAX + 1];
 
@@ -104,7 +85,7 @@ TEST(keeping_more_than_buffer_max_of_one_message_ends_the_watch)
         CHECK_STATUS(ending_wait(&keeper.ending), IOURINGNET_TOO_BIG);
         CHECK_OK(stream_recv(w.stream, got, sizeof got, NULL));
         CHECK_MEM(got, data, sizeof got);
-        watched_close(&w);
+        mixed_close(&w);
     }
 }
 
@@ -138,7 +119,7 @@ static int left_in_kernel(int fd)
    the receive that was in flight. */
 TEST(a_pause_ends_the_receive_in_flight)
 {
-    struct watched w = watched();
+    struct mixed w = watched();
     struct keeper keeper = {.ending = ENDING};
     int fd = descriptor_of(w.sink), messages = 0;
     size_t shown;
@@ -159,7 +140,7 @@ TEST(a_pause_ends_the_receive_in_flight)
     EVENTUALLY(atomic_load(&keeper.shown) == shown + 3 * (size_t)messages);
     CHECK_OK(stream_watch(w.stream, NULL, NULL));
     CHECK_STATUS(ending_wait(&keeper.ending), IOURINGNET_CANCELLED);
-    watched_close(&w);
+    mixed_close(&w);
 }
 
 TEST(a_waiting_receive_excludes_consuming)

@@ -59,12 +59,11 @@ static void arms(void *user)
 /* The bytes take several buffers, and are all there when the watch is armed. */
 static struct pair pieces_that_wait(size_t buffer_max)
 {
-    iouringnet_config config;
+    iouringnet_config config = config_of_mode();
     struct pair p;
     char *data = take(PIECES);
     int left = 0, fd;
 
-    config_of_mode(&config);
     config.recv_buffer = 4 * PIECES;
     config.buffer_max = buffer_max;
     p = tcp_pair_with(&config);
