@@ -6,13 +6,6 @@
 
 static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring";
 
-static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
-{
-    if (status == 0)
-        CHECK_OK(sink_post(user, data, size));
-    return size;
-}
-
 /* exact receives, in pieces that do not match the sends, from a server made of watches */
 static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, const char *address, uint32_t seed)
 {
@@ -28,7 +21,7 @@ static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, co
     CHECK_OK(result_wait(&accept));
     server_sink = accept.done.sink;
     server_stream = accept.done.stream;
-    CHECK_OK(stream_watch(server_stream, echo, server_sink));
+    CHECK_OK(stream_watch(server_stream, echo_data, server_sink));
     pattern_fill(data, SIZE, 0, seed);
     CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
     for (size_t piece = 1; at < SIZE; piece = piece * 3 + 1) {
@@ -201,30 +194,24 @@ TEST(a_flood_delays_no_echo_without_buffer_rings)
 {
     static const char waste[65536];
     iouringnet_net *net;
-    iouringnet_sink *sink, *echo_sink;
-    iouringnet_stream *stream, *echo_stream;
+    struct mixed m, client;
     struct ending flood = ENDING;
-    int peer, client;
     char got[64], word[64];
 
     CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", "buffer_ring", 1), 0);
     net = net_of_mode();
-    peer = raw_peer(net, &sink, &stream);
-    client = raw_peer(net, &echo_sink, &echo_stream);
-    CHECK_OK(stream_watch(stream, ending_store_data, &flood));
-    CHECK_OK(stream_watch(echo_stream, echo, echo_sink));
+    m = mixed_pair_in(net, 0);
+    client = mixed_pair_in(net, 0);
+    CHECK_OK(stream_watch(m.stream, ending_store_data, &flood));
+    CHECK_OK(stream_watch(client.stream, echo_data, client.sink));
     for (int i = 0; i < 200; i++) {
-        raw_send(peer, waste, sizeof waste);
+        raw_send(m.peer, waste, sizeof waste);
         memset(word, i, sizeof word);
-        raw_send(client, word, sizeof word);
-        raw_recv(client, got, sizeof got);
+        raw_send(client.peer, word, sizeof word);
+        raw_recv(client.peer, got, sizeof got);
         CHECK_MEM(got, word, sizeof word);
     }
-    sink_close(sink);
-    stream_close(stream);
-    sink_close(echo_sink);
-    stream_close(echo_stream);
-    raw_close(peer);
-    raw_close(client);
+    mixed_close(&m);
+    mixed_close(&client);
     CHECK_OK(net_stop(net));
 }

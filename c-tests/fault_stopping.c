@@ -169,18 +169,17 @@ TEST(a_connection_collected_while_its_net_stops_is_none_each_time)
     enum { SIZE = 8 << 20 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
     iouringnet_op *dial;
     char *data = take(SIZE);
-    int listening = raw_listen(&address), peer, draining = raw_peer_sized(net, 16384, &sink, &stream);
+    int listening = raw_listen(&address), peer;
+    struct mixed draining = mixed_pair_in(net, 16384);
     pthread_t stopper;
 
     CHECK_OK(net_dial_async(net, address.text, NULL, NULL, NULL, &dial));
     peer = raw_accept(listening);
     CHECK_OK(op_wait(dial, WAIT_MS, NULL)); /* without a completion to fill in nothing is collected */
     memset(data, 1, SIZE);
-    CHECK_OK(sink_post(sink, data, SIZE)); /* which the stop waits for */
+    CHECK_OK(sink_post(draining.sink, data, SIZE)); /* which the stop waits for */
     stopper = spawn(stops_net, net);
     EVENTUALLY(net_call(net, 3600 * 1000, ignore_completion, NULL, NULL) == IOURINGNET_STOPPED);
     for (int i = 0; i < 3; i++) {
@@ -191,9 +190,9 @@ TEST(a_connection_collected_while_its_net_stops_is_none_each_time)
         CHECK_STATUS(done.status, IOURINGNET_STOPPED);
         CHECK(done.sink == NULL && done.stream == NULL);
     }
-    raw_recv(draining, data, SIZE);
-    raw_expect_eof(draining);
-    raw_close(draining);
+    raw_recv(draining.peer, data, SIZE);
+    raw_expect_eof(draining.peer);
+    raw_close(draining.peer);
     join(stopper);
     CHECK_OK(op_release(dial));
     raw_close(peer);

@@ -388,13 +388,12 @@ static void sends_a_burst(void *user, const iouringnet_completion *done)
    would have to wait behind the one before, if that is not out yet */
 TEST(zero_timeout_sends_of_one_callback_are_each_tried)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
+    struct pair p = tcp_pair();
     struct burst burst = {p.a.sink, {RESULT, RESULT, RESULT, RESULT}};
     char into[5];
 
     CHECK_OK(sink_set_timeout(p.a.sink, 0));
-    CHECK_OK(net_call(net, 0, sends_a_burst, &burst, NULL));
+    CHECK_OK(net_call(p.a.net, 0, sends_a_burst, &burst, NULL));
     for (int i = 0; i < SENDS; i++) {
         if (result_wait(&burst.sent[i]) == IOURINGNET_TIMEOUT && i > 0 && rings_only())
             continue;
@@ -403,7 +402,6 @@ TEST(zero_timeout_sends_of_one_callback_are_each_tried)
         CHECK_MEM(into, "hello", 5);
     }
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }
 
 static void posts_and_sends(void *user, const iouringnet_completion *done)
@@ -418,15 +416,14 @@ static void posts_and_sends(void *user, const iouringnet_completion *done)
 /* what a callback has posted is put off from the second time on; a send behind it that may not wait has it leave before */
 TEST(zero_timeout_sends_behind_posts_are_each_tried)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
+    struct pair p = tcp_pair();
     char into[5];
 
     CHECK_OK(sink_set_timeout(p.a.sink, 0));
     for (int i = 0; i < SENDS; i++) {
         struct burst burst = {p.a.sink, {RESULT}};
 
-        CHECK_OK(net_call(net, 0, posts_and_sends, &burst, NULL));
+        CHECK_OK(net_call(p.a.net, 0, posts_and_sends, &burst, NULL));
         CHECK_OK(stream_recv(p.b.stream, into, 5, NULL));
         CHECK_MEM(into, "post ", 5);
         if (result_wait(&burst.sent[0]) == IOURINGNET_TIMEOUT && rings_only())
@@ -436,7 +433,6 @@ TEST(zero_timeout_sends_behind_posts_are_each_tried)
         CHECK_MEM(into, "hello", 5);
     }
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }
 
 TEST(a_send_that_could_not_begin_counts_nothing)

@@ -43,26 +43,25 @@ TEST(a_blocking_send_under_way_ends_at_the_close_timeout)
 {
     enum { CLOSE_MS = 400 };
     iouringnet_net *net = closing_net(CLOSE_MS);
-    iouringnet_stream *stream;
     char *data = take(SIZE);
-    struct sender sender = {NULL, data, SIZE, 0, 0};
-    int peer = raw_peer_sized(net, 16384, &sender.sink, &stream);
+    struct mixed m = mixed_pair_in(net, 16384);
+    struct sender sender = {m.sink, data, SIZE, 0, 0};
     pthread_t thread;
     int64_t began;
 
     memset(data, 1, SIZE);
     thread = spawn(sender_run, &sender);
-    EVENTUALLY(unsent_of(sender.sink) > 0);
+    EVENTUALLY(unsent_of(m.sink) > 0);
     pass(2 * CLOSE_MS);
     began = now_ms();
-    sink_close(sender.sink);
+    sink_close(m.sink);
     join(thread);
     CHECK_BETWEEN(now_ms() - began, CLOSE_MS - 1, WAIT_MS);
     CHECK_STATUS(sender.status, IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(sender.sent, 1, SIZE - 1);
-    stream_close(stream);
-    raw_expect_reset(peer);
-    raw_close(peer);
+    stream_close(m.stream);
+    raw_expect_reset(m.peer);
+    raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
 }

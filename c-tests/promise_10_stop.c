@@ -263,21 +263,18 @@ TEST(concurrent_stops_get_one_result_also_a_bad_one)
 {
     enum { CALLERS = 4, SIZE = 64 << 20 };
     iouringnet_config config = config_of_mode();
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct stopping stopping[CALLERS];
     pthread_t threads[CALLERS];
     char *data = take(SIZE);
-    int peer, cut = 0;
+    int cut = 0;
 
     config.shutdown_timeout_ms = 500;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     memset(data, 1, SIZE);
-    CHECK_OK(sink_post(sink, data, SIZE));
+    CHECK_OK(sink_post(m.sink, data, SIZE));
     for (int i = 0; i < CALLERS; i++) {
-        stopping[i] = (struct stopping){net, 0, false};
+        stopping[i] = (struct stopping){m.net, 0, false};
         threads[i] = spawn(stop_run, &stopping[i]);
     }
     for (int i = 0; i < CALLERS; i++)
@@ -287,7 +284,7 @@ TEST(concurrent_stops_get_one_result_also_a_bad_one)
         cut += stopping[i].status == IOURINGNET_TIMEOUT;
     }
     CHECK(cut > 0);
-    raw_close(peer);
+    raw_close(m.peer);
     free(data);
 }
 

@@ -22,10 +22,8 @@ static void echo_once(struct pair *p)
 
 TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
-    iouringnet_sink *sinks[6];
-    iouringnet_stream *streams[6];
+    struct pair p = tcp_pair();
+    struct mixed dead[6];
     struct iovec part = {(void *)(uintptr_t)"data", 4}, parts[2] = {part, part};
     iouringnet_op *op;
     char byte;
@@ -33,29 +31,25 @@ TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
     /* a harness that ignored it would hide the fault */
     CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
     for (int i = 0; i < 6; i++) {
-        int peer = raw_peer(net, &sinks[i], &streams[i]);
-
-        raw_reset(peer);
+        dead[i] = mixed_pair_in(p.a.net, 0);
+        raw_reset(dead[i].peer);
         /* the reset is here; the receive consumes the socket's error, so that the next send finds EPIPE */
-        CHECK_STATUS(stream_recv(streams[i], &byte, 1, NULL), -ECONNRESET);
+        CHECK_STATUS(stream_recv(dead[i].stream, &byte, 1, NULL), -ECONNRESET);
     }
-    CHECK_STATUS(sink_send(sinks[0], "data", 4, NULL), -ECONNRESET);
-    CHECK_STATUS(sink_sendv(sinks[1], &part, 1, NULL), -ECONNRESET);
-    CHECK_OK(sink_send_async(sinks[2], "data", 4, NULL, NULL, &op));
+    CHECK_STATUS(sink_send(dead[0].sink, "data", 4, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_sendv(dead[1].sink, &part, 1, NULL), -ECONNRESET);
+    CHECK_OK(sink_send_async(dead[2].sink, "data", 4, NULL, NULL, &op));
     CHECK_STATUS(op_finish(op, NULL), -ECONNRESET);
-    CHECK_OK(sink_sendv_async(sinks[3], &part, 1, NULL, NULL, &op));
+    CHECK_OK(sink_sendv_async(dead[3].sink, &part, 1, NULL, NULL, &op));
     CHECK_STATUS(op_finish(op, NULL), -ECONNRESET);
-    EVENTUALLY(sink_post(sinks[4], "data", 4) == -ECONNRESET);
+    EVENTUALLY(sink_post(dead[4].sink, "data", 4) == -ECONNRESET);
     /* several parts go by another system call */
-    CHECK_STATUS(sink_sendv(sinks[5], parts, 2, NULL), -ECONNRESET);
+    CHECK_STATUS(sink_sendv(dead[5].sink, parts, 2, NULL), -ECONNRESET);
     /* close has to send as well: a FIN into a dead connection */
-    for (int i = 0; i < 6; i++) {
-        sink_close(sinks[i]);
-        stream_close(streams[i]);
-    }
+    for (int i = 0; i < 6; i++)
+        mixed_stop(&dead[i]);
     echo_once(&p);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }
 
 TEST(a_waiting_send_meets_a_dead_peer_without_sigpipe)
@@ -176,13 +170,12 @@ TEST(a_process_stopped_and_continued_goes_on)
 TEST(peers_that_reset_at_every_moment_stop_nothing)
 {
     enum { PEERS = 200 };
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
+    struct pair p = tcp_pair();
     char *data = take(1 << 20);
 
     memset(data, 1, 1 << 20);
     for (int i = 0; i < PEERS; i++) {
-        struct mixed m = mixed_pair_in(net, 0);
+        struct mixed m = mixed_pair_in(p.a.net, 0);
         struct result recv = RESULT, send = RESULT;
         char into[64];
 
@@ -205,9 +198,8 @@ TEST(peers_that_reset_at_every_moment_stop_nothing)
             echo_once(&p);
     }
     echo_once(&p);
-    EVENTUALLY(stats_of(net).connections == 2);
+    EVENTUALLY(stats_of(p.a.net).connections == 2);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
     free(data);
 }
 

@@ -256,41 +256,37 @@ TEST(a_post_that_cannot_be_copied_is_refused)
     enum { QUEUED = 16 << 20, SIZE = 128 << 20 };
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
-    iouringnet_sink *sink, *idle;
-    iouringnet_stream *stream, *other;
+    struct mixed m, idle;
     iouringnet_sink_info before, after;
     struct rlimit limit;
     char *data = take(SIZE);
     char *got = take(QUEUED + 1);
-    int peer, peer_of_idle;
 
     config.post_mark = SIZE;
     net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
-    peer_of_idle = raw_peer(net, &idle, &other);
+    m = mixed_pair_in(net, 0);
+    idle = mixed_pair_in(net, 0);
     iouringnet_sink_info_init(&before);
     iouringnet_sink_info_init(&after);
     pattern_fill(data, SIZE, 0, 1);
-    CHECK_OK(sink_post(sink, data, QUEUED));
-    CHECK_OK(sink_info(sink, &before));
+    CHECK_OK(sink_post(m.sink, data, QUEUED));
+    CHECK_OK(sink_info(m.sink, &before));
     CHECK(before.unsent > 0);
     limit = limit_memory(32 << 20);
-    CHECK_STATUS(sink_post(sink, data, SIZE), -ENOMEM);
+    CHECK_STATUS(sink_post(m.sink, data, SIZE), -ENOMEM);
     /* here the socket takes a part first, unless the send loop alone sends */
-    CHECK_STATUS(sink_post(idle, data, SIZE), -ENOMEM);
-    CHECK_STATUS(sink_post(idle, data, 1), rings_only() ? 0 : -ENOMEM);
+    CHECK_STATUS(sink_post(idle.sink, data, SIZE), -ENOMEM);
+    CHECK_STATUS(sink_post(idle.sink, data, 1), rings_only() ? 0 : -ENOMEM);
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
-    CHECK_OK(sink_info(sink, &after));
+    CHECK_OK(sink_info(m.sink, &after));
     CHECK(after.unsent <= before.unsent);
-    CHECK_OK(sink_post(sink, data + QUEUED, 1));
-    sink_close(sink);
-    raw_recv(peer, got, QUEUED + 1);
+    CHECK_OK(sink_post(m.sink, data + QUEUED, 1));
+    sink_close(m.sink);
+    raw_recv(m.peer, got, QUEUED + 1);
     CHECK_MEM(got, data, QUEUED + 1);
-    sink_abort(idle);
-    stream_close(stream);
-    stream_close(other);
-    raw_close(peer);
-    raw_close(peer_of_idle);
+    sink_abort(idle.sink);
+    mixed_close(&m);
+    mixed_close(&idle);
     CHECK_OK(net_stop(net));
     free(data);
     free(got);
@@ -301,22 +297,19 @@ TEST(a_full_post_takes_nothing)
 {
     enum { MARK = 65536 };
     iouringnet_config config = config_of_mode();
-    iouringnet_net *net;
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
+    struct mixed m;
     struct reader reader;
     size_t accepted = 0;
     char *data = take(64 << 20);
     pthread_t thread;
-    int peer, full = 0;
+    int full = 0;
 
     config.post_mark = MARK;
-    net = net_with(&config);
-    peer = raw_peer(net, &sink, &stream);
+    m = mixed_pair_with(&config, 0);
     pattern_fill(data, 64 << 20, 0, 1);
     /* until nothing moves any more */
     for (int64_t moved = now_ms(); now_ms() < moved + 100;) {
-        iouringnet_status status = sink_post(sink, data + accepted, 1000);
+        iouringnet_status status = sink_post(m.sink, data + accepted, 1000);
 
         if (status == 0) {
             accepted += 1000;
@@ -328,16 +321,14 @@ TEST(a_full_post_takes_nothing)
             nap();
         }
         /* accepted below the mark, whatever the size: so never a whole post beyond it */
-        CHECK(unsent_of(sink) < MARK + 1000);
+        CHECK(unsent_of(m.sink) < MARK + 1000);
     }
     CHECK(full > 0);
-    sink_close(sink);
-    reader = (struct reader){peer, accepted, 1};
+    sink_close(m.sink);
+    reader = (struct reader){m.peer, accepted, 1};
     thread = spawn(reader_run, &reader);
     join(thread);
-    stream_close(stream);
-    raw_close(peer);
-    CHECK_OK(net_stop(net));
+    mixed_close(&m);
     free(data);
 }
 

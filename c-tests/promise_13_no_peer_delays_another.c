@@ -155,26 +155,17 @@ static size_t swallow(void *user, iouringnet_status status, const void *data, si
     return size;
 }
 
-static size_t echo(void *user, iouringnet_status status, const void *data, size_t size)
-{
-    if (status == 0)
-        CHECK_OK(sink_post(user, data, size));
-    return size;
-}
-
 TEST(a_flooding_peer_delays_no_echo)
 {
     iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink, *echo_sink;
-    iouringnet_stream *stream, *echo_stream;
-    struct flood flood = {raw_peer(net, &sink, &stream), false, 0};
-    int client = raw_peer(net, &echo_sink, &echo_stream);
+    struct mixed m = mixed_pair_in(net, 0), client = mixed_pair_in(net, 0);
+    struct flood flood = {m.peer, false, 0};
     atomic_size_t taken = 0;
     pthread_t thread;
     int64_t began;
 
-    CHECK_OK(stream_watch(stream, swallow, &taken));
-    CHECK_OK(stream_watch(echo_stream, echo, echo_sink));
+    CHECK_OK(stream_watch(m.stream, swallow, &taken));
+    CHECK_OK(stream_watch(client.stream, echo_data, client.sink));
     thread = spawn(flood_run, &flood);
     EVENTUALLY(atomic_load(&taken) > 1 << 20);
     began = now_ms();
@@ -182,8 +173,8 @@ TEST(a_flooding_peer_delays_no_echo)
         char got[64], word[64];
 
         memset(word, i, sizeof word);
-        raw_send(client, word, sizeof word);
-        raw_recv(client, got, sizeof got);
+        raw_send(client.peer, word, sizeof word);
+        raw_recv(client.peer, got, sizeof got);
         CHECK_MEM(got, word, sizeof word);
     }
     CHECK_BETWEEN(now_ms() - began, 0, TRIPS_MS);
@@ -191,40 +182,31 @@ TEST(a_flooding_peer_delays_no_echo)
     join(thread);
     /* the flood was served as well */
     EVENTUALLY(atomic_load(&taken) == atomic_load(&flood.sent));
-    sink_close(sink);
-    stream_close(stream);
-    sink_close(echo_sink);
-    stream_close(echo_stream);
-    raw_close(flood.fd);
-    raw_close(client);
+    mixed_close(&m);
+    mixed_close(&client);
     CHECK_OK(net_stop(net));
 }
 
 TEST(a_flood_that_nobody_reads_delays_no_echo)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
-    iouringnet_sink *sink;
-    iouringnet_stream *stream;
-    struct flood flood = {raw_peer(net, &sink, &stream), false, 0};
+    struct pair p = tcp_pair();
+    struct mixed m = mixed_pair_in(p.a.net, 0);
+    struct flood flood = {m.peer, false, 0};
     atomic_size_t taken = 0;
     pthread_t thread;
 
-    CHECK_OK(stream_watch(stream, swallow, &taken));
-    CHECK_OK(stream_pause(stream));
+    CHECK_OK(stream_watch(m.stream, swallow, &taken));
+    CHECK_OK(stream_pause(m.stream));
     thread = spawn(flood_run, &flood);
     EVENTUALLY(atomic_load(&flood.sent) > 0);
     round_trips(&p);
-    CHECK_OK(stream_resume(stream));
+    CHECK_OK(stream_resume(m.stream));
     round_trips(&p);
     atomic_store(&flood.stop, true);
     join(thread);
     EVENTUALLY(atomic_load(&taken) == atomic_load(&flood.sent));
-    sink_close(sink);
-    stream_close(stream);
-    raw_close(flood.fd);
+    mixed_close(&m);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }
 
 /* ---- slow peers ---- */
@@ -232,17 +214,14 @@ TEST(a_flood_that_nobody_reads_delays_no_echo)
 TEST(a_slow_peer_delays_no_other_send)
 {
     enum { SLOW = 20 };
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
-    iouringnet_sink *sinks[SLOW];
-    iouringnet_stream *streams[SLOW];
-    int peers[SLOW];
+    struct pair p = tcp_pair();
+    struct mixed slow[SLOW];
     char *data = take(4 << 20), *got = take(4 << 20);
     struct result send = RESULT;
 
     for (int i = 0; i < SLOW; i++) {
-        peers[i] = raw_peer_sized(net, 4096, &sinks[i], &streams[i]);
-        jam_sink(sinks[i]);
+        slow[i] = mixed_pair_in(p.a.net, 4096);
+        jam_sink(slow[i].sink);
     }
     round_trips(&p);
     /* also a send that has to go through the send loop, among those that wait there */
@@ -252,12 +231,10 @@ TEST(a_slow_peer_delays_no_other_send)
     CHECK_OK(result_wait(&send));
     pattern_check(got, 4 << 20, 0, 1);
     for (int i = 0; i < SLOW; i++) {
-        sink_abort(sinks[i]);
-        stream_close(streams[i]);
-        raw_close(peers[i]);
+        sink_abort(slow[i].sink);
+        mixed_close(&slow[i]);
     }
     pair_close(&p);
-    CHECK_OK(net_stop(net));
     free(data);
     free(got);
 }
@@ -266,33 +243,29 @@ TEST(fifty_blocked_sends_make_no_kernel_threads)
 {
     enum { PEERS = 50, SIZE = 16 << 20, WAKES = 300 };
     iouringnet_config config = config_of_mode();
-    iouringnet_net *net;
-    iouringnet_sink *sinks[PEERS];
-    iouringnet_stream *streams[PEERS];
+    struct mixed blocked[PEERS];
     struct result sends[PEERS];
     iouringnet_op *ops[PEERS];
-    int peers[PEERS];
     size_t threads;
     char *data = take(SIZE), *waste = take(65536);
     struct pair p;
 
     watchdog(120);
     config.send_buffer = 16384;
-    net = net_with(&config);
-    p = tcp_pair_in(net, net);
+    p = tcp_pair_with(&config);
     memset(data, 1, SIZE);
     round_trips(&p);
     threads = count_entries("/proc/self/task");
     for (int i = 0; i < PEERS; i++) {
-        peers[i] = raw_peer_sized(net, 16384, &sinks[i], &streams[i]);
+        blocked[i] = mixed_pair_in(p.a.net, 16384);
         result_init(&sends[i]);
-        CHECK_OK(sink_send_async(sinks[i], data, SIZE, result_store, &sends[i], &ops[i]));
+        CHECK_OK(sink_send_async(blocked[i].sink, data, SIZE, result_store, &sends[i], &ops[i]));
     }
     /* each peer takes a little at a time, so that each waiting send wakes far more often than the kernel
        lets a request wake before it hands it to a worker */
     for (int wake = 0; wake < WAKES; wake++)
         for (int i = 0; i < PEERS; i++)
-            raw_recv(peers[i], waste, 16384);
+            raw_recv(blocked[i].peer, waste, 16384);
     CHECK_EQ(kernel_workers(), 0);
     CHECK_EQ(count_entries("/proc/self/task"), threads);
     for (int i = 0; i < PEERS; i++)
@@ -303,32 +276,30 @@ TEST(fifty_blocked_sends_make_no_kernel_threads)
             CHECK_OK(op_cancel(ops[i]));
             CHECK_STATUS(result_wait(&sends[i]), IOURINGNET_CANCELLED);
             CHECK(sends[i].done.bytes >= (size_t)WAKES * 16384 && sends[i].done.bytes < SIZE);
-            sink_close(sinks[i]);
+            sink_close(blocked[i].sink);
         } else if (i % 3 == 1) {
-            sink_abort(sinks[i]);
+            sink_abort(blocked[i].sink);
             CHECK_STATUS(result_wait(&sends[i]), IOURINGNET_CLOSED);
         } else {
             size_t left = SIZE - (size_t)WAKES * 16384;
 
-            sink_close(sinks[i]);
+            sink_close(blocked[i].sink);
             while (left > 0) {
                 size_t piece = left < 65536 ? left : 65536;
 
-                raw_recv(peers[i], waste, piece);
+                raw_recv(blocked[i].peer, waste, piece);
                 left -= piece;
             }
-            raw_expect_eof(peers[i]);
+            raw_expect_eof(blocked[i].peer);
             CHECK_OK(result_wait(&sends[i]));
             CHECK_EQ(sends[i].done.bytes, SIZE);
         }
         CHECK_OK(op_release(ops[i]));
-        stream_close(streams[i]);
-        raw_close(peers[i]);
+        mixed_close(&blocked[i]);
     }
     CHECK_EQ(kernel_workers(), 0);
     round_trips(&p);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
     free(data);
     free(waste);
 }
@@ -382,8 +353,7 @@ static void begin_large(void *user, const iouringnet_completion *done)
    the callback that asks, nor by one entry */
 TEST(a_large_receive_is_taken_in_turns)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
+    struct pair p = tcp_pair();
     struct large large = {p.b.stream, take(LARGE), RESULT};
     char *data = take(LARGE);
     iouringnet_stats before, after;
@@ -391,16 +361,15 @@ TEST(a_large_receive_is_taken_in_turns)
     iouringnet_stats_init(&before);
     iouringnet_stats_init(&after);
     pattern_fill(data, LARGE, 0, 3);
-    CHECK_OK(net_stats(net, &before));
-    CHECK_OK(net_call(net, 0, begin_large, &large, NULL));
+    CHECK_OK(net_stats(p.a.net, &before));
+    CHECK_OK(net_call(p.a.net, 0, begin_large, &large, NULL));
     CHECK_OK(sink_send(p.a.sink, data, LARGE, NULL));
     CHECK_OK(result_wait(&large.received));
     CHECK_EQ(large.received.done.bytes, LARGE);
     pattern_check(large.into, LARGE, 0, 3);
-    CHECK_OK(net_stats(net, &after));
+    CHECK_OK(net_stats(p.a.net, &after));
     CHECK(after.recv_entries - before.recv_entries >= LARGE / TURN - 1);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
     free(data);
     free(large.into);
 }
@@ -459,8 +428,7 @@ TEST(a_long_callback_of_one_net_delays_no_other_net)
 
 TEST(a_sleeping_loop_is_woken_for_every_kind_of_work)
 {
-    iouringnet_net *net = net_of_mode();
-    struct pair p = tcp_pair_in(net, net);
+    struct pair p = tcp_pair();
     int64_t began = now_ms();
 
     for (int i = 0; i < TRIPS; i++) {
@@ -468,7 +436,7 @@ TEST(a_sleeping_loop_is_woken_for_every_kind_of_work)
         iouringnet_op *op;
         char into[4];
 
-        CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+        CHECK_OK(net_call(p.a.net, 0, result_store, &call, NULL));
         CHECK_OK(result_wait(&call));
         CHECK_OK(stream_recv_async(p.b.stream, into, 4, result_store, &recv, &op));
         CHECK_OK(op_cancel(op));
@@ -477,5 +445,4 @@ TEST(a_sleeping_loop_is_woken_for_every_kind_of_work)
     }
     CHECK_BETWEEN(now_ms() - began, 0, TRIPS_MS);
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }

@@ -161,22 +161,18 @@ TEST(the_peer_gets_its_fin_while_a_child_lives)
 TEST(the_peer_gets_its_reset_while_a_child_lives)
 {
     iouringnet_net *net = net_of_mode();
-    iouringnet_sink *sink, *jammed;
-    iouringnet_stream *stream, *jammed_stream;
-    int peer = raw_peer(net, &sink, &stream), jammed_peer = raw_peer(net, &jammed, &jammed_stream);
+    struct mixed m = mixed_pair_in(net, 0), jammed = mixed_pair_in(net, 0);
     struct child child;
 
-    jam_sink(jammed);
+    jam_sink(jammed.sink);
     if (child_fork(&child))
         child_end(&child);
-    sink_abort(sink);
-    sink_abort(jammed);
-    raw_expect_reset(peer);
-    raw_expect_reset(jammed_peer);
-    stream_close(stream);
-    stream_close(jammed_stream);
-    raw_close(peer);
-    raw_close(jammed_peer);
+    sink_abort(m.sink);
+    sink_abort(jammed.sink);
+    raw_expect_reset(m.peer);
+    raw_expect_reset(jammed.peer);
+    mixed_close(&m);
+    mixed_close(&jammed);
     child_release(&child);
     CHECK_OK(net_stop(net));
 }

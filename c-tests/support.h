@@ -273,6 +273,14 @@ static inline struct rlimit limit_memory(size_t more)
     return before;
 }
 
+/* the data callback of a watch that posts what comes back; its user pointer is the sink */
+static inline size_t echo_data(void *user, iouringnet_status status, const void *data, size_t size)
+{
+    if (status == 0)
+        CHECK_OK(sink_post(user, data, size));
+    return size;
+}
+
 /* ---- a plain peer in a thread of its own ---- */
 
 /* sends nothing, reads until the end, and checks that it got `size` bytes of the pattern `seed` */

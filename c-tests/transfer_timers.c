@@ -469,12 +469,10 @@ static size_t send_back(void *user, iouringnet_status status, const void *data, 
 TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
 {
     iouringnet_config config = config_of_mode();
-    iouringnet_net *net;
     struct pair p;
 
     config.spin_us = 1000; /* as long as may be; the messages are what it may be worth */
-    net = net_with(&config);
-    p = tcp_pair_in(net, net);
+    p = tcp_pair_with(&config);
     CHECK_OK(stream_watch(p.b.stream, send_back, p.b.sink));
     for (int i = 0; i < 3000; i++) {
         struct result call = RESULT;
@@ -483,7 +481,7 @@ TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
         CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
         CHECK_OK(stream_recv(p.a.stream, &back, 1, NULL));
         if (i % 10 == 0) {
-            CHECK_OK(net_call(net, 0, result_store, &call, NULL));
+            CHECK_OK(net_call(p.a.net, 0, result_store, &call, NULL));
             CHECK_OK(result_wait(&call));
         }
         if (i % 500 == 0) {
@@ -491,11 +489,10 @@ TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
             int64_t began = now_ms();
 
             result_init(&timed.result);
-            CHECK_OK(net_call(net, 2, timed_store, &timed, NULL));
+            CHECK_OK(net_call(p.a.net, 2, timed_store, &timed, NULL));
             CHECK_OK(result_wait(&timed.result));
             CHECK_BETWEEN(timed.at - began, 1, WAIT_MS);
         }
     }
     pair_close(&p);
-    CHECK_OK(net_stop(net));
 }
