@@ -583,6 +583,13 @@ def first_match(path, prefix):
         return ""
 
 
+def processor(path="/proc/cpuinfo"):
+    """Its name, and its family and model where it has them: rented machines often name the maker's line only."""
+    name = first_match(path, "model name") or platform.machine()
+    family, model = first_match(path, "cpu family"), first_match(path, "model\t")
+    return f"{name}, family {family}, model {model}" if family and model else name
+
+
 def empty_call_ns():
     """What a system call costs that does nothing: getppid(2), less a call of Python's that stays in the process. The least of
     many short loops, since a disturbance only ever adds."""
@@ -634,7 +641,7 @@ def about(bench, rounds):
     except OSError:
         congestion = "unknown"
     return {"date": str(datetime.date.today()), "commit": commit(), "kernel": platform.release(),
-            "processors": len(bench.allowed), "processor": first_match("/proc/cpuinfo", "model name") or platform.machine(),
+            "processors": len(bench.allowed), "processor": processor(),
             "empty_call_ns": empty_call_ns(), "mitigations": mitigations(), "rounds": rounds, "seconds": bench.seconds,
             "warmup": bench.warmup, "load_average": round(os.getloadavg()[0], 1), "network": bench.network,
             "congestion": congestion}

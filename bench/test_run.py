@@ -85,6 +85,11 @@ def the_machine_is_named():
     lines = run.about_lines(about)
     check("each line about a run is one line", all(text.startswith("# ") and "\n" not in text for text in lines))
     check("the processor has a name", about["processor"] != "" and about["processor"] in lines[0])
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n")
+        file.flush()
+        check("a processor is told from others of its line", run.processor(file.name) == "AMD EPYC, family 25, model 17")
+    check("a processor without a name is its architecture", run.processor("/none") == run.platform.machine())
     empty = about["empty_call_ns"]
     check(f"an empty system call takes between 10 ns and 20 us: {empty} ns", 10 < empty < 20000)
     with tempfile.TemporaryDirectory() as directory:
