@@ -7,12 +7,30 @@
 
 /* ---- addresses ---- */
 
-TEST(addresses_that_cannot_be_parsed_are_invalid)
-{
+TEST(addresses_that_cannot_be_parsed_are_invalid) {
     static const char *const bad[] = {
-        "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:x", "127.0.0.1:80x",
-        "127.0.0.1: 80", "127.0.0.1:99999999999999999999", "[::1]", "[::1", "[::1]:", "[::1]80", "::1:80", "[127.0.0.1]:80",
-        "[::1]:65536", "[]:80", ":80", "[:::1]:80", "127.0.0.1:80:80", "[fe80::1%]:80",
+        "",
+        ":",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:x",
+        "127.0.0.1:80x",
+        "127.0.0.1: 80",
+        "127.0.0.1:99999999999999999999",
+        "[::1]",
+        "[::1",
+        "[::1]:",
+        "[::1]80",
+        "::1:80",
+        "[127.0.0.1]:80",
+        "[::1]:65536",
+        "[]:80",
+        ":80",
+        "[:::1]:80",
+        "127.0.0.1:80:80",
+        "[fe80::1%]:80",
     };
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink = (iouringnet_sink *)&net;
@@ -43,14 +61,12 @@ TEST(addresses_that_cannot_be_parsed_are_invalid)
     CHECK_OK(net_stop(net));
 }
 
-static bool is_unknown_name(iouringnet_status status)
-{
+static bool is_unknown_name(iouringnet_status status) {
     /* a machine without name service cannot know that the name does not exist */
     return status == IOURINGNET_NAME || status == IOURINGNET_NAME_AGAIN || status == IOURINGNET_TIMEOUT;
 }
 
-TEST(names_that_do_not_resolve_are_told)
-{
+TEST(names_that_do_not_resolve_are_told) {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink = (iouringnet_sink *)&net;
     iouringnet_stream *stream = (iouringnet_stream *)&net;
@@ -68,8 +84,7 @@ TEST(names_that_do_not_resolve_are_told)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_unknown_interface_is_told)
-{
+TEST(an_unknown_interface_is_told) {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -78,8 +93,7 @@ TEST(an_unknown_interface_is_told)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_address_of_another_host_cannot_be_bound)
-{
+TEST(an_address_of_another_host_cannot_be_bound) {
     iouringnet_net *net = net_of_mode();
     iouringnet_listener *listener = (iouringnet_listener *)&net;
 
@@ -92,8 +106,7 @@ TEST(an_address_of_another_host_cannot_be_bound)
 
 /* ---- NULL and lengths ---- */
 
-TEST(null_arguments_are_invalid)
-{
+TEST(null_arguments_are_invalid) {
     struct pair p = tcp_pair();
     iouringnet_net *net = p.a.net;
     iouringnet_address address;
@@ -144,8 +157,7 @@ TEST(null_arguments_are_invalid)
     pair_close(&p);
 }
 
-TEST(a_length_of_zero_completes_at_once)
-{
+TEST(a_length_of_zero_completes_at_once) {
     struct pair p = tcp_pair();
     struct iovec none = {NULL, 0};
     struct result results[6];
@@ -184,8 +196,7 @@ TEST(a_length_of_zero_completes_at_once)
         CHECK_EQ(results[i].calls, 1);
 }
 
-TEST(lengths_beyond_any_memory_are_invalid)
-{
+TEST(lengths_beyond_any_memory_are_invalid) {
     static const size_t lengths[] = {SIZE_MAX, SIZE_MAX - 1, (size_t)PTRDIFF_MAX + 1};
     struct pair p = tcp_pair();
     char data[4] = "dat";
@@ -218,8 +229,7 @@ TEST(lengths_beyond_any_memory_are_invalid)
     pair_close(&p);
 }
 
-TEST(more_than_was_shown_cannot_be_consumed)
-{
+TEST(more_than_was_shown_cannot_be_consumed) {
     struct pair p = tcp_pair();
     const void *data;
     size_t size;
@@ -235,8 +245,7 @@ TEST(more_than_was_shown_cannot_be_consumed)
     pair_close(&p);
 }
 
-TEST(times_that_make_no_sense_are_invalid)
-{
+TEST(times_that_make_no_sense_are_invalid) {
     struct pair p = tcp_pair();
     iouringnet_dial_options options;
     iouringnet_address address;
@@ -262,8 +271,7 @@ TEST(times_that_make_no_sense_are_invalid)
 
 /* ---- structs ---- */
 
-TEST(a_config_of_a_wrong_size_is_invalid)
-{
+TEST(a_config_of_a_wrong_size_is_invalid) {
     union {
         iouringnet_config config;
         unsigned char bytes[sizeof(iouringnet_config) + 64];
@@ -295,8 +303,7 @@ TEST(a_config_of_a_wrong_size_is_invalid)
     CHECK_OK(net_stop(net));
 }
 
-TEST(config_fields_out_of_range_are_invalid)
-{
+TEST(config_fields_out_of_range_are_invalid) {
     iouringnet_net *none = (iouringnet_net *)&none;
     size_t threads = count_entries("/proc/self/task"), descriptors = count_entries("/proc/self/fd");
 
@@ -335,8 +342,7 @@ TEST(config_fields_out_of_range_are_invalid)
     CHECK_EQ(count_entries("/proc/self/fd"), descriptors);
 }
 
-TEST(config_fields_at_their_bounds_are_accepted)
-{
+TEST(config_fields_at_their_bounds_are_accepted) {
 #define ACCEPTED(field, value) \
     do { \
         iouringnet_config config = config_of_mode(); \
@@ -367,8 +373,7 @@ TEST(config_fields_at_their_bounds_are_accepted)
 #undef ACCEPTED
 }
 
-TEST(a_struct_of_4096_bytes_is_the_largest)
-{
+TEST(a_struct_of_4096_bytes_is_the_largest) {
     union {
         iouringnet_config config;
         unsigned char bytes[4097];
@@ -386,8 +391,7 @@ TEST(a_struct_of_4096_bytes_is_the_largest)
     free(large);
 }
 
-TEST(a_struct_without_room_for_its_size_is_left_as_it_is)
-{
+TEST(a_struct_without_room_for_its_size_is_left_as_it_is) {
     _Alignas(size_t) unsigned char memory[2 * sizeof(size_t)];
     size_t size;
 
@@ -404,8 +408,7 @@ TEST(a_struct_without_room_for_its_size_is_left_as_it_is)
         CHECK_EQ(memory[i], 0x55);
 }
 
-TEST(options_of_a_wrong_size_are_invalid)
-{
+TEST(options_of_a_wrong_size_are_invalid) {
     struct pair p = tcp_pair();
     iouringnet_dial_options dial;
     iouringnet_bind_options bind;
@@ -429,8 +432,7 @@ TEST(options_of_a_wrong_size_are_invalid)
     pair_close(&p);
 }
 
-TEST(outputs_that_were_not_initialised_are_invalid)
-{
+TEST(outputs_that_were_not_initialised_are_invalid) {
     struct pair p = tcp_pair();
     iouringnet_stats stats;
     iouringnet_sink_info info;
@@ -460,8 +462,7 @@ TEST(outputs_that_were_not_initialised_are_invalid)
     pair_close(&p);
 }
 
-TEST(outputs_of_a_later_version_are_filled_as_far_as_known)
-{
+TEST(outputs_of_a_later_version_are_filled_as_far_as_known) {
     struct {
         iouringnet_sink_info info;
         unsigned char later[32];
@@ -478,8 +479,7 @@ TEST(outputs_of_a_later_version_are_filled_as_far_as_known)
 
 /* ---- texts ---- */
 
-TEST(every_status_has_a_name_and_a_text)
-{
+TEST(every_status_has_a_name_and_a_text) {
     for (iouringnet_status status = -10020; status <= -10001; status++) {
         CHECK(strncmp(iouringnet_errname(status), "IOURINGNET_", 11) == 0);
         CHECK(strlen(iouringnet_strerror(status)) > 0);
@@ -495,16 +495,14 @@ TEST(every_status_has_a_name_and_a_text)
 }
 
 /* whether a thread of that name may run on CPU 0 alone */
-static bool stays_on_cpu_0(const char *name)
-{
+static bool stays_on_cpu_0(const char *name) {
     cpu_set_t set;
 
     CHECK_EQ(sched_getaffinity(thread_named(name), sizeof set, &set), 0);
     return CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set);
 }
 
-TEST(loops_stay_on_the_cpus_that_are_named)
-{
+TEST(loops_stay_on_the_cpus_that_are_named) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     cpu_set_t allowed;
@@ -525,8 +523,7 @@ TEST(loops_stay_on_the_cpus_that_are_named)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_cpu_that_is_not_there_is_invalid)
-{
+TEST(a_cpu_that_is_not_there_is_invalid) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net = NULL;
 
@@ -541,9 +538,8 @@ TEST(a_cpu_that_is_not_there_is_invalid)
     CHECK(net == NULL);
 }
 
-TEST(a_refused_call_counts_nothing)
-{
-    struct iovec part = {(void *)(uintptr_t)"data", 4};
+TEST(a_refused_call_counts_nothing) {
+    struct iovec part = {(void *)(uintptr_t) "data", 4};
     size_t count = 77;
     char into[4];
 

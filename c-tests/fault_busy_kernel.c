@@ -9,11 +9,10 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 
-static atomic_int busy;                     /* the errno, or 0 */
+static atomic_int busy; /* the errno, or 0 */
 static atomic_uint calls, refused;
 
-long syscall(long number, ...)
-{
+long syscall(long number, ...) {
     static long (*_Atomic next)(long, ...);
     long (*call)(long, ...) = atomic_load(&next);
     long a[6];
@@ -35,8 +34,7 @@ long syscall(long number, ...)
     return call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-static void everything_goes_on(int error)
-{
+static void everything_goes_on(int error) {
     enum { SIZE = 2 << 20, COUNT = 4 };
     iouringnet_net *net = net_of_mode();
     struct pair pairs[COUNT];
@@ -66,17 +64,14 @@ static void everything_goes_on(int error)
     free(got);
 }
 
-TEST(a_kernel_without_memory_for_a_moment_stops_no_loop)
-{
+TEST(a_kernel_without_memory_for_a_moment_stops_no_loop) {
     everything_goes_on(EAGAIN);
 }
 
-TEST(a_kernel_without_room_for_completions_for_a_moment_stops_no_loop)
-{
+TEST(a_kernel_without_room_for_completions_for_a_moment_stops_no_loop) {
     everything_goes_on(EBUSY);
 }
 
-TEST(a_call_that_was_interrupted_stops_no_loop)
-{
+TEST(a_call_that_was_interrupted_stops_no_loop) {
     everything_goes_on(EINTR);
 }

@@ -10,15 +10,14 @@
 /* ---- lookups; this program's own, since no name that the C library looks up is known everywhere ---- */
 
 int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict result)
-{
+                struct addrinfo **restrict result) {
     static struct sockaddr_in at;
     static struct addrinfo info;
 
     (void)service;
     (void)hints;
     CHECK(strcmp(node, "name.example") == 0);
-    pthread_testcancel();   /* as every read of a file or a socket is */
+    pthread_testcancel(); /* as every read of a file or a socket is */
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     info.ai_family = AF_INET;
@@ -28,8 +27,7 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return 0;
 }
 
-void freeaddrinfo(struct addrinfo *info)
-{
+void freeaddrinfo(struct addrinfo *info) {
     (void)info;
 }
 
@@ -39,7 +37,7 @@ struct scene {
     iouringnet_net *net;
     iouringnet_listener *listener;
     iouringnet_address address;
-    iouringnet_sink *sink;      /* its peer is a plain socket */
+    iouringnet_sink *sink; /* its peer is a plain socket */
     iouringnet_stream *stream;
     int peer;
     iouringnet_op *op;
@@ -52,12 +50,11 @@ struct caller {
     iouringnet_status (*calls)(struct scene *scene);
     bool cancelled_before;
     iouringnet_status status;
-    atomic_int thread;          /* set as it begins */
+    atomic_int thread; /* set as it begins */
     atomic_int returned;
 };
 
-static void *caller_run(void *user)
-{
+static void *caller_run(void *user) {
     struct caller *caller = user;
 
     if (caller->cancelled_before)
@@ -66,12 +63,11 @@ static void *caller_run(void *user)
     caller->status = caller->calls(caller->scene);
     atomic_store(&caller->returned, 1);
     for (;;)
-        pause();    /* a cancellation point */
+        pause(); /* a cancellation point */
     return NULL;
 }
 
-static void join_cancelled(pthread_t thread, struct caller *caller)
-{
+static void join_cancelled(pthread_t thread, struct caller *caller) {
     struct timespec end;
     void *result = NULL;
 
@@ -82,8 +78,7 @@ static void join_cancelled(pthread_t thread, struct caller *caller)
     CHECK(result == PTHREAD_CANCELED);
 }
 
-static struct scene scene_open(void)
-{
+static struct scene scene_open(void) {
     struct scene scene = {0};
 
     scene.net = net_of_mode();
@@ -92,8 +87,7 @@ static struct scene scene_open(void)
     return scene;
 }
 
-static void scene_close(struct scene *scene)
-{
+static void scene_close(struct scene *scene) {
     raw_close(scene->peer);
     sink_close(scene->sink);
     stream_close(scene->stream);
@@ -103,8 +97,7 @@ static void scene_close(struct scene *scene)
 
 /* ---- a cancel that comes before the calls ---- */
 
-static iouringnet_status start_and_stop(struct scene *scene)
-{
+static iouringnet_status start_and_stop(struct scene *scene) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
@@ -113,19 +106,17 @@ static iouringnet_status start_and_stop(struct scene *scene)
     return net_stop(net);
 }
 
-static iouringnet_status start_in_vain(struct scene *scene)
-{
+static iouringnet_status start_in_vain(struct scene *scene) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
     (void)scene;
-    config.recv_cpu = 100000;   /* its second thread ends at once, and the first is ended */
+    config.recv_cpu = 100000; /* its second thread ends at once, and the first is ended */
     CHECK(net_start(&config, &net) != 0);
     return 0;
 }
 
-static iouringnet_status look_around(struct scene *scene)
-{
+static iouringnet_status look_around(struct scene *scene) {
     iouringnet_probe_result probe;
     iouringnet_stats stats;
     iouringnet_sink_info info;
@@ -139,8 +130,7 @@ static iouringnet_status look_around(struct scene *scene)
     return listener_address(scene->listener, &scene->address);
 }
 
-static iouringnet_status bind_by(struct scene *scene, const char *address)
-{
+static iouringnet_status bind_by(struct scene *scene, const char *address) {
     iouringnet_listener *listener;
 
     CHECK_OK(net_bind(scene->net, address, NULL, &listener));
@@ -148,27 +138,23 @@ static iouringnet_status bind_by(struct scene *scene, const char *address)
     return 0;
 }
 
-static iouringnet_status bind_and_close(struct scene *scene)
-{
+static iouringnet_status bind_and_close(struct scene *scene) {
     return bind_by(scene, "127.0.0.1:0");
 }
 
-static iouringnet_status bind_by_name(struct scene *scene)
-{
-    bind_by(scene, "localhost:0");      /* the hosts file's */
+static iouringnet_status bind_by_name(struct scene *scene) {
+    bind_by(scene, "localhost:0"); /* the hosts file's */
     return bind_by(scene, "name.example:0");
 }
 
-static iouringnet_status bind_to_a_taken_port(struct scene *scene)
-{
+static iouringnet_status bind_to_a_taken_port(struct scene *scene) {
     iouringnet_listener *listener;
 
     CHECK_STATUS(net_bind(scene->net, scene->address.text, NULL, &listener), -EADDRINUSE);
     return 0;
 }
 
-static iouringnet_status dial_by(struct scene *scene, const char *address)
-{
+static iouringnet_status dial_by(struct scene *scene, const char *address) {
     iouringnet_sink *sinks[2];
     iouringnet_stream *streams[2];
 
@@ -181,13 +167,11 @@ static iouringnet_status dial_by(struct scene *scene, const char *address)
     return 0;
 }
 
-static iouringnet_status dial_and_accept(struct scene *scene)
-{
+static iouringnet_status dial_and_accept(struct scene *scene) {
     return dial_by(scene, scene->address.text);
 }
 
-static iouringnet_status dial_by_name(struct scene *scene)
-{
+static iouringnet_status dial_by_name(struct scene *scene) {
     char name[80];
 
     snprintf(name, sizeof name, "localhost%s", strrchr(scene->address.text, ':'));
@@ -196,8 +180,7 @@ static iouringnet_status dial_by_name(struct scene *scene)
     return dial_by(scene, name);
 }
 
-static iouringnet_status dial_in_vain(struct scene *scene)
-{
+static iouringnet_status dial_in_vain(struct scene *scene) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
 
@@ -205,8 +188,7 @@ static iouringnet_status dial_in_vain(struct scene *scene)
     return 0;
 }
 
-static iouringnet_status use_ops(struct scene *scene)
-{
+static iouringnet_status use_ops(struct scene *scene) {
     iouringnet_op *op;
 
     CHECK_OK(net_call(scene->net, 0, NULL, NULL, &op));
@@ -225,9 +207,8 @@ static iouringnet_status use_ops(struct scene *scene)
     return op_release(op);
 }
 
-static iouringnet_status send_in_every_way(struct scene *scene)
-{
-    struct iovec part = {(void *)(uintptr_t)"part", 4};
+static iouringnet_status send_in_every_way(struct scene *scene) {
+    struct iovec part = {(void *)(uintptr_t) "part", 4};
     iouringnet_op *op;
 
     CHECK_OK(sink_send(scene->sink, "send", 4, NULL));
@@ -242,8 +223,7 @@ static iouringnet_status send_in_every_way(struct scene *scene)
     return sink_flush(scene->sink);
 }
 
-static iouringnet_status receive_in_every_way(struct scene *scene)
-{
+static iouringnet_status receive_in_every_way(struct scene *scene) {
     const void *shown;
     iouringnet_op *op;
     size_t size;
@@ -260,8 +240,7 @@ static iouringnet_status receive_in_every_way(struct scene *scene)
     return stream_recv_some(scene->stream, got, 4, NULL);
 }
 
-static iouringnet_status meet_a_reset(struct scene *scene)
-{
+static iouringnet_status meet_a_reset(struct scene *scene) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     char got[4];
@@ -276,43 +255,39 @@ static iouringnet_status meet_a_reset(struct scene *scene)
     return 0;
 }
 
-static iouringnet_status close_both(struct scene *scene)
-{
+static iouringnet_status close_both(struct scene *scene) {
     sink_close(scene->sink);
     stream_close(scene->stream);
     return 0;
 }
 
-static iouringnet_status stop(struct scene *scene)
-{
+static iouringnet_status stop(struct scene *scene) {
     return net_stop(scene->net);
 }
 
 /* without a cancellation point of its own: raw_dial and raw_reset have some */
-static iouringnet_status with_cancellation_off(struct scene *scene)
-{
+static iouringnet_status with_cancellation_off(struct scene *scene) {
     int before;
     iouringnet_status status;
 
     CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before), 0);
     status = meet_a_reset(scene);
     CHECK_EQ(pthread_setcancelstate(before, &before), 0);
-    CHECK_EQ(before, PTHREAD_CANCEL_DISABLE);   /* no call has turned it on */
+    CHECK_EQ(before, PTHREAD_CANCEL_DISABLE); /* no call has turned it on */
     return status;
 }
 
-TEST(a_cancel_before_a_call_waits_for_its_end)
-{
-    static iouringnet_status (*const each[])(struct scene *scene) = {
-        start_and_stop, start_in_vain, look_around, bind_and_close, bind_by_name, bind_to_a_taken_port,
-        dial_and_accept, dial_by_name, dial_in_vain, use_ops, send_in_every_way, receive_in_every_way,
-        with_cancellation_off, close_both, stop,
+TEST(a_cancel_before_a_call_waits_for_its_end) {
+    static iouringnet_status (*const each[])(struct scene * scene) = {
+        start_and_stop,       start_in_vain,        look_around,           bind_and_close, bind_by_name,
+        bind_to_a_taken_port, dial_and_accept,      dial_by_name,          dial_in_vain,   use_ops,
+        send_in_every_way,    receive_in_every_way, with_cancellation_off, close_both,     stop,
     };
     struct scene scene;
     struct pair first = tcp_pair();
     struct footprint before;
 
-    pair_close(&first);     /* what the library keeps for ever is there */
+    pair_close(&first); /* what the library keeps for ever is there */
     before = footprint();
     scene = scene_open();
     raw_send(scene.peer, "four and twenty bytes...", 24);
@@ -329,8 +304,7 @@ TEST(a_cancel_before_a_call_waits_for_its_end)
 
 /* ---- a cancel that comes while the call waits ---- */
 
-static iouringnet_status wait_in_accept(struct scene *scene)
-{
+static iouringnet_status wait_in_accept(struct scene *scene) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     iouringnet_status status = listener_accept(scene->listener, &sink, &stream);
@@ -342,8 +316,7 @@ static iouringnet_status wait_in_accept(struct scene *scene)
     return status;
 }
 
-static iouringnet_status wait_in_dial(struct scene *scene)
-{
+static iouringnet_status wait_in_dial(struct scene *scene) {
     iouringnet_dial_options options;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -353,80 +326,66 @@ static iouringnet_status wait_in_dial(struct scene *scene)
     return net_dial(scene->net, scene->address.text, &options, &sink, &stream);
 }
 
-static iouringnet_status wait_in_send(struct scene *scene)
-{
+static iouringnet_status wait_in_send(struct scene *scene) {
     return sink_send(scene->sink, "more", 4, NULL);
 }
 
-static iouringnet_status wait_in_sendv(struct scene *scene)
-{
-    struct iovec part = {(void *)(uintptr_t)"more", 4};
+static iouringnet_status wait_in_sendv(struct scene *scene) {
+    struct iovec part = {(void *)(uintptr_t) "more", 4};
 
     return sink_sendv(scene->sink, &part, 1, NULL);
 }
 
-static iouringnet_status wait_in_flush(struct scene *scene)
-{
+static iouringnet_status wait_in_flush(struct scene *scene) {
     return sink_flush(scene->sink);
 }
 
-static iouringnet_status wait_in_recv(struct scene *scene)
-{
+static iouringnet_status wait_in_recv(struct scene *scene) {
     return stream_recv(scene->stream, scene->into, 4, NULL);
 }
 
-static iouringnet_status wait_in_recv_some(struct scene *scene)
-{
+static iouringnet_status wait_in_recv_some(struct scene *scene) {
     return stream_recv_some(scene->stream, scene->into, 4, NULL);
 }
 
-static iouringnet_status wait_in_fill(struct scene *scene)
-{
+static iouringnet_status wait_in_fill(struct scene *scene) {
     return stream_fill(scene->stream, 4);
 }
 
-static iouringnet_status wait_in_op_wait(struct scene *scene)
-{
+static iouringnet_status wait_in_op_wait(struct scene *scene) {
     return op_wait(scene->op, IOURINGNET_NO_TIMEOUT, NULL);
 }
 
-static void peer_dials(struct scene *scene)
-{
+static void peer_dials(struct scene *scene) {
     raw_close(raw_dial(scene->address.text));
 }
 
-static void peer_sends(struct scene *scene)
-{
+static void peer_sends(struct scene *scene) {
     raw_send(scene->peer, "four", 4);
 }
 
-static void peer_resets(struct scene *scene)
-{
+static void peer_resets(struct scene *scene) {
     raw_reset(scene->peer);
     scene->peer = -1;
 }
 
-static void listener_closes(struct scene *scene)
-{
+static void listener_closes(struct scene *scene) {
     listener_close(scene->listener);
 }
 
 /* whatever the waiting thread lets go of last is its to free */
-static void connection_goes(struct scene *scene)
-{
+static void connection_goes(struct scene *scene) {
     sink_abort(scene->sink);
     stream_close(scene->stream);
 }
 
-static void time_passes(struct scene *scene)
-{
+static void time_passes(struct scene *scene) {
     (void)scene;
 }
 
 /* cancels a thread that sleeps within the call, then ends the wait: the call must return `wanted` */
-static void cancel_amid(struct scene *scene, iouringnet_status (*call)(struct scene *scene), void (*end)(struct scene *scene),
-                        iouringnet_status wanted)
-{
+static void cancel_amid(struct scene *scene, iouringnet_status (*call)(struct scene *scene),
+                        void (*end)(struct scene *scene), iouringnet_status wanted) {
     struct caller caller = {scene, call, false, 0, 0, 0};
     pthread_t thread = spawn(caller_run, &caller);
 
@@ -440,9 +399,8 @@ static void cancel_amid(struct scene *scene, iouringnet_status (*call)(struct sc
 }
 
 /* the same in a connection of its own, after which the net goes on */
-static void cancel_amid_transfer(bool jammed, iouringnet_status (*call)(struct scene *scene), void (*end)(struct scene *scene),
-                                 iouringnet_status wanted)
-{
+static void cancel_amid_transfer(bool jammed, iouringnet_status (*call)(struct scene *scene),
+                                 void (*end)(struct scene *scene), iouringnet_status wanted) {
     struct scene scene = scene_open();
 
     if (jammed) {
@@ -458,15 +416,13 @@ static void cancel_amid_transfer(bool jammed, iouringnet_status (*call)(struct s
     CHECK_OK(net_stop(scene.net));
 }
 
-TEST(a_thread_cancelled_amid_a_send_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_a_send_comes_back_first) {
     cancel_amid_transfer(true, wait_in_send, connection_goes, IOURINGNET_CLOSED);
     cancel_amid_transfer(true, wait_in_sendv, peer_resets, -ECONNRESET);
     cancel_amid_transfer(true, wait_in_flush, connection_goes, IOURINGNET_CLOSED);
 }
 
-TEST(a_thread_cancelled_amid_a_receive_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_a_receive_comes_back_first) {
     size_t descriptors;
 
     cancel_amid_transfer(false, wait_in_recv, peer_sends, 0);
@@ -477,8 +433,7 @@ TEST(a_thread_cancelled_amid_a_receive_comes_back_first)
     EVENTUALLY(count_entries("/proc/self/fd") == descriptors);
 }
 
-TEST(a_thread_cancelled_amid_an_accept_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_an_accept_comes_back_first) {
     struct scene scene = scene_open();
 
     cancel_amid(&scene, wait_in_accept, peer_dials, 0);
@@ -486,8 +441,7 @@ TEST(a_thread_cancelled_amid_an_accept_comes_back_first)
     scene_close(&scene);
 }
 
-TEST(a_thread_cancelled_amid_a_dial_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_a_dial_comes_back_first) {
     struct full_listener full = full_listener();
     struct scene scene = scene_open();
 
@@ -497,8 +451,7 @@ TEST(a_thread_cancelled_amid_a_dial_comes_back_first)
     full_listener_close(&full);
 }
 
-TEST(a_thread_cancelled_amid_op_wait_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_op_wait_comes_back_first) {
     struct scene scene = scene_open();
 
     CHECK_OK(stream_recv_async(scene.stream, scene.into, 4, NULL, NULL, &scene.op));
@@ -507,8 +460,7 @@ TEST(a_thread_cancelled_amid_op_wait_comes_back_first)
     scene_close(&scene);
 }
 
-TEST(a_thread_cancelled_amid_net_stop_comes_back_first)
-{
+TEST(a_thread_cancelled_amid_net_stop_comes_back_first) {
     size_t threads = count_entries("/proc/self/task");
     iouringnet_config config = config_of_mode();
     struct scene scene = {0};
@@ -525,15 +477,13 @@ TEST(a_thread_cancelled_amid_net_stop_comes_back_first)
 
 /* ---- the library's own threads ---- */
 
-static void cancel_this_thread(void *user)
-{
+static void cancel_this_thread(void *user) {
     (void)user;
     CHECK_EQ(pthread_cancel(pthread_self()), 0);
     pthread_testcancel();
 }
 
-TEST(a_cancel_of_the_callback_thread_does_nothing)
-{
+TEST(a_cancel_of_the_callback_thread_does_nothing) {
     struct pair p = tcp_pair();
     char got[5];
 

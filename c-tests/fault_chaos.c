@@ -19,8 +19,7 @@ struct chaos {
     atomic_int armed, ended;
 };
 
-static uint64_t random_next(uint64_t *state)
-{
+static uint64_t random_next(uint64_t *state) {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -28,8 +27,7 @@ static uint64_t random_next(uint64_t *state)
 }
 
 /* puts a connection into a slot; what was there is closed, one way or another */
-static void chaos_keep(struct chaos *chaos, iouringnet_sink *sink, iouringnet_stream *stream)
-{
+static void chaos_keep(struct chaos *chaos, iouringnet_sink *sink, iouringnet_stream *stream) {
     unsigned at = atomic_fetch_add(&chaos->next, 1);
     iouringnet_sink *old_sink = atomic_exchange(&chaos->slots[at % SLOTS].sink, sink);
     iouringnet_stream *old_stream = atomic_exchange(&chaos->slots[at % SLOTS].stream, stream);
@@ -47,8 +45,7 @@ struct errand {
     char *memory;
 };
 
-static struct errand *errand_new(struct chaos *chaos, size_t size)
-{
+static struct errand *errand_new(struct chaos *chaos, size_t size) {
     struct errand *errand = take(sizeof *errand);
 
     *errand = (struct errand){chaos, size, take(size)};
@@ -56,15 +53,13 @@ static struct errand *errand_new(struct chaos *chaos, size_t size)
     return errand;
 }
 
-static void errand_free(struct errand *errand)
-{
+static void errand_free(struct errand *errand) {
     memset(errand->memory, 0xdd, errand->size);
     free(errand->memory);
     free(errand);
 }
 
-static void errand_done(void *user, const iouringnet_completion *done)
-{
+static void errand_done(void *user, const iouringnet_completion *done) {
     struct errand *errand = user;
 
     CHECK(done->bytes <= errand->size);
@@ -75,22 +70,19 @@ static void errand_done(void *user, const iouringnet_completion *done)
 }
 
 /* the call's own result: a refused one started nothing, so its memory is the caller's again */
-static void errand_begun(struct errand *errand, iouringnet_status status)
-{
+static void errand_begun(struct errand *errand, iouringnet_status status) {
     if (status == 0)
         return;
     atomic_fetch_sub(&errand->chaos->accepted, 1);
     errand_free(errand);
 }
 
-static struct errand *errand_begin(struct chaos *chaos, size_t size)
-{
+static struct errand *errand_begin(struct chaos *chaos, size_t size) {
     atomic_fetch_add(&chaos->accepted, 1);
     return errand_new(chaos, size);
 }
 
-static void accepted_on(void *user, const iouringnet_completion *done)
-{
+static void accepted_on(void *user, const iouringnet_completion *done) {
     struct chaos *chaos = user;
 
     if (done->status == 0)
@@ -99,16 +91,14 @@ static void accepted_on(void *user, const iouringnet_completion *done)
         atomic_fetch_add(&chaos->ended, 1);
 }
 
-static void room_on(void *user, const iouringnet_completion *done)
-{
+static void room_on(void *user, const iouringnet_completion *done) {
     struct chaos *chaos = user;
 
     if (done->status != 0)
         atomic_fetch_add(&chaos->ended, 1);
 }
 
-static size_t data_on(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t data_on(void *user, iouringnet_status status, const void *data, size_t size) {
     struct chaos *chaos = user;
     unsigned char first = 0;
 
@@ -124,14 +114,12 @@ static size_t data_on(void *user, iouringnet_status status, const void *data, si
     return size > 1 && (size & 1) ? size / 2 : size;
 }
 
-static void watch_armed(struct chaos *chaos, iouringnet_status status)
-{
+static void watch_armed(struct chaos *chaos, iouringnet_status status) {
     if (status != 0)
         atomic_fetch_sub(&chaos->armed, 1);
 }
 
-static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op)
-{
+static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op) {
     iouringnet_net *net = chaos->nets[dice >> 8 & 1];
     iouringnet_sink *sink = atomic_load(&chaos->slots[(dice >> 16) % SLOTS].sink);
     iouringnet_stream *stream = atomic_load(&chaos->slots[(dice >> 16) % SLOTS].stream);
@@ -146,7 +134,8 @@ static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op)
     case 1:
     case 2:
         errand = errand_begin(chaos, 1);
-        errand_begun(errand, net_dial_async(net, chaos->addresses[dice >> 10 & 1].text, NULL, errand_done, errand, keep));
+        errand_begun(errand,
+                     net_dial_async(net, chaos->addresses[dice >> 10 & 1].text, NULL, errand_done, errand, keep));
         break;
     case 3:
     case 4:
@@ -195,28 +184,16 @@ static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op)
         atomic_fetch_add(&chaos->armed, 1);
         watch_armed(chaos, stream_watch(stream, data_on, chaos));
         break;
-    case 17:
-        stream_watch(stream, NULL, NULL);
-        break;
-    case 18:
-        stream_pause(stream);
-        break;
-    case 19:
-        stream_resume(stream);
-        break;
+    case 17: stream_watch(stream, NULL, NULL); break;
+    case 18: stream_pause(stream); break;
+    case 19: stream_resume(stream); break;
     case 20:
         atomic_fetch_add(&chaos->armed, 1);
         watch_armed(chaos, sink_watch(sink, room_on, chaos));
         break;
-    case 21:
-        sink_watch(sink, NULL, NULL);
-        break;
-    case 22:
-        sink_set_timeout(sink, size % 4 ? (int64_t)(size % 4) * 3 : IOURINGNET_NO_TIMEOUT);
-        break;
-    case 23:
-        stream_set_timeout(stream, size % 3 ? IOURINGNET_NO_TIMEOUT : (int64_t)(size % 10));
-        break;
+    case 21: sink_watch(sink, NULL, NULL); break;
+    case 22: sink_set_timeout(sink, size % 4 ? (int64_t)(size % 4) * 3 : IOURINGNET_NO_TIMEOUT); break;
+    case 23: stream_set_timeout(stream, size % 3 ? IOURINGNET_NO_TIMEOUT : (int64_t)(size % 10)); break;
     case 24:
         if (stream_peek(stream, size, &data, &shown) == 0)
             CHECK(shown <= size);
@@ -237,18 +214,10 @@ static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op)
             *op = NULL;
         }
         break;
-    case 27:
-        sink_close(sink);
-        break;
-    case 28:
-        stream_close(stream);
-        break;
-    case 29:
-        sink_abort(sink);
-        break;
-    case 30:
-        stats_of(net);
-        break;
+    case 27: sink_close(sink); break;
+    case 28: stream_close(stream); break;
+    case 29: sink_abort(sink); break;
+    case 30: stats_of(net); break;
     case 31: {
         /* blocking calls too, with a limit of their own */
         char byte;
@@ -266,8 +235,7 @@ struct chaos_thread {
     uint64_t seed;
 };
 
-static void *chaos_run(void *user)
-{
+static void *chaos_run(void *user) {
     struct chaos_thread *thread = user;
     uint64_t state = thread->seed;
     iouringnet_op *op = NULL;
@@ -279,8 +247,7 @@ static void *chaos_run(void *user)
     return NULL;
 }
 
-static void chaos(uint64_t seed, const iouringnet_config *config)
-{
+static void chaos(uint64_t seed, const iouringnet_config *config) {
     struct footprint before = footprint();
     struct chaos chaos;
     struct chaos_thread each[THREADS];
@@ -308,8 +275,7 @@ static void chaos(uint64_t seed, const iouringnet_config *config)
     footprint_returns(before);
 }
 
-static iouringnet_config chaos_config(void)
-{
+static iouringnet_config chaos_config(void) {
     iouringnet_config config = config_of_mode();
 
     config.shutdown_timeout_ms = 500;
@@ -317,16 +283,14 @@ static iouringnet_config chaos_config(void)
     return config;
 }
 
-TEST(everything_at_random)
-{
+TEST(everything_at_random) {
     iouringnet_config config = chaos_config();
 
     for (uint64_t seed = 0; seed < 3; seed++)
         chaos(seed, &config);
 }
 
-TEST(everything_at_random_with_tight_bounds)
-{
+TEST(everything_at_random_with_tight_bounds) {
     iouringnet_config config = chaos_config();
 
     config.ring_entries = 8;
@@ -341,8 +305,7 @@ TEST(everything_at_random_with_tight_bounds)
         chaos(seed, &config);
 }
 
-TEST(everything_at_random_unbuffered)
-{
+TEST(everything_at_random_unbuffered) {
     iouringnet_config config = chaos_config();
 
     config.read_buffer = IOURINGNET_UNBUFFERED;

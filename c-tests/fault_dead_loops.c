@@ -6,8 +6,7 @@
 enum { SIZE = 200000 };
 
 /* without spins, after which completions are taken, and where completions come while the loop does other things */
-static iouringnet_net *net_that_is_told_early(void)
-{
+static iouringnet_net *net_that_is_told_early(void) {
     iouringnet_config config = config_of_mode();
 
     CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", "defer_taskrun,coop_taskrun", 1), 0);
@@ -16,8 +15,7 @@ static iouringnet_net *net_that_is_told_early(void)
 }
 
 /* The peer sends `count` bytes while the loop that receives them runs a callback, behind which it dies. */
-static size_t dies_behind_bytes(size_t size, size_t count)
-{
+static size_t dies_behind_bytes(size_t size, size_t count) {
     iouringnet_net *net = net_that_is_told_early();
     struct busy busy = BUSY;
     struct result recv = RESULT;
@@ -45,22 +43,19 @@ static size_t dies_behind_bytes(size_t size, size_t count)
     return written;
 }
 
-TEST(a_large_receive_counts_what_came_before_its_loop_died)
-{
+TEST(a_large_receive_counts_what_came_before_its_loop_died) {
     /* one receive of the kernel takes what has come when the first bytes wake it */
     CHECK_BETWEEN(dies_behind_bytes(SIZE, SIZE / 2), 1, SIZE / 2);
 }
 
-TEST(a_small_receive_takes_nothing_where_its_loop_died_before_it_was_whole)
-{
+TEST(a_small_receive_takes_nothing_where_its_loop_died_before_it_was_whole) {
     CHECK_EQ(dies_behind_bytes(100, 50), 0);
 }
 
 /* ---- one loop dies, and the rest of the process goes on ---- */
 
 /* in the thread of a callback alone, so that only its loop dies */
-static void refuse_enter_here(void *user)
-{
+static void refuse_enter_here(void *user) {
     (void)user;
     refuse_call(SYS_io_uring_enter, EPERM, THIS_THREAD);
 }
@@ -70,8 +65,7 @@ struct errors {
     iouringnet_net *_Atomic net;
 };
 
-static void count_errors(void *user, int32_t level, const char *text)
-{
+static void count_errors(void *user, int32_t level, const char *text) {
     struct errors *errors = user;
     iouringnet_net *net = atomic_load(&errors->net);
     iouringnet_stats stats;
@@ -84,16 +78,14 @@ static void count_errors(void *user, int32_t level, const char *text)
     atomic_fetch_add(&errors->refused, net_stats(net, &stats) == IOURINGNET_IN_CALLBACK);
 }
 
-static bool is_ring(int fd)
-{
+static bool is_ring(int fd) {
     char path[64], target[64] = "";
 
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     return readlink(path, target, sizeof target - 1) > 0 && strcmp(target, "anon_inode:[io_uring]") == 0;
 }
 
-static iouringnet_net *net_with_logged_errors(struct errors *errors)
-{
+static iouringnet_net *net_with_logged_errors(struct errors *errors) {
     iouringnet_config config = config_of_mode();
 
     config.log = count_errors;
@@ -103,8 +95,7 @@ static iouringnet_net *net_with_logged_errors(struct errors *errors)
 }
 
 /* gives a connection of the net, which stays open */
-static struct pair its_receive_loop_dies(iouringnet_net *net)
-{
+static struct pair its_receive_loop_dies(iouringnet_net *net) {
     struct pair p = tcp_pair_in(net, net);
     struct result recv = RESULT;
     char byte;
@@ -115,8 +106,7 @@ static struct pair its_receive_loop_dies(iouringnet_net *net)
     return p;
 }
 
-TEST(the_death_of_a_loop_is_logged_as_an_error)
-{
+TEST(the_death_of_a_loop_is_logged_as_an_error) {
     struct errors errors = {0, 0, NULL};
     iouringnet_net *net = net_with_logged_errors(&errors);
 
@@ -126,8 +116,7 @@ TEST(the_death_of_a_loop_is_logged_as_an_error)
     net_stop(net);
 }
 
-TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do)
-{
+TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do) {
     struct errors errors = {0, 0, NULL};
     iouringnet_net *net = net_with_logged_errors(&errors);
     struct pair p = its_receive_loop_dies(net);
@@ -141,8 +130,7 @@ TEST(a_dead_loop_sleeps_where_it_has_nothing_to_do)
 }
 
 /* The number of the dead loop's ring may be that of a new net's ring: what wakes the dead loop must not go there. */
-TEST(a_net_with_a_dead_loop_stops_beside_a_new_net)
-{
+TEST(a_net_with_a_dead_loop_stops_beside_a_new_net) {
     enum { MOST = 64 };
     struct errors errors = {0, 0, NULL};
     struct pair p, other;

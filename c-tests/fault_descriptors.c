@@ -16,8 +16,7 @@ struct hoard {
 };
 
 /* the first thing in each test: an accept that is armed keeps the limit of the moment of its arming */
-static void limit_descriptors(void)
-{
+static void limit_descriptors(void) {
     struct rlimit limit;
 
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -25,14 +24,12 @@ static void limit_descriptors(void)
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
-static iouringnet_net *limited_net(void)
-{
+static iouringnet_net *limited_net(void) {
     limit_descriptors();
     return net_of_mode();
 }
 
-static void hoard_all(struct hoard *hoard)
-{
+static void hoard_all(struct hoard *hoard) {
     hoard->count = 0;
     for (;;) {
         int fd = fcntl(0, F_DUPFD_CLOEXEC, 0);
@@ -46,21 +43,18 @@ static void hoard_all(struct hoard *hoard)
 }
 
 /* an accept that is just being armed holds a descriptor for a moment, and would leave one over */
-static void hoard_all_after_arming(struct hoard *hoard, iouringnet_net *net)
-{
+static void hoard_all_after_arming(struct hoard *hoard, iouringnet_net *net) {
     settle(net);
     hoard_all(hoard);
 }
 
-static void hoard_free(struct hoard *hoard)
-{
+static void hoard_free(struct hoard *hoard) {
     while (hoard->count > 0)
         CHECK_EQ(close(hoard->fds[--hoard->count]), 0);
 }
 
 /* a pair whose own listener has given its descriptor back already */
-static struct pair settled_pair(iouringnet_net *net)
-{
+static struct pair settled_pair(iouringnet_net *net) {
     size_t before = count_entries("/proc/self/fd");
     struct pair pair = tcp_pair_in(net, net);
 
@@ -69,8 +63,7 @@ static struct pair settled_pair(iouringnet_net *net)
 }
 
 /* sockets made while there were descriptors, to be connected when there are none */
-static void clients_make(int *fds, int count)
-{
+static void clients_make(int *fds, int count) {
     for (int i = 0; i < count; i++) {
         struct timeval span = {WAIT_MS / 1000, 0};
 
@@ -80,8 +73,7 @@ static void clients_make(int *fds, int count)
     }
 }
 
-static void clients_connect(int *fds, int count, const char *address)
-{
+static void clients_connect(int *fds, int count, const char *address) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     at.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
@@ -89,8 +81,7 @@ static void clients_connect(int *fds, int count, const char *address)
         CHECK_EQ(connect(fds[i], (struct sockaddr *)&at, sizeof at), 0);
 }
 
-static int64_t cpu_ms(void)
-{
+static int64_t cpu_ms(void) {
     struct rusage usage;
 
     CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
@@ -99,8 +90,7 @@ static int64_t cpu_ms(void)
 }
 
 /* for a second in which nothing can be accepted, the loop is mostly asleep */
-static void check_no_spin(iouringnet_net *net)
-{
+static void check_no_spin(iouringnet_net *net) {
     iouringnet_stats before, after;
     int64_t began = now_ms(), cpu;
 
@@ -123,8 +113,7 @@ struct accepted {
     iouringnet_status end;
 };
 
-static void accepted_store(void *user, const iouringnet_completion *done)
-{
+static void accepted_store(void *user, const iouringnet_completion *done) {
     struct accepted *accepted = user;
 
     if (done->status != 0) {
@@ -137,8 +126,7 @@ static void accepted_store(void *user, const iouringnet_completion *done)
     latch_open(&accepted->latch);
 }
 
-TEST(a_watch_goes_on_when_descriptors_come_back)
-{
+TEST(a_watch_goes_on_when_descriptors_come_back) {
     enum { CLIENTS = 8 };
     iouringnet_net *net = limited_net();
     struct pair p = settled_pair(net);
@@ -177,8 +165,7 @@ TEST(a_watch_goes_on_when_descriptors_come_back)
     CHECK_STATUS(accepted.end, IOURINGNET_STOPPED);
 }
 
-TEST(an_accept_goes_on_when_descriptors_come_back)
-{
+TEST(an_accept_goes_on_when_descriptors_come_back) {
     iouringnet_net *net = limited_net();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -201,8 +188,7 @@ TEST(an_accept_goes_on_when_descriptors_come_back)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_accept_goes_on_when_the_library_frees_one)
-{
+TEST(an_accept_goes_on_when_the_library_frees_one) {
     iouringnet_net *net = limited_net();
     struct pair p = settled_pair(net);
     iouringnet_address address;
@@ -228,8 +214,7 @@ TEST(an_accept_goes_on_when_the_library_frees_one)
     CHECK_OK(net_stop(net));
 }
 
-static void *accept_run(void *user)
-{
+static void *accept_run(void *user) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
 
@@ -239,8 +224,7 @@ static void *accept_run(void *user)
     return NULL;
 }
 
-TEST(a_blocking_accept_goes_on_when_descriptors_come_back)
-{
+TEST(a_blocking_accept_goes_on_when_descriptors_come_back) {
     iouringnet_net *net = limited_net();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -261,8 +245,7 @@ TEST(a_blocking_accept_goes_on_when_descriptors_come_back)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_listener_closes_while_there_are_no_descriptors)
-{
+TEST(a_listener_closes_while_there_are_no_descriptors) {
     iouringnet_net *net = limited_net();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -282,8 +265,7 @@ TEST(a_listener_closes_while_there_are_no_descriptors)
     CHECK_OK(net_stop(net));
 }
 
-TEST(dial_bind_and_start_say_that_there_are_no_descriptors)
-{
+TEST(dial_bind_and_start_say_that_there_are_no_descriptors) {
     iouringnet_net *net = limited_net(), *other = (iouringnet_net *)&net;
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address), *second = (iouringnet_listener *)&net;
@@ -317,8 +299,7 @@ TEST(dial_bind_and_start_say_that_there_are_no_descriptors)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_failed_start_leaves_nothing)
-{
+TEST(a_failed_start_leaves_nothing) {
     struct hoard hoard;
     iouringnet_config config = config_of_mode();
     struct footprint before = footprint();

@@ -8,15 +8,13 @@
 /* ---- a drain has a time for all of it ---- */
 
 /* a peer that makes progress all the time, and would need minutes for all of it */
-static void take_a_little(int peer, size_t bytes)
-{
+static void take_a_little(int peer, size_t bytes) {
     char some[4096];
 
     recv(peer, some, bytes, MSG_DONTWAIT);
 }
 
-static iouringnet_net *draining_net(int64_t drain_timeout_ms)
-{
+static iouringnet_net *draining_net(int64_t drain_timeout_ms) {
     iouringnet_config config = config_of_mode();
 
     config.send_buffer = 4 << 20;
@@ -24,8 +22,7 @@ static iouringnet_net *draining_net(int64_t drain_timeout_ms)
     return net_with(&config);
 }
 
-TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
-{
+TEST(a_drain_with_a_little_progress_ends_at_its_timeout) {
     enum { SIZE = 64 << 20 };
     iouringnet_net *net = draining_net(1000);
     struct result send = RESULT, flush = RESULT;
@@ -62,8 +59,7 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout)
 /* more than the peer's socket takes, and less than ours */
 enum { IN_THE_KERNEL = 300000 };
 
-static struct mixed with_a_full_kernel(iouringnet_net *net, char *data)
-{
+static struct mixed with_a_full_kernel(iouringnet_net *net, char *data) {
     struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, IN_THE_KERNEL, 0, 1);
@@ -72,8 +68,7 @@ static struct mixed with_a_full_kernel(iouringnet_net *net, char *data)
     return m;
 }
 
-TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
-{
+TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout) {
     iouringnet_net *net = draining_net(1000);
     char *data = take(IN_THE_KERNEL);
     struct mixed m = with_a_full_kernel(net, data);
@@ -94,8 +89,7 @@ TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout)
 }
 
 /* until the stream is closed, the connection is the program's to end */
-TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time)
-{
+TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time) {
     iouringnet_net *net = draining_net(1500);
     char *data = take(IN_THE_KERNEL);
     struct mixed m = with_a_full_kernel(net, data);
@@ -113,8 +107,7 @@ TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time)
     free(data);
 }
 
-TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
-{
+TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time) {
     enum { SIZE = 16 << 20, LAST = 200000 };
     iouringnet_net *net = draining_net(1500);
     struct ending watch = ENDING;
@@ -142,8 +135,7 @@ TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time)
     free(got);
 }
 
-TEST(a_drain_cut_by_the_close_timeout_is_counted)
-{
+TEST(a_drain_cut_by_the_close_timeout_is_counted) {
     enum { SIZE = 8 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -164,8 +156,7 @@ TEST(a_drain_cut_by_the_close_timeout_is_counted)
 }
 
 /* What goes out of the queue late leaves what is in the kernel no time of its own. */
-TEST(a_drain_of_the_queue_and_of_the_kernel_has_one_time)
-{
+TEST(a_drain_of_the_queue_and_of_the_kernel_has_one_time) {
     enum { SIZE = 16 << 20, DRAIN_MS = 4000 };
     iouringnet_net *net = draining_net(DRAIN_MS);
     struct ending watch = ENDING;
@@ -201,8 +192,7 @@ struct cut {
     uint64_t drains_timed_out;
 };
 
-static void cut_store(void *user, const iouringnet_completion *done)
-{
+static void cut_store(void *user, const iouringnet_completion *done) {
     struct cut *cut = user;
 
     cut->status = done->status;
@@ -210,8 +200,7 @@ static void cut_store(void *user, const iouringnet_completion *done)
 }
 
 /* the last callback of a net that stops tells what was counted until then */
-TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
-{
+TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out) {
     enum { SIZE = 16 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed lingering, sending;
@@ -236,8 +225,7 @@ TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out)
     free(data);
 }
 
-TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain)
-{
+TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain) {
     struct mixed m = mixed_pair_sized(16384);
     struct ending watch = ENDING;
 
@@ -258,15 +246,13 @@ TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain)
 enum { DESCRIPTORS = 256, HOLDERS = 240 };
 
 /* takes every descriptor that is left */
-static void take_the_rest(void)
-{
+static void take_the_rest(void) {
     while (fcntl(0, F_DUPFD_CLOEXEC, 0) >= 0)
         ;
     CHECK_EQ(errno, EMFILE);
 }
 
-static void limit_descriptors(void)
-{
+static void limit_descriptors(void) {
     struct rlimit limit;
 
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -279,8 +265,7 @@ struct channel {
 };
 
 /* the peers, in a process of their own: they take a byte now and then, and one that is honest comes last */
-static _Noreturn void peers_run(struct channel *channel)
-{
+static _Noreturn void peers_run(struct channel *channel) {
     static int holders[HOLDERS];
     iouringnet_address address;
     char got[8];
@@ -325,8 +310,7 @@ struct server {
     struct latch held;
 };
 
-static void serve_and_close(void *user, const iouringnet_completion *done)
-{
+static void serve_and_close(void *user, const iouringnet_completion *done) {
     struct server *server = user;
     bool holds = atomic_fetch_add(&server->accepted, 1) < HOLDERS;
 
@@ -339,8 +323,7 @@ static void serve_and_close(void *user, const iouringnet_completion *done)
         latch_open(&server->held);
 }
 
-static void serves_beside_holders(int send_buffer, size_t size)
-{
+static void serves_beside_holders(int send_buffer, size_t size) {
     struct channel channel;
     struct server server = {take(size), size, 0, LATCH(HOLDERS)};
     iouringnet_config config = config_of_mode();
@@ -385,13 +368,11 @@ static void serves_beside_holders(int send_buffer, size_t size)
     free(server.data);
 }
 
-/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_queues)
-{
+/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_queues) {
     serves_beside_holders(16384, 256 << 10);
 }
 
-/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_the_kernels_bytes)
-{
+/* alone */ TEST(an_honest_client_is_served_beside_peers_that_hold_the_kernels_bytes) {
     serves_beside_holders(200000, 100000);
 }
 
@@ -399,8 +380,7 @@ static void serves_beside_holders(int send_buffer, size_t size)
 
 enum { HELD = 8, HELD_SIZE = 8 << 20 };
 
-static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data)
-{
+static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data) {
     for (int i = 0; i < HELD; i++)
         draining_begin(&held[i], net, data, HELD_SIZE);
 }
@@ -411,15 +391,13 @@ struct binding {
     iouringnet_status status;
 };
 
-static void binds(void *user)
-{
+static void binds(void *user) {
     struct binding *binding = user;
 
     binding->status = net_bind(binding->net, "127.0.0.1:0", NULL, &binding->listener);
 }
 
-TEST(sockets_are_made_at_the_cost_of_closed_connections)
-{
+TEST(sockets_are_made_at_the_cost_of_closed_connections) {
     iouringnet_net *net, *other;
     iouringnet_address address;
     struct draining held[HELD];
@@ -481,8 +459,7 @@ TEST(sockets_are_made_at_the_cost_of_closed_connections)
 }
 
 /* a peer that has everything is not reset: all that it can miss is a later answer to what it sends */
-TEST(a_lingering_connection_that_has_to_go_has_lost_nothing)
-{
+TEST(a_lingering_connection_that_has_to_go_has_lost_nothing) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_address address;
@@ -515,8 +492,7 @@ TEST(a_lingering_connection_that_has_to_go_has_lost_nothing)
 
 /* ---- a shortage of memory ---- */
 
-TEST(a_post_without_memory_costs_the_oldest_closed_connection)
-{
+TEST(a_post_without_memory_costs_the_oldest_closed_connection) {
 #ifdef __SANITIZE_ADDRESS__
     SKIP("the sanitizer's allocator ends a process that is out of memory");
 #else

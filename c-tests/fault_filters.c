@@ -9,8 +9,7 @@
 enum { REGISTER_SEND_MSG_RING = 31 };
 
 /* A loop that sleeps is woken by a completion that the kernel posts to its ring. Where that is refused, its eventfd wakes it. */
-static void both_loops_wake_up(int error)
-{
+static void both_loops_wake_up(int error) {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair();
     pid_t receives = thread_named("iouringnet-recv"), sends = thread_named("iouringnet-send");
@@ -42,13 +41,11 @@ static void both_loops_wake_up(int error)
     free(data);
 }
 
-TEST(loops_wake_up_where_completions_may_not_be_sent)
-{
+TEST(loops_wake_up_where_completions_may_not_be_sent) {
     both_loops_wake_up(EPERM);
 }
 
-TEST(loops_wake_up_where_completions_cannot_be_sent)
-{
+TEST(loops_wake_up_where_completions_cannot_be_sent) {
     both_loops_wake_up(ENOSYS);
 }
 
@@ -63,14 +60,12 @@ struct waits {
     int64_t limit_ms;
 };
 
-static void may_not_wait(struct waits *self)
-{
+static void may_not_wait(struct waits *self) {
     refuse_call(SYS_ppoll, self->error, THIS_THREAD);
     waiter_begins(&self->waiter);
 }
 
-static void *receives(void *user)
-{
+static void *receives(void *user) {
     struct waits *self = user;
 
     may_not_wait(self);
@@ -78,8 +73,7 @@ static void *receives(void *user)
     return NULL;
 }
 
-static void *sends(void *user)
-{
+static void *sends(void *user) {
     struct waits *self = user;
 
     may_not_wait(self);
@@ -87,8 +81,7 @@ static void *sends(void *user)
     return NULL;
 }
 
-static void *receives_in_vain(void *user)
-{
+static void *receives_in_vain(void *user) {
     struct waits *self = user;
     int64_t began = now_ms();
 
@@ -99,8 +92,7 @@ static void *receives_in_vain(void *user)
 }
 
 /* The loop waits in place of a thread that may not: the thread sleeps until its operation is over. */
-static void operations_of_threads_that_may_not_wait(int error)
-{
+static void operations_of_threads_that_may_not_wait(int error) {
     enum { SIZE = 16 << 20 };
     struct waits self = {{0}, mixed_pair(), take(SIZE), 4, error, 0};
     char *got = take(SIZE);
@@ -131,12 +123,10 @@ static void operations_of_threads_that_may_not_wait(int error)
 }
 
 /* With the first try off no thread waits by itself. */
-/* one mode */ TEST(a_loop_waits_for_a_thread_that_may_not)
-{
+/* one mode */ TEST(a_loop_waits_for_a_thread_that_may_not) {
     operations_of_threads_that_may_not_wait(EPERM);
 }
 
-/* one mode */ TEST(a_loop_waits_for_a_thread_that_cannot)
-{
+/* one mode */ TEST(a_loop_waits_for_a_thread_that_cannot) {
     operations_of_threads_that_may_not_wait(ENOSYS);
 }

@@ -18,8 +18,7 @@ struct address_of_interface {
 };
 
 /* the kernel readies an address some time after it was given */
-static bool is_ready(const struct address_of_interface *local)
-{
+static bool is_ready(const struct address_of_interface *local) {
     struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_addr = local->address};
     int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool bound;
@@ -32,8 +31,7 @@ static bool is_ready(const struct address_of_interface *local)
 }
 
 /* the loopback interface, called `name` from now on, has fe80::1 */
-static void interface_named(const char *name)
-{
+static void interface_named(const char *name) {
     struct ifreq lo = {.ifr_name = "lo"};
     struct address_of_interface local = {.prefix = 64};
     int fd;
@@ -58,8 +56,7 @@ static void interface_named(const char *name)
     EVENTUALLY(is_ready(&local));
 }
 
-static void is_reached(iouringnet_net *net, iouringnet_listener *listener, const char *address)
-{
+static void is_reached(iouringnet_net *net, iouringnet_listener *listener, const char *address) {
     iouringnet_sink *sinks[2];
     iouringnet_stream *streams[2];
 
@@ -71,8 +68,7 @@ static void is_reached(iouringnet_net *net, iouringnet_listener *listener, const
     }
 }
 
-static void an_interface_is_known_as(const char *name)
-{
+static void an_interface_is_known_as(const char *name) {
     iouringnet_net *net;
     iouringnet_listener *listener;
     iouringnet_address address;
@@ -91,13 +87,11 @@ static void an_interface_is_known_as(const char *name)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_interface_goes_by_its_name_or_number)
-{
+TEST(an_interface_goes_by_its_name_or_number) {
     an_interface_is_known_as("lo");
 }
 
 /* no interface has this number */
-TEST(an_interface_may_have_a_number_for_its_name)
-{
+TEST(an_interface_may_have_a_number_for_its_name) {
     an_interface_is_known_as("77");
 }

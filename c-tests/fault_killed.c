@@ -6,15 +6,13 @@
 /* the child listens in one of these ways, and then does nothing */
 enum way { WATCHES, ACCEPTS, SERVES_ONE, WAYS };
 
-static size_t ignore_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t ignore_data(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)user, (void)status, (void)data;
     return size;
 }
 
 /* a connection whose stream waits for bytes; and the next accept */
-static void serve_one(iouringnet_listener *listener, const iouringnet_address *address)
-{
+static void serve_one(iouringnet_listener *listener, const iouringnet_address *address) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
 
@@ -24,8 +22,7 @@ static void serve_one(iouringnet_listener *listener, const iouringnet_address *a
     CHECK_OK(listener_accept_async(listener, ignore_completion, NULL, NULL));
 }
 
-static void listen_for_ever(enum way way, int tell)
-{
+static void listen_for_ever(enum way way, int tell) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -36,15 +33,14 @@ static void listen_for_ever(enum way way, int tell)
         CHECK_OK(listener_accept_async(listener, ignore_completion, NULL, NULL));
     if (way == SERVES_ONE)
         serve_one(listener, &address);
-    settle(net);    /* the loop has begun to accept */
+    settle(net); /* the loop has begun to accept */
     CHECK_EQ(write(tell, &address, sizeof address), sizeof address);
     for (;;)
         pause();
 }
 
 /* the address of a server that has just been killed */
-static iouringnet_address kill_a_server(enum way way)
-{
+static iouringnet_address kill_a_server(enum way way) {
     iouringnet_address address;
     int told[2], status;
     pid_t pid;
@@ -65,8 +61,7 @@ static iouringnet_address kill_a_server(enum way way)
 }
 
 /* as the library binds: a connection of the dead server does not hinder it, a listener does */
-static bool can_bind(const iouringnet_address *address)
-{
+static bool can_bind(const iouringnet_address *address) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool bound;
@@ -79,8 +74,7 @@ static bool can_bind(const iouringnet_address *address)
     return bound;
 }
 
-TEST(the_port_of_a_killed_server_is_free_at_once)
-{
+TEST(the_port_of_a_killed_server_is_free_at_once) {
     enum { TRIES = 20 };
 
     need_io_uring();

@@ -20,17 +20,40 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {EXACT, 1, 10, 10, 0, false}, {EXACT, 1, 10, 6, 0, false}, {EXACT, 1, 10, 6, 4, false}, {EXACT, 1, 10, 0, 10, false},
-    {EXACT, 1, 10, 25, 7, false}, {EXACT, 1, 10, 6, 0, true}, {EXACT, 1, 10, 10, 0, true},
+    {EXACT, 1, 10, 10, 0, false},
+    {EXACT, 1, 10, 6, 0, false},
+    {EXACT, 1, 10, 6, 4, false},
+    {EXACT, 1, 10, 0, 10, false},
+    {EXACT, 1, 10, 25, 7, false},
+    {EXACT, 1, 10, 6, 0, true},
+    {EXACT, 1, 10, 10, 0, true},
     /* from the size of the read buffer on a receive counts what it took */
-    {EXACT, 1, 3000, 3000, 0, false}, {EXACT, 1, 3000, 2500, 0, false}, {EXACT, 1, 3000, 2500, 500, false},
-    {EXACT, 1, 3000, 0, 3000, false}, {EXACT, 1, 3000, 4000, 10, false}, {EXACT, 1, 3000, 2500, 0, true},
-    {SOME, 1, 100, 100, 0, false}, {SOME, 1, 100, 1, 0, false}, {SOME, 1, 100, 150, 20, false}, {SOME, 1, 100, 0, 50, false},
-    {SOME, 1, 3000, 200, 100, false}, {SOME, 1, 3000, 200, 0, true},
-    {FILL, 1, 1500, 1500, 0, false}, {FILL, 1, 1500, 700, 0, false}, {FILL, 1, 1500, 700, 800, false}, {FILL, 1, 100, 0, 0, true},
-    {EXACT, 4, 10, 40, 0, false}, {EXACT, 4, 10, 25, 0, false}, {EXACT, 4, 10, 25, 15, false}, {EXACT, 4, 10, 25, 0, true},
-    {EXACT, 4, 700, 1500, 0, false}, {EXACT, 4, 700, 2100, 700, false}, {EXACT, 3, 1200, 2400, 0, false},
-    {EXACT, 3, 1200, 2000, 100, false}, {SOME, 3, 400, 900, 0, false}, {FILL, 3, 600, 500, 0, false},
+    {EXACT, 1, 3000, 3000, 0, false},
+    {EXACT, 1, 3000, 2500, 0, false},
+    {EXACT, 1, 3000, 2500, 500, false},
+    {EXACT, 1, 3000, 0, 3000, false},
+    {EXACT, 1, 3000, 4000, 10, false},
+    {EXACT, 1, 3000, 2500, 0, true},
+    {SOME, 1, 100, 100, 0, false},
+    {SOME, 1, 100, 1, 0, false},
+    {SOME, 1, 100, 150, 20, false},
+    {SOME, 1, 100, 0, 50, false},
+    {SOME, 1, 3000, 200, 100, false},
+    {SOME, 1, 3000, 200, 0, true},
+    {FILL, 1, 1500, 1500, 0, false},
+    {FILL, 1, 1500, 700, 0, false},
+    {FILL, 1, 1500, 700, 800, false},
+    {FILL, 1, 100, 0, 0, true},
+    {EXACT, 4, 10, 40, 0, false},
+    {EXACT, 4, 10, 25, 0, false},
+    {EXACT, 4, 10, 25, 15, false},
+    {EXACT, 4, 10, 25, 0, true},
+    {EXACT, 4, 700, 1500, 0, false},
+    {EXACT, 4, 700, 2100, 700, false},
+    {EXACT, 3, 1200, 2400, 0, false},
+    {EXACT, 3, 1200, 2000, 100, false},
+    {SOME, 3, 400, 900, 0, false},
+    {FILL, 3, 600, 500, 0, false},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -46,11 +69,10 @@ enum { MANY_ROWS = sizeof many_rows / sizeof *many_rows };
 struct late {
     struct mixed m;
     iouringnet_op *ops[MANY];
-    char *into;     /* of all receives */
+    char *into; /* of all receives */
 };
 
-static void begin(struct late *late, const struct row *row)
-{
+static void begin(struct late *late, const struct row *row) {
     for (int i = 0; i < row->receives; i++) {
         char *into = late->into + (size_t)i * row->size;
 
@@ -63,8 +85,7 @@ static void begin(struct late *late, const struct row *row)
     }
 }
 
-static void send_pattern(int fd, size_t size, size_t offset)
-{
+static void send_pattern(int fd, size_t size, size_t offset) {
     char data[ROOM];
 
     pattern_fill(data, size, offset, SEED);
@@ -72,8 +93,7 @@ static void send_pattern(int fd, size_t size, size_t offset)
 }
 
 /* what each receive says, and that together with what can be received afterwards every byte is there once */
-static void look(struct late *late, const struct row *row, size_t read_buffer, iouringnet_status cut)
-{
+static void look(struct late *late, const struct row *row, size_t read_buffer, iouringnet_status cut) {
     size_t sent = row->in_time + row->late, took = 0, rest;
     iouringnet_status end = row->ends ? IOURINGNET_EOF : cut, status;
     char left[ROOM];
@@ -115,8 +135,7 @@ static void look(struct late *late, const struct row *row, size_t read_buffer, i
 }
 
 /* all rows at once, each on a connection of its own; false: the deadline was over before the bytes were there */
-static bool round_of(const struct row *chosen, int count, enum cut cut, size_t read_buffer, int64_t limit_ms)
-{
+static bool round_of(const struct row *chosen, int count, enum cut cut, size_t read_buffer, int64_t limit_ms) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     static struct late lates[ROWS];
@@ -168,32 +187,27 @@ static bool round_of(const struct row *chosen, int count, enum cut cut, size_t r
     return in_time;
 }
 
-static void rounds_until_valid(const struct row *chosen, int count, size_t read_buffer)
-{
+static void rounds_until_valid(const struct row *chosen, int count, size_t read_buffer) {
     for (int64_t limit_ms = 150; limit_ms < 10000; limit_ms *= 2)
         if (round_of(chosen, count, AT_THE_DEADLINE, read_buffer, limit_ms))
             return;
     SKIP("too busy: the bytes seldom come before the deadline");
 }
 
-TEST(what_came_before_a_deadline_that_has_passed_is_received_and_the_rest_stays)
-{
+TEST(what_came_before_a_deadline_that_has_passed_is_received_and_the_rest_stays) {
     rounds_until_valid(rows, ROWS, BUFFER);
 }
 
-TEST(what_came_before_a_deadline_that_has_passed_is_received_without_a_buffer)
-{
+TEST(what_came_before_a_deadline_that_has_passed_is_received_without_a_buffer) {
     rounds_until_valid(rows, ROWS, IOURINGNET_UNBUFFERED);
 }
 
-TEST(what_came_for_many_receives_before_their_deadline_is_received)
-{
+TEST(what_came_for_many_receives_before_their_deadline_is_received) {
     rounds_until_valid(many_rows, MANY_ROWS, 100);
     rounds_until_valid(many_rows, MANY_ROWS, IOURINGNET_UNBUFFERED);
 }
 
-TEST(what_came_before_a_cancel_is_received_now_or_later)
-{
+TEST(what_came_before_a_cancel_is_received_now_or_later) {
     for (int i = 0; i < 5; i++) {
         round_of(rows, ROWS, BY_A_CANCEL, BUFFER, 0);
         round_of(rows, ROWS, BY_A_CANCEL, IOURINGNET_UNBUFFERED, 0);

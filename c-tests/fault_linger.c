@@ -6,8 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
-static iouringnet_net *lingering_net(int64_t linger_ms)
-{
+static iouringnet_net *lingering_net(int64_t linger_ms) {
     iouringnet_config config = config_of_mode();
 
     config.linger_ms = linger_ms;
@@ -23,8 +22,7 @@ struct crowd {
     struct latch greeted;
 };
 
-static void greet(void *user, const iouringnet_completion *done)
-{
+static void greet(void *user, const iouringnet_completion *done) {
     struct crowd *crowd = user;
 
     if (done->status != 0)
@@ -33,8 +31,7 @@ static void greet(void *user, const iouringnet_completion *done)
     latch_open(&crowd->greeted);
 }
 
-/* alone */ TEST(a_stop_beside_a_thousand_idle_clients_is_quick)
-{
+/* alone */ TEST(a_stop_beside_a_thousand_idle_clients_is_quick) {
     enum { CLIENTS = 1000 };
     iouringnet_net *net;
     iouringnet_address address;
@@ -63,8 +60,7 @@ static void greet(void *user, const iouringnet_completion *done)
     }
 }
 
-/* alone */ TEST(a_client_that_closes_first_after_a_quiet_while_ends_at_once)
-{
+/* alone */ TEST(a_client_that_closes_first_after_a_quiet_while_ends_at_once) {
     struct mixed m = mixed_pair();
     char got[8];
     int64_t began;
@@ -83,8 +79,7 @@ static void greet(void *user, const iouringnet_completion *done)
 }
 
 /* the peer's kernel has it all, and the linger is over before the peer sends and reads: it has lost nothing by that */
-TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
-{
+TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything) {
     enum { SIZE = 50000 };
     iouringnet_net *net = lingering_net(300);
     struct mixed m = mixed_pair_in(net, 0);
@@ -108,8 +103,7 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
 }
 
 /* a peer that is at its socket has the time to answer our FIN, and then meets the end and no reset */
-/* alone */ TEST(a_peer_may_answer_the_fin_after_a_quiet_while)
-{
+/* alone */ TEST(a_peer_may_answer_the_fin_after_a_quiet_while) {
     enum { ROUNDS = 20, IN_TIME_MS = 25 };
     iouringnet_net *net = lingering_net(100);
     int in_time = 0;
@@ -148,8 +142,7 @@ TEST(a_peer_that_sends_after_a_linger_that_was_over_reads_everything)
 
 /* ---- connections that were not ---- */
 
-TEST(a_connection_that_was_not_quiet_lingers)
-{
+TEST(a_connection_that_was_not_quiet_lingers) {
     iouringnet_net *net = lingering_net(WAIT_MS);
     struct mixed m = mixed_pair_in(net, 0);
     char got[5];
@@ -165,8 +158,7 @@ TEST(a_connection_that_was_not_quiet_lingers)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_linger_lasts_as_long_as_the_config_says)
-{
+TEST(a_linger_lasts_as_long_as_the_config_says) {
     iouringnet_net *net = lingering_net(500);
     struct mixed m = mixed_pair_in(net, 0);
     int64_t began = now_ms();
@@ -180,8 +172,7 @@ TEST(a_linger_lasts_as_long_as_the_config_says)
     CHECK_OK(net_stop(net));
 }
 
-TEST(without_a_linger_a_connection_ends_with_the_acknowledgement)
-{
+TEST(without_a_linger_a_connection_ends_with_the_acknowledgement) {
     enum { SIZE = 4 << 20 };
     iouringnet_net *net = lingering_net(IOURINGNET_NO_LINGER);
     struct mixed m = mixed_pair_in(net, 16384);
@@ -210,8 +201,7 @@ TEST(without_a_linger_a_connection_ends_with_the_acknowledgement)
 enum { IN_THE_KERNEL = 300000 };
 
 /* `quiet_ms` lie between what was sent and the close */
-static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms)
-{
+static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms) {
     struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, IN_THE_KERNEL, 0, 4);
@@ -223,8 +213,7 @@ static int full_peer(iouringnet_net *net, char *data, int64_t quiet_ms)
     return m.peer;
 }
 
-static iouringnet_net *roomy_net(int64_t linger_ms)
-{
+static iouringnet_net *roomy_net(int64_t linger_ms) {
     iouringnet_config config = config_of_mode();
 
     config.send_buffer = 4 << 20;
@@ -232,8 +221,7 @@ static iouringnet_net *roomy_net(int64_t linger_ms)
     return net_with(&config);
 }
 
-TEST(a_slow_reader_that_sends_late_loses_nothing)
-{
+TEST(a_slow_reader_that_sends_late_loses_nothing) {
     iouringnet_net *net = roomy_net(300);
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
     int peer = full_peer(net, data, 0);
@@ -251,8 +239,7 @@ TEST(a_slow_reader_that_sends_late_loses_nothing)
 }
 
 /* the linger would be over if it counted from the last bytes that went out, or from the FIN */
-static void late_bytes_after_the_acknowledgement(int64_t quiet_before_ms, int64_t quiet_after_ms)
-{
+static void late_bytes_after_the_acknowledgement(int64_t quiet_before_ms, int64_t quiet_after_ms) {
     enum { KEPT = 5000 };
     iouringnet_net *net = roomy_net(2000);
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
@@ -273,18 +260,15 @@ static void late_bytes_after_the_acknowledgement(int64_t quiet_before_ms, int64_
     free(got);
 }
 
-TEST(a_linger_counts_from_the_acknowledgement_and_not_from_the_fin)
-{
+TEST(a_linger_counts_from_the_acknowledgement_and_not_from_the_fin) {
     late_bytes_after_the_acknowledgement(0, 2200);
 }
 
-TEST(a_linger_counts_from_the_acknowledgement_and_not_from_the_last_bytes)
-{
+TEST(a_linger_counts_from_the_acknowledgement_and_not_from_the_last_bytes) {
     late_bytes_after_the_acknowledgement(3000, 300);
 }
 
-TEST(a_connection_closed_while_it_drained_ends_after_the_linger)
-{
+TEST(a_connection_closed_while_it_drained_ends_after_the_linger) {
     enum { SIZE = 8 << 20 };
     iouringnet_net *net = lingering_net(200);
     struct mixed m = mixed_pair_in(net, 16384);
@@ -303,8 +287,7 @@ TEST(a_connection_closed_while_it_drained_ends_after_the_linger)
     free(data);
 }
 
-TEST(a_peer_that_only_sends_does_not_keep_a_closed_connection)
-{
+TEST(a_peer_that_only_sends_does_not_keep_a_closed_connection) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     char *data = take(IN_THE_KERNEL);

@@ -9,8 +9,7 @@
 #define VARIABLE "IOURINGNET_TEST_CONSTRUCTOR"
 
 /* sends back what it receives, to one connection after the other */
-static void *echo_run(void *user)
-{
+static void *echo_run(void *user) {
     int listener = *(int *)user;
 
     for (;;) {
@@ -30,8 +29,7 @@ static void *echo_run(void *user)
 }
 
 /* starts an echo server, and tells the constructor of it */
-static void prepare(const char *way, const char *host)
-{
+static void prepare(const char *way, const char *host) {
     static int listener;
     iouringnet_address address;
     char wanted[100];
@@ -43,8 +41,7 @@ static void prepare(const char *way, const char *host)
     CHECK_EQ(setenv(VARIABLE, wanted, 1), 0);
 }
 
-static void *load(void)
-{
+static void *load(void) {
     void *loaded = dlopen(CONSTRUCTOR_LIBRARY, RTLD_NOW);
     iouringnet_status *status;
     int *line;
@@ -61,8 +58,7 @@ static void *load(void)
 }
 
 /* the same in a program that has the library only by way of what it loads */
-static void load_in_a_stranger(void)
-{
+static void load_in_a_stranger(void) {
     pid_t pid = fork();
 
     CHECK(pid >= 0);
@@ -75,23 +71,20 @@ static void load_in_a_stranger(void)
     CHECK_EQ(child_wait(pid), 0);
 }
 
-TEST(a_constructor_starts_a_net_and_waits)
-{
+TEST(a_constructor_starts_a_net_and_waits) {
     prepare("w", "127.0.0.1");
     load();
     load_in_a_stranger();
 }
 
-TEST(a_constructor_starts_a_net_and_gets_callbacks)
-{
+TEST(a_constructor_starts_a_net_and_gets_callbacks) {
     prepare("c", "127.0.0.1");
     load();
     load_in_a_stranger();
 }
 
 /* getaddrinfo may need the loader itself: within the constructor nobody can wait for a name */
-TEST(a_dial_by_name_begun_in_a_constructor_ends_after_it)
-{
+TEST(a_dial_by_name_begun_in_a_constructor_ends_after_it) {
     iouringnet_completion done;
     iouringnet_net **net;
     iouringnet_op **op;
@@ -115,8 +108,7 @@ static atomic_int registered;
 
 /* What registers the destructor of a thread-local, and takes the loader's lock for it. The linker finds this one first. */
 int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *library);
-int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *library)
-{
+int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *library) {
     int (*real)(void (*)(void *), void *, void *) = NULL;
     void *found = dlsym(RTLD_NEXT, "__cxa_thread_atexit_impl");
     char name[17] = "";
@@ -131,24 +123,21 @@ int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *lib
 
 enum { CLIENTS = 8, ROUNDS = 300, SIZE = 20000 };
 
-static void ignore_line(void *user, int32_t level, const char *text)
-{
+static void ignore_line(void *user, int32_t level, const char *text) {
     (void)user, (void)level, (void)text;
 }
 
-static size_t send_back(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t send_back(void *user, iouringnet_status status, const void *data, size_t size) {
     iouringnet_sink *sink = user;
 
     if (status != 0)
         sink_close(sink);
     else if (sink_post(sink, data, size) != 0)
         sink_abort(sink);
-    return size / 2 < 3000 ? size : size - 3000;    /* some of it is kept now and then */
+    return size / 2 < 3000 ? size : size - 3000; /* some of it is kept now and then */
 }
 
-static void serve(void *user, const iouringnet_completion *done)
-{
+static void serve(void *user, const iouringnet_completion *done) {
     (void)user;
     if (done->status == 0) {
         CHECK_OK(stream_watch(done->stream, send_back, done->sink));
@@ -156,8 +145,7 @@ static void serve(void *user, const iouringnet_completion *done)
     }
 }
 
-static void *talk(void *user)
-{
+static void *talk(void *user) {
     const struct pair *p = user;
     char *data = take(SIZE);
 
@@ -173,8 +161,7 @@ static void *talk(void *user)
     return NULL;
 }
 
-TEST(a_loops_thread_registers_no_destructor_of_a_thread_local)
-{
+TEST(a_loops_thread_registers_no_destructor_of_a_thread_local) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_listener *listener;
@@ -208,6 +195,6 @@ TEST(a_loops_thread_registers_no_destructor_of_a_thread_local)
     }
     listener_close(listener);
     CHECK_OK(net_stop(net));
-    CHECK(registered > 0);  /* this thread's own: the function above is the one that is called */
+    CHECK(registered > 0); /* this thread's own: the function above is the one that is called */
     free(data);
 }

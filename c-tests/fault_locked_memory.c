@@ -11,8 +11,7 @@
 enum { KIB = 1024, USUAL_LIMIT = 8 << 20 };
 
 /* in a child: becomes a user that no other process is, with a limit on what that user locks */
-static void become_limited(rlim_t bytes)
-{
+static void become_limited(rlim_t bytes) {
     struct rlimit limit = {bytes, bytes};
     uid_t user = (uid_t)(1000000 + getpid());
 
@@ -25,8 +24,7 @@ static void become_limited(rlim_t bytes)
 }
 
 /* runs in a child that is limited to so many bytes; gives what `run` gave */
-static int limited(rlim_t bytes, int (*run)(void))
-{
+static int limited(rlim_t bytes, int (*run)(void)) {
     pid_t pid;
     int status;
 
@@ -48,8 +46,7 @@ static int limited(rlim_t bytes, int (*run)(void))
 
 enum { STARTED = 0, REFUSED = 10 };
 
-static int start(iouringnet_net **net)
-{
+static int start(iouringnet_net **net) {
     iouringnet_config config = config_of_mode();
     iouringnet_status status;
 
@@ -60,8 +57,7 @@ static int start(iouringnet_net **net)
     return STARTED;
 }
 
-static void echo_once(iouringnet_net *net)
-{
+static void echo_once(iouringnet_net *net) {
     struct pair p = tcp_pair_in(net, net);
     char byte = 0;
 
@@ -72,22 +68,19 @@ static void echo_once(iouringnet_net *net)
 }
 
 /* whether this kernel counts rings, by its own word: no limit is as small as one ring */
-static int start_without_any(void)
-{
+static int start_without_any(void) {
     iouringnet_net *net;
     return start(&net);
 }
 
-static void need_counted_rings(void)
-{
+static void need_counted_rings(void) {
     if (limited(0, start_without_any) == STARTED)
         SKIP("this kernel does not count rings as locked memory");
 }
 
 /* ---- every limit ---- */
 
-static iouringnet_probe_result probe(void)
-{
+static iouringnet_probe_result probe(void) {
     iouringnet_probe_result result;
 
     iouringnet_probe_result_init(&result);
@@ -95,8 +88,7 @@ static iouringnet_probe_result probe(void)
     return result;
 }
 
-static int start_and_move_a_byte(void)
-{
+static int start_and_move_a_byte(void) {
     iouringnet_net *net;
     iouringnet_probe_result said;
 
@@ -115,8 +107,7 @@ static int start_and_move_a_byte(void)
 enum { NONE = -1 };
 
 /* from `low` to `high`: once one starts, all larger ones do */
-static void sweep(rlim_t low, rlim_t high, rlim_t step, int64_t *smallest)
-{
+static void sweep(rlim_t low, rlim_t high, rlim_t step, int64_t *smallest) {
     for (rlim_t bytes = low; bytes <= high; bytes += step) {
         int outcome = limited(bytes, start_and_move_a_byte);
 
@@ -130,8 +121,7 @@ static void sweep(rlim_t low, rlim_t high, rlim_t step, int64_t *smallest)
     }
 }
 
-TEST(every_limit_from_the_smallest_on_starts_a_net)
-{
+TEST(every_limit_from_the_smallest_on_starts_a_net) {
     rlim_t page = (rlim_t)sysconf(_SC_PAGESIZE);
     int64_t smallest = NONE;
 
@@ -145,8 +135,7 @@ TEST(every_limit_from_the_smallest_on_starts_a_net)
 
 /* ---- memory that comes back late ---- */
 
-static int start_and_stop_1000_times(void)
-{
+static int start_and_stop_1000_times(void) {
     watchdog(120);
     for (int i = 0; i < 1000; i++) {
         iouringnet_net *net;
@@ -157,15 +146,13 @@ static int start_and_stop_1000_times(void)
     return 0;
 }
 
-TEST(a_thousand_starts_and_stops_in_a_row)
-{
+TEST(a_thousand_starts_and_stops_in_a_row) {
     watchdog(150);
     CHECK_EQ(limited(USUAL_LIMIT, start_and_stop_1000_times), 0);
 }
 
 /* gives how many of 20 probes and 20 starts were refused */
-static int probe_start_and_stop_in_turns(void)
-{
+static int probe_start_and_stop_in_turns(void) {
     int refused = 0;
 
     for (int i = 0; i < 20; i++) {
@@ -186,8 +173,7 @@ static int probe_start_and_stop_in_turns(void)
 
 /* Each waits for what the one before it had. The kernel of a very busy machine takes longer than the library waits, at times:
    a few may be refused, but not most. */
-/* alone */ TEST(a_limit_that_holds_one_net_holds_one_after_the_other)
-{
+/* alone */ TEST(a_limit_that_holds_one_net_holds_one_after_the_other) {
     rlim_t page = (rlim_t)sysconf(_SC_PAGESIZE);
 
     CHECK_BETWEEN(limited(10 * page, probe_start_and_stop_in_turns), 0, 10);
@@ -196,8 +182,7 @@ static int probe_start_and_stop_in_turns(void)
 
 /* ---- many nets of one user ---- */
 
-static int nets_at_the_usual_limit(void)
-{
+static int nets_at_the_usual_limit(void) {
     enum { MOST = 200 };
     iouringnet_net *nets[MOST];
     int count = 0, started = STARTED;
@@ -220,16 +205,14 @@ static int nets_at_the_usual_limit(void)
     return 0;
 }
 
-/* alone */ TEST(nets_are_started_until_the_limit_is_reached)
-{
+/* alone */ TEST(nets_are_started_until_the_limit_is_reached) {
     need_counted_rings();
     CHECK_EQ(limited(USUAL_LIMIT, nets_at_the_usual_limit), 0);
 }
 
 /* ---- a limit that is too small ---- */
 
-static int refused_starts_leave_nothing(void)
-{
+static int refused_starts_leave_nothing(void) {
     iouringnet_net *none = (iouringnet_net *)&none, *net = none;
     struct footprint before = footprint();
     char bytes[32];
@@ -244,8 +227,7 @@ static int refused_starts_leave_nothing(void)
 }
 
 /* where waiting for memory cannot help, nobody waits; the fastest of some tries is no matter of load */
-static int refused_starts_are_quick(void)
-{
+static int refused_starts_are_quick(void) {
     iouringnet_net *net;
     int64_t fastest = WAIT_MS;
 
@@ -260,22 +242,19 @@ static int refused_starts_are_quick(void)
     return 0;
 }
 
-TEST(a_limit_too_small_for_any_net_is_told_at_once)
-{
+TEST(a_limit_too_small_for_any_net_is_told_at_once) {
     need_counted_rings();
     CHECK_EQ(limited((rlim_t)sysconf(_SC_PAGESIZE), refused_starts_are_quick), 0);
 }
 
-TEST(a_limit_too_small_is_named_with_its_value)
-{
+TEST(a_limit_too_small_is_named_with_its_value) {
     need_counted_rings();
     CHECK_EQ(limited((rlim_t)sysconf(_SC_PAGESIZE), refused_starts_leave_nothing), 0);
 }
 
 /* ---- what smaller rings can do ---- */
 
-static int large_sends_through_small_rings(void)
-{
+static int large_sends_through_small_rings(void) {
     enum { PAIRS = 40, SIZE = 200000 };
     iouringnet_net *net;
     struct pair pairs[PAIRS];
@@ -302,7 +281,6 @@ static int large_sends_through_small_rings(void)
     return 0;
 }
 
-TEST(the_smallest_rings_carry_many_connections)
-{
+TEST(the_smallest_rings_carry_many_connections) {
     CHECK_EQ(limited((rlim_t)(5 * sysconf(_SC_PAGESIZE)), large_sends_through_small_rings), 0);
 }

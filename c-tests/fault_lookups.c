@@ -17,8 +17,7 @@
 static struct latch go = LATCH(1);
 static atomic_int hanging, good_lookups;
 
-static struct addrinfo *answer(int family, const void *address, size_t size)
-{
+static struct addrinfo *answer(int family, const void *address, size_t size) {
     struct addrinfo *info = take(sizeof *info);
 
     memset(info, 0, sizeof *info);
@@ -31,8 +30,7 @@ static struct addrinfo *answer(int family, const void *address, size_t size)
 }
 
 int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict result)
-{
+                struct addrinfo **restrict result) {
     (void)service;
     if (strncmp(node, "again", 5) == 0)
         return EAI_AGAIN;
@@ -66,8 +64,7 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return EAI_NONAME;
 }
 
-void freeaddrinfo(struct addrinfo *info)
-{
+void freeaddrinfo(struct addrinfo *info) {
     while (info != NULL) {
         struct addrinfo *next = info->ai_next;
 
@@ -79,8 +76,7 @@ void freeaddrinfo(struct addrinfo *info)
 
 /* ---- answers ---- */
 
-TEST(a_name_that_may_be_known_later_is_told_apart)
-{
+TEST(a_name_that_may_be_known_later_is_told_apart) {
     iouringnet_net *net = net_of_mode();
     struct result dial = RESULT;
     iouringnet_sink *sink;
@@ -97,8 +93,7 @@ TEST(a_name_that_may_be_known_later_is_told_apart)
 }
 
 /* Without its interface the kernel refuses such an address as invalid. */
-TEST(an_address_of_a_name_keeps_its_interface)
-{
+TEST(an_address_of_a_name_keeps_its_interface) {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -113,8 +108,7 @@ TEST(an_address_of_a_name_keeps_its_interface)
 }
 
 /* One address refuses, and the kernel takes the other one for invalid. */
-TEST(a_dial_has_the_error_of_the_last_address)
-{
+TEST(a_dial_has_the_error_of_the_last_address) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_sink *sink;
@@ -141,8 +135,7 @@ TEST(a_dial_has_the_error_of_the_last_address)
 /* ---- what lookups leave ---- */
 
 /* Each has a thread of 8 MiB of stack, of which the C library may keep some for the next ones. */
-TEST(lookups_leave_no_stacks_of_their_threads)
-{
+TEST(lookups_leave_no_stacks_of_their_threads) {
     enum { COUNT = 60, KEPT = 100 << 20 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -169,8 +162,7 @@ TEST(lookups_leave_no_stacks_of_their_threads)
 /* ---- a shortage of threads ---- */
 
 /* without memory for its stack a thread cannot be had */
-TEST(a_lookup_without_a_thread_is_refused_or_waits_for_one_that_runs)
-{
+TEST(a_lookup_without_a_thread_is_refused_or_waits_for_one_that_runs) {
 #ifdef __SANITIZE_ADDRESS__
     SKIP("the sanitizer's allocator ends a process that is out of memory");
 #else
@@ -219,8 +211,7 @@ struct begun {
 };
 
 /* The peer's queue has room again long before the time is over, and the kernel connects. */
-static void dials_and_is_long(void *user)
-{
+static void dials_and_is_long(void *user) {
     struct begun *begun = user;
     iouringnet_dial_options options;
     int64_t end = now_ms() + DIAL_MS + 100;
@@ -233,8 +224,7 @@ static void dials_and_is_long(void *user)
         nap();
 }
 
-TEST(a_dial_behind_the_callback_that_began_it_is_in_time)
-{
+TEST(a_dial_behind_the_callback_that_began_it_is_in_time) {
     struct begun begun = {net_of_mode(), full_listener(), RESULT};
 
     on_callback_thread(begun.net, dials_and_is_long, &begun);

@@ -22,8 +22,7 @@ static atomic_int lookups, hanging, good_lookups, answers_read;
 static struct in_addr *list;
 static size_t list_count;
 
-static struct addrinfo *one_address(struct in_addr ip)
-{
+static struct addrinfo *one_address(struct in_addr ip) {
     struct addrinfo *info = take(sizeof *info);
     struct sockaddr_in *at = take(sizeof *at);
 
@@ -39,8 +38,7 @@ static struct addrinfo *one_address(struct in_addr ip)
 }
 
 int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict result)
-{
+                struct addrinfo **restrict result) {
     struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
 
     (void)service;
@@ -68,8 +66,7 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return EAI_NONAME;
 }
 
-void freeaddrinfo(struct addrinfo *info)
-{
+void freeaddrinfo(struct addrinfo *info) {
     while (info) {
         struct addrinfo *next = info->ai_next;
 
@@ -82,21 +79,18 @@ void freeaddrinfo(struct addrinfo *info)
 
 /* ---- helpers ---- */
 
-static const char *port_of(const iouringnet_address *address)
-{
+static const char *port_of(const iouringnet_address *address) {
     return strrchr(address->text, ':') + 1;
 }
 
-static struct in_addr ip_of(const char *text)
-{
+static struct in_addr ip_of(const char *text) {
     struct in_addr ip;
 
     CHECK_EQ(inet_pton(AF_INET, text, &ip), 1);
     return ip;
 }
 
-static iouringnet_dial_options within(int timeout_ms)
-{
+static iouringnet_dial_options within(int timeout_ms) {
     iouringnet_dial_options options;
 
     iouringnet_dial_options_init(&options);
@@ -104,8 +98,7 @@ static iouringnet_dial_options within(int timeout_ms)
     return options;
 }
 
-static iouringnet_op *dial_begin(iouringnet_net *net, const char *name, int timeout_ms)
-{
+static iouringnet_op *dial_begin(iouringnet_net *net, const char *name, int timeout_ms) {
     iouringnet_dial_options options = within(timeout_ms);
     iouringnet_op *op;
     char text[64];
@@ -116,8 +109,7 @@ static iouringnet_op *dial_begin(iouringnet_net *net, const char *name, int time
 }
 
 /* dials by as many different names as there are ops, whose lookups hang */
-static void dials_that_hang(iouringnet_net *net, iouringnet_op **ops, int count, int timeout_ms)
-{
+static void dials_that_hang(iouringnet_net *net, iouringnet_op **ops, int count, int timeout_ms) {
     char name[32];
 
     for (int i = 0; i < count; i++) {
@@ -126,8 +118,7 @@ static void dials_that_hang(iouringnet_net *net, iouringnet_op **ops, int count,
     }
 }
 
-static void dials_cancelled(iouringnet_op **ops, int count)
-{
+static void dials_cancelled(iouringnet_op **ops, int count) {
     for (int i = 0; i < count; i++)
         CHECK_OK(op_cancel(ops[i]));
     for (int i = 0; i < count; i++)
@@ -135,8 +126,7 @@ static void dials_cancelled(iouringnet_op **ops, int count)
 }
 
 /* connects to a raw listener of 127.0.0.1 by this name, long before what hangs ends */
-static void connects_by(iouringnet_net *net, const char *name)
-{
+static void connects_by(iouringnet_net *net, const char *name) {
     iouringnet_dial_options options = within(10000);
     iouringnet_address address;
     iouringnet_sink *sink;
@@ -154,14 +144,14 @@ static void connects_by(iouringnet_net *net, const char *name)
 }
 
 /* whether /etc/hosts is as everywhere */
-static void need_localhost_in_hosts(void)
-{
+static void need_localhost_in_hosts(void) {
     FILE *file = fopen("/etc/hosts", "re");
     char line[1024], ip[64], name[64];
     bool found = false;
 
     while (file && fgets(line, sizeof line, file))
-        found = found || (sscanf(line, "%63s %63s", ip, name) == 2 && strcmp(ip, "127.0.0.1") == 0 && strcmp(name, "localhost") == 0);
+        found = found || (sscanf(line, "%63s %63s", ip, name) == 2 && strcmp(ip, "127.0.0.1") == 0 &&
+                          strcmp(name, "localhost") == 0);
     if (file)
         fclose(file);
     if (!found)
@@ -170,8 +160,7 @@ static void need_localhost_in_hosts(void)
 
 /* ---- lookups that hang ---- */
 
-TEST(eight_lookups_that_hang_do_not_delay_another_name)
-{
+TEST(eight_lookups_that_hang_do_not_delay_another_name) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *ops[8];
 
@@ -183,8 +172,7 @@ TEST(eight_lookups_that_hang_do_not_delay_another_name)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_name_of_the_hosts_file_waits_for_no_lookup)
-{
+TEST(a_name_of_the_hosts_file_waits_for_no_lookup) {
     enum { COUNT = THREADS_MAX + 16 };
     iouringnet_net *net;
     iouringnet_op *ops[COUNT];
@@ -203,8 +191,7 @@ TEST(a_name_of_the_hosts_file_waits_for_no_lookup)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_name_of_the_hosts_file_is_bound_without_a_lookup)
-{
+TEST(a_name_of_the_hosts_file_is_bound_without_a_lookup) {
     iouringnet_net *net;
     iouringnet_listener *listener;
 
@@ -215,8 +202,7 @@ TEST(a_name_of_the_hosts_file_is_bound_without_a_lookup)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_number_is_never_looked_up)
-{
+TEST(a_number_is_never_looked_up) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *ops[THREADS_MAX];
     iouringnet_sink *sink;
@@ -234,8 +220,7 @@ TEST(a_number_is_never_looked_up)
     CHECK_OK(net_stop(net));
 }
 
-TEST(one_name_that_hangs_leaves_threads_for_others)
-{
+TEST(one_name_that_hangs_leaves_threads_for_others) {
     enum { COUNT = OF_ONE_NAME_MAX + WAITING_MAX };
     static iouringnet_op *ops[COUNT];
     iouringnet_net *net = net_of_mode();
@@ -251,8 +236,7 @@ TEST(one_name_that_hangs_leaves_threads_for_others)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_lookup_begins_when_another_one_has_ended)
-{
+TEST(a_lookup_begins_when_another_one_has_ended) {
     enum { COUNT = THREADS_MAX };
     iouringnet_op *ops[COUNT];
     iouringnet_net *net = net_of_mode();
@@ -271,8 +255,7 @@ TEST(a_lookup_begins_when_another_one_has_ended)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_lookup_that_waits_has_a_copy_of_its_name)
-{
+TEST(a_lookup_that_waits_has_a_copy_of_its_name) {
     iouringnet_op *held[THREADS_MAX], *op;
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -298,8 +281,7 @@ TEST(a_lookup_that_waits_has_a_copy_of_its_name)
 /* ---- a hosts file of the test's own ---- */
 
 /* puts a new file in the place of /etc/hosts, for this process alone; the file is returned, to be written */
-static FILE *hosts_file(void)
-{
+static FILE *hosts_file(void) {
     char path[] = "/tmp/iouringnet-hosts-XXXXXX";
     int fd;
 
@@ -315,8 +297,7 @@ static FILE *hosts_file(void)
     return fdopen(fd, "w");
 }
 
-static iouringnet_status dial_and_close(iouringnet_net *net, const char *host, const char *port)
-{
+static iouringnet_status dial_and_close(iouringnet_net *net, const char *host, const char *port) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     char text[64];
@@ -331,8 +312,7 @@ static iouringnet_status dial_and_close(iouringnet_net *net, const char *host, c
     return status;
 }
 
-TEST(the_hosts_file_gives_a_name_all_its_addresses)
-{
+TEST(the_hosts_file_gives_a_name_all_its_addresses) {
     FILE *hosts = hosts_file();
     iouringnet_net *net = net_of_mode();
     iouringnet_listener *six;
@@ -342,7 +322,8 @@ TEST(the_hosts_file_gives_a_name_all_its_addresses)
 
     CHECK(fputs("# 127.0.0.1 comment.example\n"
                 "127.0.0.1\tfirst Two.example # not.example\n"
-                "::1 two.example\n", hosts) >= 0);
+                "::1 two.example\n",
+                hosts) >= 0);
     CHECK_EQ(fflush(hosts), 0);
 
     /* over IPv4 where nobody listens at the other address, and IPv6 first where somebody does */
@@ -383,8 +364,7 @@ TEST(the_hosts_file_gives_a_name_all_its_addresses)
 
 /* ---- dials that end before their lookup ---- */
 
-TEST(a_lookup_whose_dial_has_ended_is_not_made)
-{
+TEST(a_lookup_whose_dial_has_ended_is_not_made) {
     enum { COUNT = 300 };
     iouringnet_op *held[THREADS_MAX], *ops[COUNT];
     iouringnet_net *net = net_of_mode(), *other = net_of_mode();
@@ -412,8 +392,7 @@ TEST(a_lookup_whose_dial_has_ended_is_not_made)
     CHECK_OK(net_stop(net));
 }
 
-TEST(ended_dials_do_not_count_against_the_bound)
-{
+TEST(ended_dials_do_not_count_against_the_bound) {
     enum { BATCH = 300 };
     iouringnet_op *held[THREADS_MAX], *ops[BATCH];
     iouringnet_net *net = net_of_mode();
@@ -429,8 +408,7 @@ TEST(ended_dials_do_not_count_against_the_bound)
     CHECK_OK(net_stop(net));
 }
 
-TEST(names_beyond_the_bound_are_refused_and_leave_nothing)
-{
+TEST(names_beyond_the_bound_are_refused_and_leave_nothing) {
     enum { MOST = THREADS_MAX + WAITING_MAX };
     static iouringnet_op *ops[MOST];
     iouringnet_net *net = net_of_mode();
@@ -448,8 +426,7 @@ TEST(names_beyond_the_bound_are_refused_and_leave_nothing)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_stop_does_not_wait_for_lookups)
-{
+TEST(a_stop_does_not_wait_for_lookups) {
     enum { COUNT = THREADS_MAX + 16 };
     iouringnet_op *ops[COUNT];
     iouringnet_net *net = net_of_mode();
@@ -459,7 +436,7 @@ TEST(a_stop_does_not_wait_for_lookups)
     EVENTUALLY(hanging == THREADS_MAX);
     began = now_ms();
     CHECK_OK(net_stop(net));
-    CHECK(now_ms() - began < 4000);     /* the stop's own timeout is 5 s */
+    CHECK(now_ms() - began < 4000); /* the stop's own timeout is 5 s */
     for (int i = 0; i < COUNT; i++)
         CHECK_STATUS(op_finish(ops[i], NULL), IOURINGNET_STOPPED);
     CHECK_EQ(hanging, THREADS_MAX);
@@ -467,8 +444,7 @@ TEST(a_stop_does_not_wait_for_lookups)
 
 /* ---- the time that a dial takes ---- */
 
-TEST(a_dial_times_out_while_its_name_is_being_looked_up)
-{
+TEST(a_dial_times_out_while_its_name_is_being_looked_up) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *op = dial_begin(net, "hang.example", 100);
     int64_t began = now_ms();
@@ -479,8 +455,7 @@ TEST(a_dial_times_out_while_its_name_is_being_looked_up)
 }
 
 /* The config's limit is far above the options', and below that of the kernel and the default of 10 s. */
-TEST(a_dial_times_out_when_it_says)
-{
+TEST(a_dial_times_out_when_it_says) {
     struct full_listener full = full_listener();
     iouringnet_dial_options options = within(50);
     iouringnet_config config = config_of_mode();
@@ -502,8 +477,7 @@ TEST(a_dial_times_out_when_it_says)
 }
 
 /* 127.0.0.1 swallows packets, 127.0.0.2 answers at the same port. */
-TEST(an_address_that_swallows_packets_leaves_time_for_the_next)
-{
+TEST(an_address_that_swallows_packets_leaves_time_for_the_next) {
     struct full_listener full = full_listener();
     struct in_addr both[2] = {ip_of("127.0.0.1"), ip_of("127.0.0.2")};
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = both[1]};
@@ -549,8 +523,7 @@ struct chain {
     struct latch ended;
 };
 
-static void chain_step(void *user, const iouringnet_completion *done)
-{
+static void chain_step(void *user, const iouringnet_completion *done) {
     struct chain *chain = user;
 
     CHECK_OK(done->status);
@@ -567,8 +540,7 @@ static void chain_step(void *user, const iouringnet_completion *done)
     CHECK_OK(net_call(chain->net, 0, chain_step, chain, NULL));
 }
 
-static iouringnet_status chain_beside_many(struct chain *chain, int timeout_ms)
-{
+static iouringnet_status chain_beside_many(struct chain *chain, int timeout_ms) {
     iouringnet_dial_options options = within(timeout_ms);
     iouringnet_address address;
     char text[64];
@@ -591,8 +563,7 @@ static iouringnet_status chain_beside_many(struct chain *chain, int timeout_ms)
     return result_wait(&chain->dial);
 }
 
-TEST(callbacks_run_between_the_addresses_of_a_name)
-{
+TEST(callbacks_run_between_the_addresses_of_a_name) {
     struct chain chain = {0};
 
     CHECK_STATUS(chain_beside_many(&chain, IOURINGNET_NO_TIMEOUT), -ECONNREFUSED);
@@ -600,15 +571,13 @@ TEST(callbacks_run_between_the_addresses_of_a_name)
     CHECK(chain.steps > ADDRESSES / 10);
 }
 
-TEST(a_dial_is_cancelled_between_two_addresses)
-{
+TEST(a_dial_is_cancelled_between_two_addresses) {
     struct chain chain = {.cancel_at = 20};
 
     CHECK_STATUS(chain_beside_many(&chain, IOURINGNET_NO_TIMEOUT), IOURINGNET_CANCELLED);
 }
 
-TEST(a_dial_times_out_between_two_addresses)
-{
+TEST(a_dial_times_out_between_two_addresses) {
     struct chain chain = {.hold_at = 20, .hold_until = now_ms() + 600};
 
     CHECK_STATUS(chain_beside_many(&chain, 500), IOURINGNET_TIMEOUT);

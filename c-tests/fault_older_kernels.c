@@ -7,8 +7,7 @@
 static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring";
 
 /* exact receives, in pieces that do not match the sends, from a server made of watches */
-static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, const char *address, uint32_t seed)
-{
+static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, const char *address, uint32_t seed) {
     enum { SIZE = 300000 };
     iouringnet_sink *sink, *server_sink;
     iouringnet_stream *stream, *server_stream;
@@ -59,8 +58,7 @@ struct halves {
     size_t taken;
 };
 
-static size_t take_half(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t take_half(void *user, iouringnet_status status, const void *data, size_t size) {
     struct halves *halves = user;
     size_t half = (size + 1) / 2;
 
@@ -76,8 +74,7 @@ static size_t take_half(void *user, iouringnet_status status, const void *data, 
     return half;
 }
 
-static void watched_halves(iouringnet_net *net, uint32_t seed)
-{
+static void watched_halves(iouringnet_net *net, uint32_t seed) {
     enum { SIZE = 500000 };
     struct mixed m = mixed_pair_in(net, 0);
     struct halves halves = {m.stream, ENDING, take(SIZE + 1), 0};
@@ -99,8 +96,7 @@ static void watched_halves(iouringnet_net *net, uint32_t seed)
     free(data);
 }
 
-static void endings(iouringnet_net *net)
-{
+static void endings(iouringnet_net *net) {
     struct pair p = tcp_pair_in(net, net);
     struct result recv = RESULT;
     iouringnet_op *op;
@@ -125,8 +121,7 @@ static void endings(iouringnet_net *net)
 }
 
 /* `bits`: of what the list names. */
-static void works_without(const char *features, uint32_t bits)
-{
+static void works_without(const char *features, uint32_t bits) {
     iouringnet_probe_result probe;
     iouringnet_net *net;
     iouringnet_address address;
@@ -150,48 +145,39 @@ static void works_without(const char *features, uint32_t bits)
     CHECK_OK(net_stop(net));
 }
 
-TEST(everything_works_without_all_of_them)
-{
+TEST(everything_works_without_all_of_them) {
     works_without(all, ~0u);
 }
 
-TEST(everything_works_without_defer_taskrun)
-{
+TEST(everything_works_without_defer_taskrun) {
     works_without("defer_taskrun", IOURINGNET_FEATURE_DEFER_TASKRUN);
 }
 
-TEST(everything_works_without_defer_and_coop_taskrun)
-{
+TEST(everything_works_without_defer_and_coop_taskrun) {
     works_without("defer_taskrun,coop_taskrun", IOURINGNET_FEATURE_DEFER_TASKRUN | IOURINGNET_FEATURE_COOP_TASKRUN);
 }
 
-TEST(everything_works_without_buffer_rings)
-{
+TEST(everything_works_without_buffer_rings) {
     works_without("buffer_ring", IOURINGNET_FEATURE_BUFFER_RING);
 }
 
-TEST(everything_works_without_no_iowait)
-{
+TEST(everything_works_without_no_iowait) {
     works_without("no_iowait", IOURINGNET_FEATURE_NO_IOWAIT);
 }
 
-TEST(everything_works_without_multishot)
-{
+TEST(everything_works_without_multishot) {
     works_without("multishot", IOURINGNET_FEATURE_MULTISHOT);
 }
 
-TEST(everything_works_without_send_msg_ring)
-{
+TEST(everything_works_without_send_msg_ring) {
     works_without("send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING);
 }
 
-TEST(words_that_name_no_feature_switch_nothing_off)
-{
+TEST(words_that_name_no_feature_switch_nothing_off) {
     works_without("no_such_feature,,buffer_ring_or_so", 0);
 }
 
-TEST(a_flood_delays_no_echo_without_buffer_rings)
-{
+TEST(a_flood_delays_no_echo_without_buffer_rings) {
     static const char waste[65536];
     iouringnet_net *net;
     struct mixed m, client;

@@ -15,11 +15,11 @@ enum act { ACCEPT, SEND, SEND_AND_END, READ, DRAIN_BACKLOG };
 
 struct order {
     enum act act;
-    int connections;    /* act on so many */
-    int size;           /* bytes for each */
-    int delay_ms;       /* before the pause */
-    int pause_ms;       /* at least */
-    int64_t deadline;   /* act before this moment, and go on after it */
+    int connections;  /* act on so many */
+    int size;         /* bytes for each */
+    int delay_ms;     /* before the pause */
+    int pause_ms;     /* at least */
+    int64_t deadline; /* act before this moment, and go on after it */
 };
 
 struct peer {
@@ -28,8 +28,7 @@ struct peer {
     iouringnet_address address;
 };
 
-static bool all_stopped(pid_t process)
-{
+static bool all_stopped(pid_t process) {
     pid_t threads[MOST_THREADS];
     size_t count = threads_of(process, threads, MOST_THREADS);
 
@@ -45,8 +44,7 @@ static bool all_stopped(pid_t process)
 static char bytes[1 << 20];
 
 /* while the parent is stopped: no check may end this process before it goes on */
-static bool act(const struct order *order, int listening, int *fds)
-{
+static bool act(const struct order *order, int listening, int *fds) {
     bool fine = order->act != DRAIN_BACKLOG || listen(listening, 64) == 0;
 
     for (int i = 0; i < order->connections; i++) {
@@ -71,8 +69,7 @@ static bool act(const struct order *order, int listening, int *fds)
     return fine;
 }
 
-static void pause_parent(int control, const struct order *order, int listening, int *fds)
-{
+static void pause_parent(int control, const struct order *order, int listening, int *fds) {
     pid_t parent = getppid();
     int64_t began, acted;
     char answer;
@@ -93,8 +90,7 @@ static void pause_parent(int control, const struct order *order, int listening, 
     CHECK_EQ(write(control, &answer, 1), 1);
 }
 
-static void peer_run(int control, int listening)
-{
+static void peer_run(int control, int listening) {
     static int fds[CROWD];
     int accepted = 0;
     struct order order;
@@ -115,15 +111,14 @@ static void peer_run(int control, int listening)
     _exit(0);
 }
 
-static struct peer peer_start(int listening, const iouringnet_address *address)
-{
+static struct peer peer_start(int listening, const iouringnet_address *address) {
     struct peer peer;
     int ends[2];
 
     CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     peer.control = ends[0];
     peer.address = *address;
-    peer.pid = fork();      /* before any net */
+    peer.pid = fork(); /* before any net */
     CHECK(peer.pid >= 0);
     if (peer.pid == 0) {
         close(ends[0]);
@@ -134,36 +129,31 @@ static struct peer peer_start(int listening, const iouringnet_address *address)
     return peer;
 }
 
-static struct peer peer_of(int rcvbuf, int backlog)
-{
+static struct peer peer_of(int rcvbuf, int backlog) {
     iouringnet_address address;
     int listening = raw_listen_sized(&address, rcvbuf, 0, backlog);
 
     return peer_start(listening, &address);
 }
 
-static void peer_end(struct peer *peer)
-{
+static void peer_end(struct peer *peer) {
     close(peer->control);
     CHECK_EQ(child_wait(peer->pid), 0);
 }
 
-static void peer_order(const struct peer *peer, struct order order)
-{
+static void peer_order(const struct peer *peer, struct order order) {
     CHECK_EQ(write(peer->control, &order, sizeof order), sizeof order);
 }
 
 /* whether the peer has acted before the deadline */
-static bool peer_answer(const struct peer *peer)
-{
+static bool peer_answer(const struct peer *peer) {
     char answer;
 
     CHECK_EQ(read(peer->control, &answer, 1), 1);
     return answer == 'i';
 }
 
-static void dial_peer(const struct peer *peer, iouringnet_net *net, int count, struct end *ends)
-{
+static void dial_peer(const struct peer *peer, iouringnet_net *net, int count, struct end *ends) {
     struct order order = {ACCEPT, count, 0, 0, 0, 0};
 
     peer_order(peer, order);
@@ -175,8 +165,7 @@ static void dial_peer(const struct peer *peer, iouringnet_net *net, int count, s
 }
 
 /* no peer here reads to the end: an orderly close would wait for it */
-static void drop(struct end *end)
-{
+static void drop(struct end *end) {
     sink_abort(end->sink);
     stream_close(end->stream);
 }
@@ -186,15 +175,13 @@ struct tally {
     int valid, rounds;
 };
 
-static bool goes_on(const struct tally *tally)
-{
+static bool goes_on(const struct tally *tally) {
     if (tally->valid < WANTED && tally->rounds == MOST)
         SKIP("too busy: the peer seldom acts before the deadline");
     return tally->valid < WANTED;
 }
 
-static bool counts(struct tally *tally, const struct peer *peer)
-{
+static bool counts(struct tally *tally, const struct peer *peer) {
     bool valid = peer_answer(peer);
 
     tally->rounds++;
@@ -206,24 +193,17 @@ static bool counts(struct tally *tally, const struct peer *peer)
 
 enum kind_of_receive { EXACT, SOME, FILL };
 
-static void receive(enum kind_of_receive kind, iouringnet_stream *stream, char *into, size_t size, struct result *result)
-{
+static void receive(enum kind_of_receive kind, iouringnet_stream *stream, char *into, size_t size,
+                    struct result *result) {
     switch (kind) {
-    case EXACT:
-        CHECK_OK(stream_recv_async(stream, into, size, result_store, result, NULL));
-        break;
-    case SOME:
-        CHECK_OK(stream_recv_some_async(stream, into, size, result_store, result, NULL));
-        break;
-    case FILL:
-        CHECK_OK(stream_fill_async(stream, size, result_store, result, NULL));
-        break;
+    case EXACT: CHECK_OK(stream_recv_async(stream, into, size, result_store, result, NULL)); break;
+    case SOME: CHECK_OK(stream_recv_some_async(stream, into, size, result_store, result, NULL)); break;
+    case FILL: CHECK_OK(stream_fill_async(stream, size, result_store, result, NULL)); break;
     }
 }
 
 /* `behind` receives on each of `connections` streams wait, and bytes for all of them come during the pause */
-static void receives_by_callback(enum kind_of_receive kind, int connections, int behind, size_t size)
-{
+static void receives_by_callback(enum kind_of_receive kind, int connections, int behind, size_t size) {
     struct peer peer = peer_of(0, CONNECTIONS);
     iouringnet_net *net = net_of_mode();
     struct end ends[CONNECTIONS];
@@ -263,46 +243,38 @@ static void receives_by_callback(enum kind_of_receive kind, int connections, int
     free(into);
 }
 
-TEST(a_small_receive_is_in_time)
-{
+TEST(a_small_receive_is_in_time) {
     receives_by_callback(EXACT, 1, 1, 100);
 }
 
-TEST(a_large_receive_is_in_time)
-{
+TEST(a_large_receive_is_in_time) {
     receives_by_callback(EXACT, 1, 1, 200000);
 }
 
-TEST(a_receive_of_what_there_is_is_in_time)
-{
+TEST(a_receive_of_what_there_is_is_in_time) {
     receives_by_callback(SOME, 1, 1, 100);
 }
 
-TEST(a_fill_is_in_time)
-{
+TEST(a_fill_is_in_time) {
     receives_by_callback(FILL, 1, 1, 150000);
 }
 
-TEST(receives_behind_others_are_in_time)
-{
+TEST(receives_behind_others_are_in_time) {
     receives_by_callback(EXACT, 1, 5, 100);
 }
 
 /* more than the loop receives at once for one connection */
-TEST(many_receives_behind_others_are_in_time)
-{
+TEST(many_receives_behind_others_are_in_time) {
     receives_by_callback(EXACT, 1, 100, 2000);
 }
 
-TEST(receives_of_many_connections_are_in_time)
-{
+TEST(receives_of_many_connections_are_in_time) {
     receives_by_callback(EXACT, CONNECTIONS, 1, 100);
 }
 
 /* Far more than the kernel works off in a usual round. A second receive waits behind each first one, whose bytes may not
    have come to the loop when the deadlines are looked at. */
-TEST(receives_of_a_thousand_connections_are_in_time)
-{
+TEST(receives_of_a_thousand_connections_are_in_time) {
     enum { SIZE = 10000, COUNT = 2 * CROWD };
     struct peer peer;
     iouringnet_net *net;
@@ -348,8 +320,7 @@ TEST(receives_of_a_thousand_connections_are_in_time)
     free(into);
 }
 
-TEST(a_blocking_receive_is_in_time)
-{
+TEST(a_blocking_receive_is_in_time) {
     struct peer peer = peer_of(0, CONNECTIONS);
     iouringnet_net *net = net_of_mode();
     struct tally tally = {0, 0};
@@ -377,8 +348,7 @@ TEST(a_blocking_receive_is_in_time)
 }
 
 /* Less than a receive wants came in time: the receive ends with its deadline, and the part is there for the next one. */
-static void a_part_is_in_time(bool blocking, size_t wants, size_t part)
-{
+static void a_part_is_in_time(bool blocking, size_t wants, size_t part) {
     struct peer peer = peer_of(0, CONNECTIONS);
     iouringnet_net *net = net_of_mode();
     struct tally tally = {0, 0};
@@ -421,20 +391,17 @@ static void a_part_is_in_time(bool blocking, size_t wants, size_t part)
     free(into);
 }
 
-TEST(a_part_for_a_receive_stays_when_the_deadline_has_passed)
-{
+TEST(a_part_for_a_receive_stays_when_the_deadline_has_passed) {
     a_part_is_in_time(false, 100, 60);
     a_part_is_in_time(false, 100000, 30000);
 }
 
-TEST(a_part_for_a_blocking_receive_stays_when_the_deadline_has_passed)
-{
+TEST(a_part_for_a_blocking_receive_stays_when_the_deadline_has_passed) {
     a_part_is_in_time(true, 100, 60);
     a_part_is_in_time(true, 100000, 30000);
 }
 
-TEST(the_end_of_the_stream_is_in_time)
-{
+TEST(the_end_of_the_stream_is_in_time) {
     struct peer peer = peer_of(0, CONNECTIONS);
     iouringnet_net *net = net_of_mode();
     struct tally tally = {0, 0};
@@ -467,8 +434,7 @@ struct quiet {
     atomic_int shown;
 };
 
-static size_t first_call(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t first_call(void *user, iouringnet_status status, const void *data, size_t size) {
     struct quiet *quiet = user;
 
     (void)data;
@@ -478,8 +444,7 @@ static size_t first_call(void *user, iouringnet_status status, const void *data,
     return size;
 }
 
-TEST(bytes_for_a_watch_are_in_time)
-{
+TEST(bytes_for_a_watch_are_in_time) {
     struct peer peer = peer_of(0, CONNECTIONS);
     iouringnet_net *net = net_of_mode();
     struct tally tally = {0, 0};
@@ -507,8 +472,7 @@ TEST(bytes_for_a_watch_are_in_time)
 /* ---- sends ---- */
 
 /* until not one byte more goes at once */
-static void fill_up(iouringnet_sink *sink)
-{
+static void fill_up(iouringnet_sink *sink) {
     CHECK_OK(sink_set_timeout(sink, 0));
     for (int i = 0; i < 1000000; i++) {
         iouringnet_status status = sink_send(sink, "x", 1, NULL);
@@ -520,8 +484,7 @@ static void fill_up(iouringnet_sink *sink)
     CHECK(!"a socket whose peer does not read becomes full");
 }
 
-static void sends_wait_for_room(bool blocking)
-{
+static void sends_wait_for_room(bool blocking) {
     struct peer peer = peer_of(4096, CONNECTIONS);
     struct tally tally = {0, 0};
     iouringnet_config config = config_of_mode();
@@ -556,21 +519,18 @@ static void sends_wait_for_room(bool blocking)
     peer_end(&peer);
 }
 
-TEST(room_for_a_send_is_in_time)
-{
+TEST(room_for_a_send_is_in_time) {
     sends_wait_for_room(false);
 }
 
-TEST(room_for_a_blocking_send_is_in_time)
-{
+TEST(room_for_a_blocking_send_is_in_time) {
     sends_wait_for_room(true);
 }
 
 /* ---- dials ---- */
 
 /* A full backlog drops what asks for a connection, which asks again after a second. */
-TEST(a_dial_is_in_time)
-{
+TEST(a_dial_is_in_time) {
     enum { DIALS = 4, DIAL_MS = 1800 };
     struct peer peer = peer_of(0, 0);
     iouringnet_net *net = net_of_mode();

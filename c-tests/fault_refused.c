@@ -10,8 +10,7 @@
 /* ---- a sandbox that refuses ---- */
 
 /* everything that must hold where the kernel refuses; gives the probe's result */
-static iouringnet_probe_result check_unavailable(void)
-{
+static iouringnet_probe_result check_unavailable(void) {
     iouringnet_net *none = (iouringnet_net *)&none, *net = none;
     struct footprint before = footprint();
     iouringnet_probe_result probe;
@@ -31,8 +30,7 @@ static iouringnet_probe_result check_unavailable(void)
     return probe;
 }
 
-TEST(a_seccomp_filter_is_named)
-{
+TEST(a_seccomp_filter_is_named) {
     iouringnet_probe_result probe;
 
     if (!rest_is_a_part(__func__))
@@ -44,8 +42,7 @@ TEST(a_seccomp_filter_is_named)
 }
 
 /* Some filters answer so. */
-TEST(a_seccomp_filter_that_denies_access_is_named)
-{
+TEST(a_seccomp_filter_that_denies_access_is_named) {
     iouringnet_probe_result probe;
 
     if (!rest_is_a_part(__func__))
@@ -65,8 +62,7 @@ typedef int resource_type;
 static bool locked_memory_is_unlimited;
 
 /* The library's calls come here: not everybody may lift the limit. */
-int getrlimit(resource_type resource, struct rlimit *limit)
-{
+int getrlimit(resource_type resource, struct rlimit *limit) {
     if (resource == RLIMIT_MEMLOCK && locked_memory_is_unlimited) {
         limit->rlim_cur = limit->rlim_max = RLIM_INFINITY;
         return 0;
@@ -75,8 +71,7 @@ int getrlimit(resource_type resource, struct rlimit *limit)
 }
 
 /* Only a limit on locked memory makes a shortage of memory one of locked memory. */
-TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
-{
+TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited) {
     struct rlimit limit;
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -94,8 +89,7 @@ TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited)
     CHECK_STATUS(net_start(&config, &net), -ENOMEM);
 }
 
-TEST(a_kernel_without_io_uring_is_named)
-{
+TEST(a_kernel_without_io_uring_is_named) {
     iouringnet_probe_result probe;
 
     if (!rest_is_a_part(__func__))
@@ -106,8 +100,7 @@ TEST(a_kernel_without_io_uring_is_named)
     CHECK(strcasestr(probe.text, "kernel") != NULL);
 }
 
-TEST(a_filter_that_lets_setup_pass_and_not_enter)
-{
+TEST(a_filter_that_lets_setup_pass_and_not_enter) {
     if (!rest_is_a_part(__func__))
         return;
     refuse_call(SYS_io_uring_enter, EPERM, THIS_THREAD);
@@ -116,8 +109,7 @@ TEST(a_filter_that_lets_setup_pass_and_not_enter)
 
 /* ---- a sandbox that refuses to wait ---- */
 
-TEST(a_filter_that_lets_an_enter_pass_and_not_a_later_one)
-{
+TEST(a_filter_that_lets_an_enter_pass_and_not_a_later_one) {
     iouringnet_probe_result probe;
 
     if (!rest_is_a_part(__func__))
@@ -133,8 +125,7 @@ TEST(a_filter_that_lets_an_enter_pass_and_not_a_later_one)
 /* ---- too few threads ---- */
 
 /* what net_start says is what the probe says, with the limit on threads; gives it */
-static iouringnet_status start_and_probe(rlim_t threads)
-{
+static iouringnet_status start_and_probe(rlim_t threads) {
     char limit[64];
     iouringnet_net *net = NULL;
     iouringnet_probe_result probe;
@@ -155,9 +146,12 @@ static iouringnet_status start_and_probe(rlim_t threads)
 }
 
 /* a user of its own, since the kernel counts all threads of one; root is not counted */
-TEST(the_probe_says_that_threads_are_short)
-{
-    static const struct { const char *part; rlim_t threads; iouringnet_status status; } cases[] = {
+TEST(the_probe_says_that_threads_are_short) {
+    static const struct {
+        const char *part;
+        rlim_t threads;
+        iouringnet_status status;
+    } cases[] = {
         {"none", 1, -EAGAIN}, /* this one */
         {"one", 2, -EAGAIN},  /* and one loop's */
         {"many", 20, 0},
@@ -187,8 +181,7 @@ TEST(the_probe_says_that_threads_are_short)
 
 /* ---- too few descriptors ---- */
 
-TEST(the_probe_names_the_limit_that_is_in_force)
-{
+TEST(the_probe_names_the_limit_that_is_in_force) {
     iouringnet_probe_result probe;
     struct rlimit limit;
 

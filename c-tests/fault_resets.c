@@ -7,13 +7,11 @@
 #include <netinet/in.h>
 
 /* bytes that the library has sent and its peer has not taken */
-static void wait_until_some_went(iouringnet_sink *sink, size_t size)
-{
+static void wait_until_some_went(iouringnet_sink *sink, size_t size) {
     EVENTUALLY(unsent_of(sink) > 0 && unsent_of(sink) < size);
 }
 
-TEST(a_reset_in_the_middle_of_an_async_send)
-{
+TEST(a_reset_in_the_middle_of_an_async_send) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     struct result send = RESULT, behind = RESULT;
@@ -35,8 +33,7 @@ TEST(a_reset_in_the_middle_of_an_async_send)
     free(data);
 }
 
-TEST(a_reset_in_the_middle_of_a_blocking_send)
-{
+TEST(a_reset_in_the_middle_of_a_blocking_send) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     char *data = take(SIZE), waste[4096];
@@ -54,8 +51,7 @@ TEST(a_reset_in_the_middle_of_a_blocking_send)
     free(data);
 }
 
-TEST(a_reset_in_the_middle_of_a_small_receive)
-{
+TEST(a_reset_in_the_middle_of_a_small_receive) {
     struct mixed m = mixed_pair();
     struct result recv = RESULT;
     char into[100];
@@ -78,8 +74,7 @@ TEST(a_reset_in_the_middle_of_a_small_receive)
     mixed_stop(&m);
 }
 
-TEST(a_reset_in_the_middle_of_a_large_receive)
-{
+TEST(a_reset_in_the_middle_of_a_large_receive) {
     enum { SIZE = 8 << 20, PART = 100000 };
     struct mixed m = mixed_pair();
     struct result recv = RESULT;
@@ -107,8 +102,7 @@ struct collected {
     size_t bytes;
 };
 
-static size_t collect(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t collect(void *user, iouringnet_status status, const void *data, size_t size) {
     struct collected *collected = user;
 
     (void)data;
@@ -117,8 +111,7 @@ static size_t collect(void *user, iouringnet_status status, const void *data, si
     return size;
 }
 
-TEST(a_reset_ends_a_watch)
-{
+TEST(a_reset_ends_a_watch) {
     struct mixed m = mixed_pair();
     struct collected collected = {ENDING, 0};
     struct ending watch = ENDING;
@@ -139,8 +132,7 @@ TEST(a_reset_ends_a_watch)
     CHECK_EQ(watch.ends, 1);
 }
 
-TEST(a_reset_after_data_and_fin_is_no_clean_end_for_the_sink)
-{
+TEST(a_reset_after_data_and_fin_is_no_clean_end_for_the_sink) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     struct result send = RESULT;
@@ -161,8 +153,7 @@ TEST(a_reset_after_data_and_fin_is_no_clean_end_for_the_sink)
     free(data);
 }
 
-TEST(a_reset_while_a_dial_is_being_answered)
-{
+TEST(a_reset_while_a_dial_is_being_answered) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     int listener = raw_listen(&address);
@@ -187,8 +178,7 @@ TEST(a_reset_while_a_dial_is_being_answered)
     CHECK_OK(net_stop(net));
 }
 
-static void count_and_close(void *user, const iouringnet_completion *done)
-{
+static void count_and_close(void *user, const iouringnet_completion *done) {
     if (done->status == 0) {
         sink_close(done->sink);
         stream_close(done->stream);
@@ -196,8 +186,7 @@ static void count_and_close(void *user, const iouringnet_completion *done)
     }
 }
 
-TEST(connections_reset_in_the_backlog_do_not_end_a_watch)
-{
+TEST(connections_reset_in_the_backlog_do_not_end_a_watch) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);

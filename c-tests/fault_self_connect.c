@@ -20,8 +20,7 @@
 enum { ANEW_MAX = 2 };
 
 int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict result)
-{
+                struct addrinfo **restrict result) {
     static struct sockaddr_in at;
     static struct addrinfo info;
 
@@ -37,22 +36,19 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return 0;
 }
 
-void freeaddrinfo(struct addrinfo *info)
-{
+void freeaddrinfo(struct addrinfo *info) {
     (void)info;
 }
 
 /* Takes the callers' ports of this namespace from `from` to `to`; false: not allowed here. */
-static bool ports(int from, int to)
-{
+static bool ports(int from, int to) {
     FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "we");
     bool written = file && fprintf(file, "%d %d\n", from, to) > 0;
 
     return file && fclose(file) == 0 && written;
 }
 
-static void namespace_with_one_port(void)
-{
+static void namespace_with_one_port(void) {
     struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
     int fd;
 
@@ -67,8 +63,7 @@ static void namespace_with_one_port(void)
 }
 
 /* the test's own premise */
-static void a_plain_socket_connects_to_itself(void)
-{
+static void a_plain_socket_connects_to_itself(void) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     struct sockaddr_in local;
     socklen_t size = sizeof local;
@@ -81,8 +76,7 @@ static void a_plain_socket_connects_to_itself(void)
 }
 
 /* how many connections this namespace has begun */
-static long begun(void)
-{
+static long begun(void) {
     FILE *file = fopen("/proc/thread-self/net/snmp", "re");
     char line[1024];
     long count = -1;
@@ -96,8 +90,7 @@ static long begun(void)
 }
 
 /* blocking, by callback and by op */
-static void is_refused(iouringnet_net *net, const char *address)
-{
+static void is_refused(iouringnet_net *net, const char *address) {
     struct result result = RESULT;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -111,8 +104,7 @@ static void is_refused(iouringnet_net *net, const char *address)
     CHECK_STATUS(op_finish(op, NULL), -ECONNREFUSED);
 }
 
-TEST(a_dial_that_connects_to_itself_is_refused)
-{
+TEST(a_dial_that_connects_to_itself_is_refused) {
     iouringnet_net *net;
 
     namespace_with_one_port();
@@ -125,8 +117,7 @@ TEST(a_dial_that_connects_to_itself_is_refused)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_dial_by_ipv6_that_connects_to_itself_is_refused)
-{
+TEST(a_dial_by_ipv6_that_connects_to_itself_is_refused) {
     iouringnet_net *net;
     int fd;
 
@@ -141,8 +132,7 @@ TEST(a_dial_by_ipv6_that_connects_to_itself_is_refused)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_dial_that_connected_to_itself_is_made_anew)
-{
+TEST(a_dial_that_connected_to_itself_is_made_anew) {
     iouringnet_net *net;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -160,8 +150,7 @@ TEST(a_dial_that_connected_to_itself_is_made_anew)
 }
 
 /* What connected to itself must not hold the port: a server can be started there. */
-TEST(a_dial_that_connected_to_itself_leaves_its_port_free)
-{
+TEST(a_dial_that_connected_to_itself_leaves_its_port_free) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     iouringnet_net *net;
     iouringnet_sink *sink;
@@ -172,7 +161,7 @@ TEST(a_dial_that_connected_to_itself_leaves_its_port_free)
     net = net_of_mode();
     CHECK_STATUS(net_dial(net, "127.0.0.1:" PORT_TEXT, NULL, &sink, &stream), -ECONNREFUSED);
     server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK_EQ(bind(server, (struct sockaddr *)&at, sizeof at), 0);   /* without SO_REUSEADDR */
+    CHECK_EQ(bind(server, (struct sockaddr *)&at, sizeof at), 0); /* without SO_REUSEADDR */
     CHECK_EQ(listen(server, 1), 0);
     CHECK(ports(PORT, PORT + 10));
     CHECK_OK(net_dial(net, "127.0.0.1:" PORT_TEXT, NULL, &sink, &stream));

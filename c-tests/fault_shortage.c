@@ -5,15 +5,13 @@
 
 enum { HELD = 12, HELD_SIZE = 8 << 20, DESCRIPTORS = 256 };
 
-static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data)
-{
+static void hold_all(struct draining held[HELD], iouringnet_net *net, const char *data) {
     for (int i = 0; i < HELD; i++)
         draining_begin(&held[i], net, data, HELD_SIZE);
 }
 
 /* the first ones had to go, and no other did */
-static void check_gone(struct draining held[HELD], iouringnet_net *net, int from, int to, iouringnet_status status)
-{
+static void check_gone(struct draining held[HELD], iouringnet_net *net, int from, int to, iouringnet_status status) {
     for (int i = from; i < to; i++) {
         CHECK_STATUS(result_wait(&held[i].send), status);
         raw_expect_reset(held[i].peer);
@@ -25,8 +23,7 @@ static void check_gone(struct draining held[HELD], iouringnet_net *net, int from
         CHECK_EQ(held[i].send.calls, 0);
 }
 
-static void held_close(struct draining held[HELD])
-{
+static void held_close(struct draining held[HELD]) {
     for (int i = 0; i < HELD; i++)
         raw_close(held[i].peer);
 }
@@ -34,8 +31,7 @@ static void held_close(struct draining held[HELD])
 /* ---- a shortage of the whole machine ---- */
 
 /* from now on no socket is made in this thread, for want of what `error` names */
-static void refuse_sockets(int error)
-{
+static void refuse_sockets(int error) {
     refuse_call(SYS_socket, error, THIS_THREAD);
     refuse_call(SYS_accept4, error, THIS_THREAD);
 }
@@ -49,8 +45,7 @@ struct poor {
     struct end end;
 };
 
-static void *poor_run(void *user)
-{
+static void *poor_run(void *user) {
     struct poor *poor = user;
     iouringnet_listener *listener = NULL;
 
@@ -60,8 +55,7 @@ static void *poor_run(void *user)
     return NULL;
 }
 
-static void pays_for(int error)
-{
+static void pays_for(int error) {
     iouringnet_net *net = net_of_mode();
     struct draining held[HELD];
     iouringnet_address address;
@@ -83,24 +77,20 @@ static void pays_for(int error)
     free(data);
 }
 
-TEST(closed_connections_pay_for_descriptors_of_the_machine)
-{
+TEST(closed_connections_pay_for_descriptors_of_the_machine) {
     pays_for(ENFILE);
 }
 
-TEST(closed_connections_pay_for_buffers_of_the_kernel)
-{
+TEST(closed_connections_pay_for_buffers_of_the_kernel) {
     pays_for(ENOBUFS);
 }
 
-TEST(closed_connections_pay_for_memory_of_the_kernel)
-{
+TEST(closed_connections_pay_for_memory_of_the_kernel) {
     pays_for(ENOMEM);
 }
 
 /* any other error of a thread's own costs nobody anything */
-TEST(closed_connections_do_not_pay_for_what_is_refused)
-{
+TEST(closed_connections_do_not_pay_for_what_is_refused) {
     iouringnet_net *net = net_of_mode();
     struct draining held[HELD];
     iouringnet_address address;
@@ -122,15 +112,13 @@ TEST(closed_connections_do_not_pay_for_what_is_refused)
     free(data);
 }
 
-static void poor_loop(void *user)
-{
+static void poor_loop(void *user) {
     (void)user;
     refuse_sockets(ENFILE);
 }
 
 /* the callback thread is the one that accepts */
-TEST(an_accept_has_closed_connections_pay_for_descriptors_of_the_machine)
-{
+TEST(an_accept_has_closed_connections_pay_for_descriptors_of_the_machine) {
     iouringnet_net *net = net_of_mode();
     struct draining held[HELD];
     iouringnet_address address;
@@ -167,8 +155,7 @@ struct binding {
 };
 
 /* the connections that are to go wait for this very callback to return */
-static void binds(void *user)
-{
+static void binds(void *user) {
     struct binding *binding = user;
     iouringnet_listener *listener = NULL;
 
@@ -182,8 +169,7 @@ static void binds(void *user)
     }
 }
 
-TEST(a_bind_in_a_callback_waits_for_no_descriptor)
-{
+TEST(a_bind_in_a_callback_waits_for_no_descriptor) {
     struct rlimit before, limit;
     iouringnet_net *net;
     struct draining held[HELD];

@@ -17,17 +17,16 @@ enum { SYNCHRONOUS = sizeof synchronous / sizeof *synchronous };
 enum { PAGE = 4096, ANSWER = 42 };
 
 static struct {
-    char *guarded;              /* a page that cannot be written until SEGV */
-    char *beyond;               /* a page beyond the end of its file until BUS */
+    char *guarded; /* a page that cannot be written until SEGV */
+    char *beyond;  /* a page beyond the end of its file until BUS */
     int file;
-    volatile int divisor;       /* 0 until FPE */
-    pthread_t on[SYNCHRONOUS];  /* the thread that each handler ran on */
+    volatile int divisor;      /* 0 until FPE */
+    pthread_t on[SYNCHRONOUS]; /* the thread that each handler ran on */
     atomic_int runs[SYNCHRONOUS];
 } faults;
 
 /* the registers of the code that met the fault */
-static void step_over(void *context, int x86_64, int aarch64)
-{
+static void step_over(void *context, int x86_64, int aarch64) {
     ucontext_t *at = context;
 
 #if defined __x86_64__
@@ -41,8 +40,7 @@ static void step_over(void *context, int x86_64, int aarch64)
 #endif
 }
 
-static void answer_call(void *context)
-{
+static void answer_call(void *context) {
     ucontext_t *at = context;
 
 #if defined __x86_64__
@@ -54,8 +52,7 @@ static void answer_call(void *context)
 #endif
 }
 
-static void mend(int signal, siginfo_t *info, void *context)
-{
+static void mend(int signal, siginfo_t *info, void *context) {
     int failed = 0;
 
     for (int i = 0; i < SYNCHRONOUS; i++)
@@ -64,7 +61,7 @@ static void mend(int signal, siginfo_t *info, void *context)
             atomic_fetch_add(&faults.runs[i], 1);
         }
     if (info->si_code <= 0)
-        return;     /* sent by a call, which returns */
+        return; /* sent by a call, which returns */
     if (signal == SIGSEGV)
         failed = mprotect(faults.guarded, PAGE, PROT_READ | PROT_WRITE);
     else if (signal == SIGBUS)
@@ -81,8 +78,7 @@ static void mend(int signal, siginfo_t *info, void *context)
         _exit(1);
 }
 
-static void divide(void)
-{
+static void divide(void) {
 #if defined __x86_64__
     int quotient = 84, rest = 0;
 
@@ -90,12 +86,11 @@ static void divide(void)
     __asm__ volatile("idivl %2" : "+a"(quotient), "+d"(rest) : "m"(faults.divisor) : "cc");
     CHECK_EQ(quotient, 84);
 #else
-    CHECK_EQ(pthread_kill(pthread_self(), SIGFPE), 0);  /* its division does not trap */
+    CHECK_EQ(pthread_kill(pthread_self(), SIGFPE), 0); /* its division does not trap */
 #endif
 }
 
-static void meet_illegal_instruction(void)
-{
+static void meet_illegal_instruction(void) {
 #if defined __x86_64__
     __asm__ volatile("ud2");
 #elif defined __aarch64__
@@ -105,8 +100,7 @@ static void meet_illegal_instruction(void)
 #endif
 }
 
-static void meet_breakpoint(void)
-{
+static void meet_breakpoint(void) {
 #if defined __x86_64__
     __asm__ volatile("int3");
 #elif defined __aarch64__
@@ -117,8 +111,7 @@ static void meet_breakpoint(void)
 }
 
 /* a call that a filter of this thread answers by SIGSYS; sent where no filter can be installed */
-static void make_trapped_call(void)
-{
+static void make_trapped_call(void) {
     struct filter filter = {.call = SYS_acct, .answer = SECCOMP_RET_TRAP};
 
     if (filter_install(&filter, THIS_THREAD))
@@ -127,8 +120,7 @@ static void make_trapped_call(void)
         CHECK_EQ(pthread_kill(pthread_self(), SIGSYS), 0);
 }
 
-static void meet_all(void *user)
-{
+static void meet_all(void *user) {
     *(pthread_t *)user = pthread_self();
     *(volatile char *)faults.guarded = 1;
     *(volatile char *)faults.beyond = 1;
@@ -138,8 +130,7 @@ static void meet_all(void *user)
     make_trapped_call();
 }
 
-static void faults_prepare(void)
-{
+static void faults_prepare(void) {
     struct sigaction action;
 
     faults.guarded = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -155,8 +146,7 @@ static void faults_prepare(void)
         CHECK_EQ(sigaction(synchronous[i], &action, NULL), 0);
 }
 
-TEST(a_handler_mends_a_fault_of_a_callback)
-{
+TEST(a_handler_mends_a_fault_of_a_callback) {
     struct pair p = tcp_pair();
     pthread_t loop;
     char got[5];
@@ -178,8 +168,7 @@ TEST(a_handler_mends_a_fault_of_a_callback)
 /* ---- all others ---- */
 
 /* every signal that can be blocked but the synchronous ones */
-static uint64_t blocked_in_the_library(void)
-{
+static uint64_t blocked_in_the_library(void) {
     uint64_t bits = 0;
     sigset_t all;
 
@@ -195,8 +184,7 @@ static uint64_t blocked_in_the_library(void)
 }
 
 /* how many threads of the library have a name that begins so; each blocks what it should */
-static size_t check_threads(const char *prefix)
-{
+static size_t check_threads(const char *prefix) {
     pid_t threads[8];
     size_t found = threads_named(prefix, threads, sizeof threads / sizeof *threads);
     char blocked[256];
@@ -212,8 +200,7 @@ static atomic_int name_threads;
 
 /* the library's lookups come here, on a thread of the library */
 int getaddrinfo(const char *restrict node, const char *restrict service, const struct addrinfo *restrict hints,
-                struct addrinfo **restrict result)
-{
+                struct addrinfo **restrict result) {
     (void)node;
     (void)service;
     (void)hints;
@@ -222,8 +209,7 @@ int getaddrinfo(const char *restrict node, const char *restrict service, const s
     return EAI_NONAME;
 }
 
-TEST(the_librarys_threads_block_all_but_the_synchronous_signals)
-{
+TEST(the_librarys_threads_block_all_but_the_synchronous_signals) {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -235,14 +221,12 @@ TEST(the_librarys_threads_block_all_but_the_synchronous_signals)
     CHECK_OK(net_stop(net));
 }
 
-static void no_handler(int signal)
-{
+static void no_handler(int signal) {
     (void)signal;
     CHECK(!"a handler runs although every thread of the host blocks its signal");
 }
 
-TEST(a_signal_to_the_process_waits_for_a_thread_of_the_hosts)
-{
+TEST(a_signal_to_the_process_waits_for_a_thread_of_the_hosts) {
     static const int sent[] = {SIGUSR1, SIGTERM, SIGHUP, SIGCHLD, SIGPROF, SIGURG, SIGWINCH, SIGIO};
     struct timespec soon = {WAIT_MS / 1000, 0};
     struct sigaction action;
@@ -256,7 +240,7 @@ TEST(a_signal_to_the_process_waits_for_a_thread_of_the_hosts)
         sigaddset(&set, sent[i]);
         CHECK_EQ(sigaction(sent[i], &action, NULL), 0);
     }
-    p = tcp_pair();     /* before this thread blocks them: the library's threads do so by themselves */
+    p = tcp_pair(); /* before this thread blocks them: the library's threads do so by themselves */
     CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
     for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
         sigset_t one;
@@ -271,8 +255,7 @@ TEST(a_signal_to_the_process_waits_for_a_thread_of_the_hosts)
 }
 
 /* a host that blocks even the synchronous ones in its own thread: the library's threads do not take after it */
-TEST(a_net_started_with_every_signal_blocked_leaves_the_same_six_open)
-{
+TEST(a_net_started_with_every_signal_blocked_leaves_the_same_six_open) {
     sigset_t all, before, after;
     iouringnet_net *net;
 
@@ -283,6 +266,6 @@ TEST(a_net_started_with_every_signal_blocked_leaves_the_same_six_open)
     CHECK_EQ(check_threads("iouringnet-send") + check_threads("iouringnet-recv"), 2);
     CHECK_EQ(pthread_sigmask(SIG_SETMASK, &before, &after), 0);
     for (int signal = 1; signal <= 64; signal++)
-        CHECK_EQ(sigismember(&all, signal), sigismember(&after, signal));   /* this thread's mask is its own */
+        CHECK_EQ(sigismember(&all, signal), sigismember(&after, signal)); /* this thread's mask is its own */
     CHECK_OK(net_stop(net));
 }

@@ -12,16 +12,14 @@ struct stopping {
     struct latch ready;
 };
 
-static void is_refused(iouringnet_status status, const char *what)
-{
+static void is_refused(iouringnet_status status, const char *what) {
     if (status != IOURINGNET_STOPPED && status != IOURINGNET_BAD_HANDLE)
         fprintf(stderr, "%s said %s after another call had said STOPPED\n", what, iouringnet_errname(status));
     CHECK(status == IOURINGNET_STOPPED || status == IOURINGNET_BAD_HANDLE);
 }
 
 /* asks one stream until it says STOPPED, and then has every sink asked to send */
-static void ask_until_stopped(struct stopping *s, bool may_block)
-{
+static void ask_until_stopped(struct stopping *s, bool may_block) {
     iouringnet_status status;
     const void *data;
     size_t size;
@@ -44,21 +42,18 @@ static void ask_until_stopped(struct stopping *s, bool may_block)
     }
 }
 
-static void *ask_by_thread(void *user)
-{
+static void *ask_by_thread(void *user) {
     ask_until_stopped(user, true);
     return NULL;
 }
 
 /* where a send goes past the sink's lock */
-static void ask_by_callback(void *user, const iouringnet_completion *done)
-{
+static void ask_by_callback(void *user, const iouringnet_completion *done) {
     (void)done;
     ask_until_stopped(user, false);
 }
 
-static void stop_beside(bool by_callback)
-{
+static void stop_beside(bool by_callback) {
     enum { ROUNDS = 20 };
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -83,13 +78,11 @@ static void stop_beside(bool by_callback)
     }
 }
 
-TEST(no_thread_sends_once_a_call_has_said_stopped)
-{
+TEST(no_thread_sends_once_a_call_has_said_stopped) {
     stop_beside(false);
 }
 
-TEST(no_callback_sends_once_a_call_has_said_stopped)
-{
+TEST(no_callback_sends_once_a_call_has_said_stopped) {
     stop_beside(true);
 }
 
@@ -101,8 +94,7 @@ struct sending {
     char data[65536];
 };
 
-static void sends_again(void *user, const iouringnet_completion *done)
-{
+static void sends_again(void *user, const iouringnet_completion *done) {
     struct sending *s = user;
 
     if (done->status != 0 || sink_post(s->end.sink, s->data, sizeof s->data) != 0)
@@ -112,16 +104,14 @@ static void sends_again(void *user, const iouringnet_completion *done)
 }
 
 /* a timer that the stop ends, before it comes to the sink */
-static void sends_late(void *user, const iouringnet_completion *done)
-{
+static void sends_late(void *user, const iouringnet_completion *done) {
     struct sending *s = user;
 
     CHECK_STATUS(done->status, IOURINGNET_STOPPED);
     is_refused(sink_post(s->end.sink, "late", 4), "sink_post");
 }
 
-static void *reads_all(void *user)
-{
+static void *reads_all(void *user) {
     static char got[1 << 20];
 
     while (recv(*(int *)user, got, sizeof got, 0) > 0)
@@ -130,8 +120,7 @@ static void *reads_all(void *user)
     return NULL;
 }
 
-TEST(no_callback_sends_once_one_was_stopped_as_it_sent)
-{
+TEST(no_callback_sends_once_one_was_stopped_as_it_sent) {
     enum { ROUNDS = 250, LATE = 2000 };
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -158,14 +147,12 @@ TEST(no_callback_sends_once_one_was_stopped_as_it_sent)
 
 /* ---- a connection that is collected too late ---- */
 
-static void *stops_net(void *user)
-{
+static void *stops_net(void *user) {
     CHECK_OK(net_stop(user));
     return NULL;
 }
 
-TEST(a_connection_collected_while_its_net_stops_is_none_each_time)
-{
+TEST(a_connection_collected_while_its_net_stops_is_none_each_time) {
     enum { SIZE = 8 << 20 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -211,8 +198,7 @@ struct counted {
 };
 
 /* counts that stand for things are never below zero, which would show as a huge number */
-static void *read_counts(void *user)
-{
+static void *read_counts(void *user) {
     struct counted *c = user;
     iouringnet_stats stats;
 
@@ -226,8 +212,7 @@ static void *read_counts(void *user)
     return NULL;
 }
 
-static void *dial_until_stopped(void *user)
-{
+static void *dial_until_stopped(void *user) {
     struct counted *c = user;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -240,8 +225,7 @@ static void *dial_until_stopped(void *user)
     return NULL;
 }
 
-static void *bind_until_stopped(void *user)
-{
+static void *bind_until_stopped(void *user) {
     struct counted *c = user;
     iouringnet_listener *listener;
 
@@ -252,8 +236,7 @@ static void *bind_until_stopped(void *user)
 }
 
 /* ends when the listening socket is shut down */
-static void *accept_and_close(void *user)
-{
+static void *accept_and_close(void *user) {
     int listening = *(int *)user, accepted;
 
     while ((accepted = accept(listening, NULL, NULL)) >= 0)
@@ -261,8 +244,7 @@ static void *accept_and_close(void *user)
     return NULL;
 }
 
-TEST(counts_are_never_below_zero_while_a_net_stops)
-{
+TEST(counts_are_never_below_zero_while_a_net_stops) {
     enum { ROUNDS = 20 };
     struct counted c;
     int listening = raw_listen(&c.address);

@@ -12,8 +12,7 @@ struct urgent {
 };
 
 /* `dialled`: the library has dialled the peer; else it has accepted */
-static struct urgent urgent_start(bool dialled)
-{
+static struct urgent urgent_start(bool dialled) {
     struct urgent u;
 
     if (dialled) {
@@ -33,21 +32,18 @@ static struct urgent urgent_start(bool dialled)
     return u;
 }
 
-static void send_urgent(const struct urgent *u)
-{
+static void send_urgent(const struct urgent *u) {
     raw_send(u->m.peer, u->sent, BEFORE);
     CHECK_EQ(send(u->m.peer, u->sent + BEFORE, 1, MSG_OOB | MSG_NOSIGNAL), 1);
     raw_send(u->m.peer, u->sent + BEFORE + 1, AFTER);
 }
 
-static void urgent_end(struct urgent *u)
-{
+static void urgent_end(struct urgent *u) {
     raw_close(u->m.peer);
     mixed_stop(&u->m);
 }
 
-static void by_pieces(bool dialled)
-{
+static void by_pieces(bool dialled) {
     struct urgent u = urgent_start(dialled);
     char got[SIZE];
     size_t total = 0;
@@ -63,18 +59,15 @@ static void by_pieces(bool dialled)
     urgent_end(&u);
 }
 
-TEST(an_urgent_byte_is_received_in_its_place)
-{
+TEST(an_urgent_byte_is_received_in_its_place) {
     by_pieces(false);
 }
 
-TEST(an_urgent_byte_to_a_dialled_connection_is_received_in_its_place)
-{
+TEST(an_urgent_byte_to_a_dialled_connection_is_received_in_its_place) {
     by_pieces(true);
 }
 
-TEST(an_exact_receive_takes_an_urgent_byte)
-{
+TEST(an_exact_receive_takes_an_urgent_byte) {
     for (int early = 0; early < 2; early++) {
         struct urgent u = urgent_start(false);
         struct result result = RESULT;
@@ -91,8 +84,7 @@ TEST(an_exact_receive_takes_an_urgent_byte)
     }
 }
 
-TEST(a_receive_beyond_the_read_buffer_takes_urgent_bytes)
-{
+TEST(a_receive_beyond_the_read_buffer_takes_urgent_bytes) {
     enum { TIMES = 40 };
     struct urgent u = urgent_start(false);
     struct result result = RESULT;
@@ -108,8 +100,7 @@ TEST(a_receive_beyond_the_read_buffer_takes_urgent_bytes)
     free(got);
 }
 
-TEST(a_fill_takes_an_urgent_byte)
-{
+TEST(a_fill_takes_an_urgent_byte) {
     struct urgent u = urgent_start(false);
     const void *data;
     size_t size;
@@ -128,8 +119,7 @@ struct shown {
     char got[SIZE];
 };
 
-static size_t keep(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keep(void *user, iouringnet_status status, const void *data, size_t size) {
     struct shown *shown = user;
 
     if (status != 0) {
@@ -144,8 +134,7 @@ static size_t keep(void *user, iouringnet_status status, const void *data, size_
     return size;
 }
 
-TEST(a_watch_is_shown_an_urgent_byte)
-{
+TEST(a_watch_is_shown_an_urgent_byte) {
     struct urgent u = urgent_start(false);
     struct shown shown = {LATCH(1), 0, ""};
 

@@ -8,16 +8,16 @@
 
 #include <linux/seccomp.h>
 
-enum reach { THIS_THREAD, EVERY_THREAD };   /* a thread's filter holds in the threads that it makes, too */
+enum reach { THIS_THREAD, EVERY_THREAD }; /* a thread's filter holds in the threads that it makes, too */
 
 enum when { ALWAYS, WHERE_ARGUMENT_IS, WHERE_ARGUMENT_IS_NOT };
 
 struct filter {
     long call;
-    uint32_t answer;        /* SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_TRAP */
+    uint32_t answer; /* SECCOMP_RET_ERRNO | EPERM, SECCOMP_RET_TRAP */
     enum when when;
-    unsigned argument;      /* 0 is the first */
-    uint32_t value;         /* compared with the argument's lower half */
+    unsigned argument; /* 0 is the first */
+    uint32_t value;    /* compared with the argument's lower half */
 };
 
 /* false: no filter can be installed here */

@@ -45,7 +45,8 @@
 #define CHECK_STATUS(call, want) check_status((call), (want), #call, __FILE__, __LINE__)
 #define CHECK_EQ(got, want) check_eq((intmax_t)(got), (intmax_t)(want), #got, __FILE__, __LINE__)
 /* CHECK_BETWEEN(elapsed, 100, 300): both ends belong to it */
-#define CHECK_BETWEEN(got, low, high) check_between((intmax_t)(got), (intmax_t)(low), (intmax_t)(high), #got, __FILE__, __LINE__)
+#define CHECK_BETWEEN(got, low, high) \
+    check_between((intmax_t)(got), (intmax_t)(low), (intmax_t)(high), #got, __FILE__, __LINE__)
 #define CHECK_MEM(got, want, size) check_mem((got), (want), (size), #got, __FILE__, __LINE__)
 /* polls a condition that has no latch (a count in /proc, an info field), for at most WAIT_MS */
 #define EVENTUALLY(condition) \
@@ -83,7 +84,9 @@ void test_register(struct test *test);
 #define TEST(test_name) \
     static void test_name(void); \
     static struct test test_of_##test_name = {#test_name, test_name, NULL}; \
-    __attribute__((constructor)) static void register_##test_name(void) { test_register(&test_of_##test_name); } \
+    __attribute__((constructor)) static void register_##test_name(void) { \
+        test_register(&test_of_##test_name); \
+    } \
     static void test_name(void)
 
 /* the watchdog's span for this test, counted from now, before the factor; 60 s unless told otherwise */
@@ -95,16 +98,16 @@ bool rings_only(void);
 
 int64_t now_ms(void);
 int64_t now_us(void);
-void nap(void);                     /* 1 ms, for EVENTUALLY alone */
-void pass(int64_t ms);              /* returns when so much time has passed, where time is what the test is about */
-void pass_until(int64_t moment);    /* of now_ms */
-void *take(size_t size);            /* malloc that fails the test instead of returning NULL */
+void nap(void);                  /* 1 ms, for EVENTUALLY alone */
+void pass(int64_t ms);           /* returns when so much time has passed, where time is what the test is about */
+void pass_until(int64_t moment); /* of now_ms */
+void *take(size_t size);         /* malloc that fails the test instead of returning NULL */
 /* bytes that differ by place and by seed, so that lost, doubled and swapped ones all show */
 void pattern_fill(void *into, size_t size, uint64_t offset, uint32_t seed);
 void pattern_check(const void *got, size_t size, uint64_t offset, uint32_t seed);
 pthread_t spawn(void *(*run)(void *), void *user);
-void join(pthread_t thread);        /* bounded */
-size_t count_entries(const char *directory);   /* "/proc/self/fd", "/proc/self/task" */
+void join(pthread_t thread);                 /* bounded */
+size_t count_entries(const char *directory); /* "/proc/self/fd", "/proc/self/task" */
 
 /* opens after `left` calls of latch_open; further calls are counted below zero */
 struct latch {
@@ -112,12 +115,13 @@ struct latch {
     pthread_cond_t changed;
     int left;
 };
-#define LATCH(times) {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, (times)}
+#define LATCH(times) \
+    { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, (times) }
 void latch_init(struct latch *latch, int times);
-void latch_reset(struct latch *latch, int times);        /* shut again; for one that is in use */
+void latch_reset(struct latch *latch, int times); /* shut again; for one that is in use */
 void latch_open(struct latch *latch);
-void latch_wait(struct latch *latch);                   /* fails the test after WAIT_MS */
-bool latch_wait_ms(struct latch *latch, int64_t ms);    /* false: still shut */
+void latch_wait(struct latch *latch);                /* fails the test after WAIT_MS */
+bool latch_wait_ms(struct latch *latch, int64_t ms); /* false: still shut */
 int latch_left(struct latch *latch);
 
 /* where a completion goes: pass result_store as the callback and the result as its user pointer.
@@ -126,9 +130,10 @@ struct result {
     struct latch latch;
     atomic_int calls;
     pthread_t thread;
-    iouringnet_completion done;     /* of the first call; valid once the latch is open */
+    iouringnet_completion done; /* of the first call; valid once the latch is open */
 };
-#define RESULT {.latch = LATCH(1)}
+#define RESULT \
+    { .latch = LATCH(1) }
 void result_init(struct result *result);
 void result_store(void *user, const iouringnet_completion *done);
 iouringnet_status result_wait(struct result *result);
@@ -154,8 +159,9 @@ void on_callback_thread(iouringnet_net *net, void (*run)(void *user), void *user
 struct busy {
     struct latch running, go;
 };
-#define BUSY {LATCH(1), LATCH(1)}
-void busy_run(void *user, const iouringnet_completion *done);   /* the callback, for a test that calls it by itself */
+#define BUSY \
+    { LATCH(1), LATCH(1) }
+void busy_run(void *user, const iouringnet_completion *done); /* the callback, for a test that calls it by itself */
 void busy_begin(struct busy *busy, iouringnet_net *net);
 void busy_end(struct busy *busy);
 /* returns once every callback queued before it has run; use it before asserting that nothing came */
@@ -174,11 +180,11 @@ struct pair {
     struct end b;   /* accepted */
     bool owns_nets; /* pair_close stops the nets too */
 };
-struct pair tcp_pair(void);         /* both ends in one net of its own */
-struct pair tcp_pair_apart(void);   /* each end in a net of its own */
-struct pair tcp_pair_with(const iouringnet_config *config);                     /* one net of its own */
-struct pair tcp_pair_in(iouringnet_net *dialling, iouringnet_net *accepting);   /* nets stay the caller's */
-void end_close(struct end *end);    /* sink and stream; harmless where a test closed them */
+struct pair tcp_pair(void);                                                   /* both ends in one net of its own */
+struct pair tcp_pair_apart(void);                                             /* each end in a net of its own */
+struct pair tcp_pair_with(const iouringnet_config *config);                   /* one net of its own */
+struct pair tcp_pair_in(iouringnet_net *dialling, iouringnet_net *accepting); /* nets stay the caller's */
+void end_close(struct end *end); /* sink and stream; harmless where a test closed them */
 void pair_close(struct pair *pair);
 
 /* ---- connected pairs, library at one end, plain socket at the other ---- */
@@ -188,16 +194,16 @@ struct mixed {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     int peer;
-    bool owns_net;  /* mixed_close stops the net too */
+    bool owns_net; /* mixed_close stops the net too */
 };
 /* rcvbuf: the receive buffer of the plain socket; 0: the system's */
-struct mixed mixed_pair(void);              /* in a net of its own */
-struct mixed mixed_pair_sized(int rcvbuf);  /* in a net of its own */
-struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf);  /* in a net of its own */
-struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf);    /* the net stays the caller's */
-void mixed_peer_ends(struct mixed *mixed);   /* the peer half-closes, and the library has received that */
-void mixed_close(struct mixed *mixed);  /* sink and stream, harmless where a test closed them, peer and net */
-void mixed_stop(struct mixed *mixed);   /* the same without the peer, for a test that closes it itself */
+struct mixed mixed_pair(void);                                             /* in a net of its own */
+struct mixed mixed_pair_sized(int rcvbuf);                                 /* in a net of its own */
+struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf); /* in a net of its own */
+struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf);               /* the net stays the caller's */
+void mixed_peer_ends(struct mixed *mixed); /* the peer half-closes, and the library has received that */
+void mixed_close(struct mixed *mixed);     /* sink and stream, harmless where a test closed them, peer and net */
+void mixed_stop(struct mixed *mixed);      /* the same without the peer, for a test that closes it itself */
 
 /* ---- plain sockets as the peer; blocking, every wait bounded by WAIT_MS ---- */
 
@@ -208,17 +214,17 @@ int raw_listen(iouringnet_address *address);
 int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog);
 int raw_accept(int listener);
 int raw_dial(const char *address);
-int raw_try_dial(const char *address);   /* -1 with errno where connect fails */
+int raw_try_dial(const char *address); /* -1 with errno where connect fails */
 int raw_dial_sized(const char *address, int rcvbuf, int sndbuf);
-void raw_pair(int fds[2]);          /* two plain TCP sockets over loopback */
-void raw_send(int fd, const void *data, size_t size);       /* all of it */
-void raw_recv(int fd, void *into, size_t size);             /* exactly; an early end fails the test */
-size_t raw_recv_to_end(int fd, void *into, size_t room);    /* until EOF; more than room fails the test */
-void raw_expect_eof(int fd);        /* next comes the end of the stream */
-void raw_expect_reset(int fd);      /* discards input until ECONNRESET; an EOF fails the test */
+void raw_pair(int fds[2]);                               /* two plain TCP sockets over loopback */
+void raw_send(int fd, const void *data, size_t size);    /* all of it */
+void raw_recv(int fd, void *into, size_t size);          /* exactly; an early end fails the test */
+size_t raw_recv_to_end(int fd, void *into, size_t room); /* until EOF; more than room fails the test */
+void raw_expect_eof(int fd);                             /* next comes the end of the stream */
+void raw_expect_reset(int fd);                           /* discards input until ECONNRESET; an EOF fails the test */
 void raw_half_close(int fd);
-int raw_unacknowledged(int fd);     /* bytes that its peer's kernel has not acknowledged */
-void raw_reset(int fd);             /* closes with a RST */
+int raw_unacknowledged(int fd); /* bytes that its peer's kernel has not acknowledged */
+void raw_reset(int fd);         /* closes with a RST */
 void raw_close(int fd);
 /* an address on loopback at which nobody listens */
 void unused_address(iouringnet_address *address);

@@ -8,16 +8,14 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-static void bound_waits(int fd)
-{
+static void bound_waits(int fd) {
     struct timeval span = {WAIT_MS / 1000, 0};
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &span, sizeof span), 0);
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &span, sizeof span), 0);
 }
 
 /* before listen and connect, because the window is agreed upon there */
-static int raw_socket(int rcvbuf, int sndbuf)
-{
+static int raw_socket(int rcvbuf, int sndbuf) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(fd >= 0);
     bound_waits(fd);
@@ -28,8 +26,7 @@ static int raw_socket(int rcvbuf, int sndbuf)
     return fd;
 }
 
-static void address_text(int fd, iouringnet_address *address)
-{
+static void address_text(int fd, iouringnet_address *address) {
     struct sockaddr_in at;
     socklen_t size = sizeof at;
 
@@ -37,8 +34,7 @@ static void address_text(int fd, iouringnet_address *address)
     snprintf(address->text, sizeof address->text, "127.0.0.1:%u", ntohs(at.sin_port));
 }
 
-int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog)
-{
+int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = raw_socket(rcvbuf, sndbuf);
 
@@ -48,21 +44,18 @@ int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int ba
     return fd;
 }
 
-int raw_listen(iouringnet_address *address)
-{
+int raw_listen(iouringnet_address *address) {
     return raw_listen_sized(address, 0, 0, 4096);
 }
 
-int raw_accept(int listener)
-{
+int raw_accept(int listener) {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     CHECK(fd >= 0);
     bound_waits(fd);
     return fd;
 }
 
-static int raw_connect(int fd, const char *address)
-{
+static int raw_connect(int fd, const char *address) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const char *colon = strrchr(address, ':');
 
@@ -71,8 +64,7 @@ static int raw_connect(int fd, const char *address)
     return connect(fd, (struct sockaddr *)&at, sizeof at);
 }
 
-int raw_try_dial(const char *address)
-{
+int raw_try_dial(const char *address) {
     int fd = raw_socket(0, 0), error;
 
     if (raw_connect(fd, address) == 0)
@@ -83,21 +75,18 @@ int raw_try_dial(const char *address)
     return -1;
 }
 
-int raw_dial_sized(const char *address, int rcvbuf, int sndbuf)
-{
+int raw_dial_sized(const char *address, int rcvbuf, int sndbuf) {
     int fd = raw_socket(rcvbuf, sndbuf);
 
     CHECK_EQ(raw_connect(fd, address), 0);
     return fd;
 }
 
-int raw_dial(const char *address)
-{
+int raw_dial(const char *address) {
     return raw_dial_sized(address, 0, 0);
 }
 
-int raw_peer_sized(iouringnet_net *net, int rcvbuf, iouringnet_sink **sink, iouringnet_stream **stream)
-{
+int raw_peer_sized(iouringnet_net *net, int rcvbuf, iouringnet_sink **sink, iouringnet_stream **stream) {
     iouringnet_address address;
     int listener = raw_listen_sized(&address, rcvbuf, 0, 16);
     int fd;
@@ -108,55 +97,47 @@ int raw_peer_sized(iouringnet_net *net, int rcvbuf, iouringnet_sink **sink, iour
     return fd;
 }
 
-int raw_peer(iouringnet_net *net, iouringnet_sink **sink, iouringnet_stream **stream)
-{
+int raw_peer(iouringnet_net *net, iouringnet_sink **sink, iouringnet_stream **stream) {
     return raw_peer_sized(net, 0, sink, stream);
 }
 
-struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf)
-{
+struct mixed mixed_pair_in(iouringnet_net *net, int rcvbuf) {
     struct mixed mixed = {.net = net};
 
     mixed.peer = raw_peer_sized(net, rcvbuf, &mixed.sink, &mixed.stream);
     return mixed;
 }
 
-struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf)
-{
+struct mixed mixed_pair_with(const iouringnet_config *config, int rcvbuf) {
     struct mixed mixed = mixed_pair_in(net_with(config), rcvbuf);
     mixed.owns_net = true;
     return mixed;
 }
 
-struct mixed mixed_pair_sized(int rcvbuf)
-{
+struct mixed mixed_pair_sized(int rcvbuf) {
     iouringnet_config config = config_of_mode();
     return mixed_pair_with(&config, rcvbuf);
 }
 
-struct mixed mixed_pair(void)
-{
+struct mixed mixed_pair(void) {
     return mixed_pair_sized(0);
 }
 
-void mixed_peer_ends(struct mixed *mixed)
-{
+void mixed_peer_ends(struct mixed *mixed) {
     char byte;
 
     raw_half_close(mixed->peer);
     CHECK_STATUS(stream_recv(mixed->stream, &byte, 1, NULL), IOURINGNET_EOF);
 }
 
-void mixed_stop(struct mixed *mixed)
-{
+void mixed_stop(struct mixed *mixed) {
     sink_close(mixed->sink);
     stream_close(mixed->stream);
     if (mixed->owns_net)
         CHECK_OK(net_stop(mixed->net));
 }
 
-void mixed_close(struct mixed *mixed)
-{
+void mixed_close(struct mixed *mixed) {
     sink_close(mixed->sink);
     stream_close(mixed->stream);
     raw_close(mixed->peer);
@@ -164,8 +145,7 @@ void mixed_close(struct mixed *mixed)
         CHECK_OK(net_stop(mixed->net));
 }
 
-void raw_pair(int fds[2])
-{
+void raw_pair(int fds[2]) {
     iouringnet_address address;
     int listener = raw_listen(&address);
 
@@ -174,8 +154,7 @@ void raw_pair(int fds[2])
     close(listener);
 }
 
-void raw_send(int fd, const void *data, size_t size)
-{
+void raw_send(int fd, const void *data, size_t size) {
     const char *bytes = data;
     while (size > 0) {
         ssize_t went = send(fd, bytes, size, MSG_NOSIGNAL);
@@ -188,8 +167,7 @@ void raw_send(int fd, const void *data, size_t size)
 }
 
 /* recv that knows about EINTR; gives -errno */
-static ssize_t raw_read(int fd, void *into, size_t size)
-{
+static ssize_t raw_read(int fd, void *into, size_t size) {
     for (;;) {
         ssize_t got = recv(fd, into, size, 0);
         if (got < 0 && errno == EINTR)
@@ -198,8 +176,7 @@ static ssize_t raw_read(int fd, void *into, size_t size)
     }
 }
 
-void raw_recv(int fd, void *into, size_t size)
-{
+void raw_recv(int fd, void *into, size_t size) {
     char *bytes = into;
     while (size > 0) {
         ssize_t got = raw_read(fd, bytes, size);
@@ -209,8 +186,7 @@ void raw_recv(int fd, void *into, size_t size)
     }
 }
 
-size_t raw_recv_to_end(int fd, void *into, size_t room)
-{
+size_t raw_recv_to_end(int fd, void *into, size_t room) {
     char *bytes = into, spare;
     size_t taken = 0;
 
@@ -224,14 +200,12 @@ size_t raw_recv_to_end(int fd, void *into, size_t room)
     }
 }
 
-void raw_expect_eof(int fd)
-{
+void raw_expect_eof(int fd) {
     char byte;
     CHECK_EQ(raw_read(fd, &byte, 1), 0);
 }
 
-void raw_expect_reset(int fd)
-{
+void raw_expect_reset(int fd) {
     static _Thread_local char waste[65536];
     ssize_t got;
 
@@ -240,38 +214,32 @@ void raw_expect_reset(int fd)
     CHECK_EQ(got, -ECONNRESET);
 }
 
-void raw_half_close(int fd)
-{
+void raw_half_close(int fd) {
     CHECK_EQ(shutdown(fd, SHUT_WR), 0);
 }
 
-int raw_unacknowledged(int fd)
-{
+int raw_unacknowledged(int fd) {
     int bytes = -1;
     CHECK_EQ(ioctl(fd, TIOCOUTQ, &bytes), 0);
     return bytes;
 }
 
-void raw_reset(int fd)
-{
+void raw_reset(int fd) {
     struct linger none = {1, 0};
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none), 0);
     CHECK_EQ(close(fd), 0);
 }
 
-void raw_close(int fd)
-{
+void raw_close(int fd) {
     CHECK_EQ(close(fd), 0);
 }
 
-void unused_address(iouringnet_address *address)
-{
+void unused_address(iouringnet_address *address) {
     int fd = raw_listen(address);
     CHECK_EQ(close(fd), 0);
 }
 
-size_t jam_sink(iouringnet_sink *sink)
-{
+size_t jam_sink(iouringnet_sink *sink) {
     static const char waste[65536];
     size_t total = 0, unsent = 0;
     int64_t moved = now_ms(), end = moved + WAIT_MS;
@@ -298,7 +266,6 @@ size_t jam_sink(iouringnet_sink *sink)
     return total;
 }
 
-size_t jam(struct end *end)
-{
+size_t jam(struct end *end) {
     return jam_sink(end->sink);
 }

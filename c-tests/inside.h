@@ -13,8 +13,7 @@
 /* ---- descriptors ---- */
 
 /* the port of an address of loopback as the library writes it */
-static inline int port_of(const char *address)
-{
+static inline int port_of(const char *address) {
     const char *colon = strrchr(address, ':');
 
     CHECK(colon != NULL);
@@ -22,8 +21,7 @@ static inline int port_of(const char *address)
 }
 
 /* the port at one end of a TCP socket over IPv4; -1: `fd` is none, or is not connected */
-static inline int port_at(int fd, int (*end)(int, struct sockaddr *, socklen_t *))
-{
+static inline int port_at(int fd, int (*end)(int, struct sockaddr *, socklen_t *)) {
     struct sockaddr_in at;
     socklen_t size = sizeof at;
 
@@ -32,19 +30,16 @@ static inline int port_at(int fd, int (*end)(int, struct sockaddr *, socklen_t *
     return ntohs(at.sin_port);
 }
 
-static inline int own_name(int fd, struct sockaddr *at, socklen_t *size)
-{
+static inline int own_name(int fd, struct sockaddr *at, socklen_t *size) {
     return getsockname(fd, at, size);
 }
 
-static inline int peer_name(int fd, struct sockaddr *at, socklen_t *size)
-{
+static inline int peer_name(int fd, struct sockaddr *at, socklen_t *size) {
     return getpeername(fd, at, size);
 }
 
 /* the descriptor of this process with these two ports; peer -1: a listener's. It stays the library's. */
-static inline int descriptor_with(int own, int peer)
-{
+static inline int descriptor_with(int own, int peer) {
     for (int fd = 3; fd < 4096; fd++)
         if (port_at(fd, own_name) == own && port_at(fd, peer_name) == peer)
             return fd;
@@ -52,8 +47,7 @@ static inline int descriptor_with(int own, int peer)
     return -1;
 }
 
-static inline int descriptor_of(iouringnet_sink *sink)
-{
+static inline int descriptor_of(iouringnet_sink *sink) {
     iouringnet_sink_info info;
 
     iouringnet_sink_info_init(&info);
@@ -61,8 +55,7 @@ static inline int descriptor_of(iouringnet_sink *sink)
     return descriptor_with(port_of(info.local.text), port_of(info.peer.text));
 }
 
-static inline int socket_option(int fd, int level, int name)
-{
+static inline int socket_option(int fd, int level, int name) {
     int value = -1;
     socklen_t size = sizeof value;
 
@@ -70,8 +63,7 @@ static inline int socket_option(int fd, int level, int name)
     return value;
 }
 
-static inline struct tcp_info tcp_info_of(int fd)
-{
+static inline struct tcp_info tcp_info_of(int fd) {
     struct tcp_info info;
     socklen_t size = sizeof info;
 
@@ -81,8 +73,7 @@ static inline struct tcp_info tcp_info_of(int fd)
 }
 
 /* the peer's FIN has come, whether or not somebody has received it */
-static inline bool has_met_fin(int fd)
-{
+static inline bool has_met_fin(int fd) {
     struct pollfd polled = {fd, POLLRDHUP, 0};
 
     CHECK(poll(&polled, 1, 0) >= 0);
@@ -96,20 +87,17 @@ struct waiter {
     _Atomic pid_t thread;
 };
 
-static inline void waiter_begins(struct waiter *waiter)
-{
+static inline void waiter_begins(struct waiter *waiter) {
     atomic_store(&waiter->thread, thread_id());
 }
 
 /* returns once the thread sleeps inside its call */
-static inline void waiter_sleeps(struct waiter *waiter)
-{
+static inline void waiter_sleeps(struct waiter *waiter) {
     EVENTUALLY(atomic_load(&waiter->thread) != 0 && thread_sleeps(atomic_load(&waiter->thread)));
 }
 
 /* what this thread has run so far, in microseconds */
-static inline int64_t processor_us(void)
-{
+static inline int64_t processor_us(void) {
     struct timespec time;
 
     CHECK_EQ(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time), 0);

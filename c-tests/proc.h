@@ -12,22 +12,20 @@
 /* ---- threads ---- */
 
 /* the directory of a process's threads; 0: of this one */
-static inline void tasks_path(char *path, size_t room, pid_t process)
-{
+static inline void tasks_path(char *path, size_t room, pid_t process) {
     if (process == 0)
         snprintf(path, room, "/proc/self/task");
     else
         snprintf(path, room, "/proc/%d/task", (int)process);
 }
 
-static inline pid_t thread_id(void)
-{
+static inline pid_t thread_id(void) {
     return (pid_t)syscall(SYS_gettid);
 }
 
 /* the first line of a file about a thread that begins with `prefix`, behind it and without its end; false: there is none */
-static inline bool thread_line(pid_t process, pid_t thread, const char *file, const char *prefix, char *line, int room)
-{
+static inline bool thread_line(pid_t process, pid_t thread, const char *file, const char *prefix, char *line,
+                               int room) {
     char tasks[32], path[64];
     bool found = false;
     FILE *open;
@@ -48,8 +46,7 @@ static inline bool thread_line(pid_t process, pid_t thread, const char *file, co
 }
 
 /* 'S': it waits in the kernel, 'T': it is stopped; 0: it is gone */
-static inline char thread_state(pid_t process, pid_t thread)
-{
+static inline char thread_state(pid_t process, pid_t thread) {
     char line[512];
     const char *name_ends;
 
@@ -60,8 +57,7 @@ static inline char thread_state(pid_t process, pid_t thread)
     return name_ends[2];
 }
 
-static inline bool thread_sleeps(pid_t thread)
-{
+static inline bool thread_sleeps(pid_t thread) {
     char state = thread_state(0, thread);
 
     CHECK(state != 0);
@@ -69,8 +65,7 @@ static inline bool thread_sleeps(pid_t thread)
 }
 
 /* the threads of a process, or of this one if that is 0, into `threads`; 0: there is no such process */
-static inline size_t threads_of(pid_t process, pid_t *threads, size_t room)
-{
+static inline size_t threads_of(pid_t process, pid_t *threads, size_t room) {
     char path[32];
     size_t count = 0;
     DIR *tasks;
@@ -92,8 +87,7 @@ static inline size_t threads_of(pid_t process, pid_t *threads, size_t room)
 enum { MOST_THREADS = 4096 };
 
 /* the threads of this process whose name begins so, into `named`, which may be NULL */
-static inline size_t threads_named(const char *prefix, pid_t *named, size_t room)
-{
+static inline size_t threads_named(const char *prefix, pid_t *named, size_t room) {
     pid_t threads[MOST_THREADS];
     size_t count = threads_of(0, threads, MOST_THREADS), found = 0;
     char name[64];
@@ -111,8 +105,7 @@ static inline size_t threads_named(const char *prefix, pid_t *named, size_t room
 }
 
 /* the one thread of this process that has this name */
-static inline pid_t thread_named(const char *name)
-{
+static inline pid_t thread_named(const char *name) {
     pid_t thread;
 
     CHECK_EQ(threads_named(name, &thread, 1), 1);
@@ -120,8 +113,7 @@ static inline pid_t thread_named(const char *name)
 }
 
 /* threads of the kernel that work for io_uring of this process */
-static inline size_t kernel_workers(void)
-{
+static inline size_t kernel_workers(void) {
     return threads_named("iou-wrk", NULL, 0);
 }
 
@@ -131,21 +123,18 @@ struct footprint {
     size_t descriptors, threads;
 };
 
-static inline struct footprint footprint(void)
-{
+static inline struct footprint footprint(void) {
     struct footprint now = {count_entries("/proc/self/fd"), count_entries("/proc/self/task")};
     return now;
 }
 
 /* waits until there are as many descriptors and threads as there were */
-static inline void footprint_returns(struct footprint before)
-{
+static inline void footprint_returns(struct footprint before) {
     EVENTUALLY(count_entries("/proc/self/fd") == before.descriptors);
     EVENTUALLY(count_entries("/proc/self/task") == before.threads);
 }
 
-static inline size_t mapped_bytes(void)
-{
+static inline size_t mapped_bytes(void) {
     FILE *file = fopen("/proc/self/statm", "re");
     size_t pages = 0;
 

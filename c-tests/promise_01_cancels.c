@@ -3,8 +3,7 @@
 #include "harness.h"
 
 /* at once, in front and behind, while nothing else happens to the stream */
-TEST(receives_behind_one_another_are_cancelled_one_by_one)
-{
+TEST(receives_behind_one_another_are_cancelled_one_by_one) {
     enum { COUNT = 4 };
     static const int order[COUNT - 1] = {2, 0, 1};
     struct pair p = tcp_pair();

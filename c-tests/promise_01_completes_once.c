@@ -4,8 +4,7 @@
 
 #include "inside.h"
 
-TEST(a_send_completes_once)
-{
+TEST(a_send_completes_once) {
     struct pair p = tcp_pair();
     struct result sent = RESULT;
     char got[6];
@@ -18,8 +17,7 @@ TEST(a_send_completes_once)
     CHECK_EQ(sent.calls, 1);
 }
 
-TEST(a_receive_completes_once)
-{
+TEST(a_receive_completes_once) {
     struct pair p = tcp_pair();
     struct result received = RESULT;
     char got[6];
@@ -34,8 +32,7 @@ TEST(a_receive_completes_once)
 }
 
 /* every kind of operation, each cancelled after it was accepted, and each completing once whatever won */
-TEST(cancelled_operations_complete_once)
-{
+TEST(cancelled_operations_complete_once) {
     enum { ROUNDS = 200 };
     static struct result results[ROUNDS];
     static char bytes[ROUNDS][16];
@@ -65,8 +62,7 @@ TEST(cancelled_operations_complete_once)
         CHECK_EQ(results[i].calls, 1);
 }
 
-TEST(each_kind_completes_once_at_stop)
-{
+TEST(each_kind_completes_once_at_stop) {
     enum { KINDS = 5 };
     struct result results[KINDS];
     struct pair p = tcp_pair();
@@ -88,8 +84,7 @@ TEST(each_kind_completes_once_at_stop)
     }
 }
 
-TEST(refused_for_arguments)
-{
+TEST(refused_for_arguments) {
     struct pair p = tcp_pair();
     iouringnet_op *op = NULL;
     char into[8];
@@ -115,16 +110,14 @@ TEST(refused_for_arguments)
     pair_close(&p);
 }
 
-static size_t ignore_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t ignore_data(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)data;
     if (status != 0)
         latch_open(user);
     return size;
 }
 
-TEST(refused_for_state)
-{
+TEST(refused_for_state) {
     struct pair p = tcp_pair();
     struct latch over = LATCH(1);
     char into[8];
@@ -140,8 +133,7 @@ TEST(refused_for_state)
     pair_close(&p);
 }
 
-TEST(refused_beyond_the_limit)
-{
+TEST(refused_beyond_the_limit) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     struct result first = RESULT, second = RESULT;
@@ -172,8 +164,7 @@ TEST(refused_beyond_the_limit)
         CHECK_EQ(timers[i].calls, i < 2 ? 1 : 0);
 }
 
-TEST(outputs_are_written_only_on_success)
-{
+TEST(outputs_are_written_only_on_success) {
     struct pair p = tcp_pair();
     iouringnet_sink *const no_sink = (iouringnet_sink *)(uintptr_t)0x11;
     iouringnet_stream *const no_stream = (iouringnet_stream *)(uintptr_t)0x22;
@@ -218,8 +209,7 @@ struct early {
     struct latch latch;
 };
 
-static void reads_its_op(void *user, const iouringnet_completion *done)
-{
+static void reads_its_op(void *user, const iouringnet_completion *done) {
     struct early *early = user;
     CHECK_OK(done->status);
     /* were *op written after the callback could run, this would now and then see NULL */
@@ -229,8 +219,7 @@ static void reads_its_op(void *user, const iouringnet_completion *done)
     latch_open(&early->latch);
 }
 
-TEST(op_is_set_before_its_callback)
-{
+TEST(op_is_set_before_its_callback) {
     enum { ROUNDS = 2000 };
     struct pair p = tcp_pair();
     char into[1];
@@ -247,8 +236,7 @@ TEST(op_is_set_before_its_callback)
     pair_close(&p);
 }
 
-TEST(op_keeps_its_result_until_released)
-{
+TEST(op_keeps_its_result_until_released) {
     struct pair p = tcp_pair();
     iouringnet_completion done;
     iouringnet_op *op;
@@ -279,8 +267,7 @@ struct lasting {
     struct latch running, go;
 };
 
-static void lasts(void *user, const iouringnet_completion *done)
-{
+static void lasts(void *user, const iouringnet_completion *done) {
     struct lasting *lasting = user;
 
     CHECK_OK(done->status);
@@ -289,15 +276,13 @@ static void lasts(void *user, const iouringnet_completion *done)
     latch_wait(&lasting->go);
 }
 
-static void finds_it_pending(void *user)
-{
+static void finds_it_pending(void *user) {
     struct lasting *lasting = user;
 
     CHECK_STATUS(op_wait(lasting->op, 0, NULL), IOURINGNET_PENDING);
 }
 
-TEST(an_op_is_done_early_inside_its_own_callback_alone)
-{
+TEST(an_op_is_done_early_inside_its_own_callback_alone) {
     iouringnet_net *net = net_of_mode(), *other = net_of_mode();
     struct lasting lasting = {NULL, LATCH(1), LATCH(1)};
 
@@ -319,8 +304,7 @@ struct op_waiter {
 };
 
 /* without a limit, which would end the wait too */
-static void *waits_on_op(void *user)
-{
+static void *waits_on_op(void *user) {
     struct op_waiter *self = user;
 
     waiter_begins(&self->waiter);
@@ -329,8 +313,7 @@ static void *waits_on_op(void *user)
 }
 
 /* several threads that sleep in the wait for one op, until `end` ends it */
-static void several_wait(iouringnet_op *op, iouringnet_status (*end)(iouringnet_op *op), iouringnet_status told)
-{
+static void several_wait(iouringnet_op *op, iouringnet_status (*end)(iouringnet_op *op), iouringnet_status told) {
     enum { COUNT = 4 };
     struct op_waiter waiting[COUNT];
     pthread_t threads[COUNT];
@@ -346,8 +329,7 @@ static void several_wait(iouringnet_op *op, iouringnet_status (*end)(iouringnet_
         join(threads[i]);
 }
 
-TEST(every_thread_that_waits_for_an_op_learns_its_end)
-{
+TEST(every_thread_that_waits_for_an_op_learns_its_end) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *op;
 
@@ -357,8 +339,7 @@ TEST(every_thread_that_waits_for_an_op_learns_its_end)
     CHECK_OK(net_stop(net));
 }
 
-TEST(every_thread_that_waits_for_an_op_learns_its_release)
-{
+TEST(every_thread_that_waits_for_an_op_learns_its_release) {
     iouringnet_net *net = net_of_mode();
     struct result call = RESULT;
     iouringnet_op *op;
@@ -369,8 +350,7 @@ TEST(every_thread_that_waits_for_an_op_learns_its_release)
     CHECK_STATUS(result_wait(&call), IOURINGNET_STOPPED);
 }
 
-TEST(release_detaches_and_overtakes_a_waiter)
-{
+TEST(release_detaches_and_overtakes_a_waiter) {
     struct pair p = tcp_pair();
     struct result received = RESULT;
     struct op_waiter waiting = {{0}, NULL, IOURINGNET_BAD_HANDLE};
@@ -391,8 +371,7 @@ TEST(release_detaches_and_overtakes_a_waiter)
 }
 
 /* The connection is there before the release, and the callback comes after it. */
-TEST(a_connection_of_a_released_op_goes_to_its_callback)
-{
+TEST(a_connection_of_a_released_op_goes_to_its_callback) {
     iouringnet_net *net = net_of_mode();
     struct busy busy = BUSY;
     struct result dial = RESULT;
@@ -417,8 +396,7 @@ TEST(a_connection_of_a_released_op_goes_to_its_callback)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_wait_without_a_completion_leaves_the_connection_to_the_next)
-{
+TEST(a_wait_without_a_completion_leaves_the_connection_to_the_next) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     int listener = raw_listen(&address), peer;
@@ -444,8 +422,7 @@ TEST(a_wait_without_a_completion_leaves_the_connection_to_the_next)
     CHECK_OK(net_stop(net));
 }
 
-TEST(size_zero_completes_at_once)
-{
+TEST(size_zero_completes_at_once) {
     struct pair p = tcp_pair();
     struct result sent = RESULT, received = RESULT;
     size_t count = 7;
@@ -469,8 +446,7 @@ TEST(size_zero_completes_at_once)
 }
 
 /* a dial by op alone: releasing it without having collected the connection closes the connection */
-TEST(an_uncollected_connection_is_closed)
-{
+TEST(an_uncollected_connection_is_closed) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_op *op;
@@ -486,8 +462,7 @@ TEST(an_uncollected_connection_is_closed)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_dial_collected_through_its_op)
-{
+TEST(a_dial_collected_through_its_op) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_completion done;
@@ -528,16 +503,14 @@ struct crowd_op {
     char bytes[3000];
 };
 
-static void crowd_done(void *user, const iouringnet_completion *done)
-{
+static void crowd_done(void *user, const iouringnet_completion *done) {
     struct crowd_op *self = user;
     CHECK_EQ(atomic_fetch_add(&self->calls, 1), 0);
     CHECK(done->bytes <= sizeof self->bytes);
     atomic_fetch_add(&self->crowd->completed, 1);
 }
 
-static size_t crowd_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t crowd_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct crowd_op *self = user;
     (void)data;
     if (status != 0) {
@@ -547,8 +520,7 @@ static size_t crowd_data(void *user, iouringnet_status status, const void *data,
     return size / 2;
 }
 
-static void *crowd_member(void *user)
-{
+static void *crowd_member(void *user) {
     struct crowd *crowd = user;
     uint32_t random = (uint32_t)(uintptr_t)&crowd;
     struct crowd_op *mine = NULL;
@@ -567,26 +539,17 @@ static void *crowd_member(void *user)
         /* counted before the call: the completion may come before it returns */
         atomic_fetch_add(&crowd->accepted, 1);
         switch (random >> 28) {
-        case 0: case 1: case 2: case 3:
-            status = stream_recv_async(end->stream, self->bytes, size, crowd_done, self, &self->op);
-            break;
-        case 4: case 5:
-            status = stream_recv_some_async(end->stream, self->bytes, size, crowd_done, self, &self->op);
-            break;
-        case 6:
-            status = stream_fill_async(end->stream, size, crowd_done, self, &self->op);
-            break;
-        case 7:
-            status = stream_watch(end->stream, crowd_data, self);
-            break;
-        case 8:
-            status = sink_flush_async(end->sink, crowd_done, self, &self->op);
-            break;
-        case 9:
-            status = net_call(crowd->net, (random >> 4) % 5, crowd_done, self, &self->op);
-            break;
-        default:
-            status = sink_send_async(end->sink, self->bytes, size, crowd_done, self, &self->op);
+        case 0:
+        case 1:
+        case 2:
+        case 3: status = stream_recv_async(end->stream, self->bytes, size, crowd_done, self, &self->op); break;
+        case 4:
+        case 5: status = stream_recv_some_async(end->stream, self->bytes, size, crowd_done, self, &self->op); break;
+        case 6: status = stream_fill_async(end->stream, size, crowd_done, self, &self->op); break;
+        case 7: status = stream_watch(end->stream, crowd_data, self); break;
+        case 8: status = sink_flush_async(end->sink, crowd_done, self, &self->op); break;
+        case 9: status = net_call(crowd->net, (random >> 4) % 5, crowd_done, self, &self->op); break;
+        default: status = sink_send_async(end->sink, self->bytes, size, crowd_done, self, &self->op);
         }
         if (status != 0) {
             atomic_fetch_sub(&crowd->accepted, 1);
@@ -597,29 +560,24 @@ static void *crowd_member(void *user)
         if (self->op && random % 4 == 0)
             CHECK_OK(op_cancel(self->op));
         switch ((random >> 2) % 1024) {
-        case 0:
-            sink_close(end->sink);
-            break;
-        case 1:
-            stream_close(end->stream);
-            break;
-        case 2:
-            sink_abort(end->sink);
-            break;
-        case 3: case 4: case 5:
+        case 0: sink_close(end->sink); break;
+        case 1: stream_close(end->stream); break;
+        case 2: sink_abort(end->sink); break;
+        case 3:
+        case 4:
+        case 5:
             /* BUSY or not, watched or not: it must only be harmless */
             status = stream_watch(end->stream, NULL, NULL);
-            CHECK(status == 0 || status == IOURINGNET_BAD_HANDLE || status == IOURINGNET_CLOSED || status == IOURINGNET_STOPPED);
+            CHECK(status == 0 || status == IOURINGNET_BAD_HANDLE || status == IOURINGNET_CLOSED ||
+                  status == IOURINGNET_STOPPED);
             break;
-        default:
-            break;
+        default: break;
         }
     }
     return mine;
 }
 
-static void crowd_run(bool stop_amid)
-{
+static void crowd_run(bool stop_amid) {
     static struct crowd crowd;
     pthread_t threads[CROWD_THREADS];
     void *lists[CROWD_THREADS];
@@ -659,12 +617,10 @@ static void crowd_run(bool stop_amid)
     }
 }
 
-TEST(a_crowd_completes_once)
-{
+TEST(a_crowd_completes_once) {
     crowd_run(false);
 }
 
-TEST(a_crowd_stopped_amid_completes_once)
-{
+TEST(a_crowd_stopped_amid_completes_once) {
     crowd_run(true);
 }

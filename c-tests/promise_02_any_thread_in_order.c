@@ -19,16 +19,14 @@ struct sender {
     uint32_t id;
     uint32_t messages;
     uint32_t largest;
-    int how;    /* -1: each way in turn */
+    int how; /* -1: each way in turn */
 };
 
-static uint32_t size_of(uint32_t sender, uint32_t number, uint32_t largest)
-{
+static uint32_t size_of(uint32_t sender, uint32_t number, uint32_t largest) {
     return (sender * 7919u + number * 104729u) % largest + 1;
 }
 
-static void *sends_messages(void *user)
-{
+static void *sends_messages(void *user) {
     const struct sender *self = user;
     char *message = take(sizeof(struct head) + self->largest);
 
@@ -66,8 +64,7 @@ static void *sends_messages(void *user)
 }
 
 /* reads what all senders send: each message whole, and each sender's messages in the order it sent them */
-static void receive_from_senders(iouringnet_stream *stream, uint32_t messages, uint32_t largest)
-{
+static void receive_from_senders(iouringnet_stream *stream, uint32_t messages, uint32_t largest) {
     uint32_t next[SENDERS] = {0};
     char *body = take(largest);
 
@@ -84,8 +81,7 @@ static void receive_from_senders(iouringnet_stream *stream, uint32_t messages, u
     free(body);
 }
 
-static void many_senders(struct pair p, int how, uint32_t messages, uint32_t largest)
-{
+static void many_senders(struct pair p, int how, uint32_t messages, uint32_t largest) {
     struct sender senders[SENDERS];
     pthread_t threads[SENDERS];
 
@@ -99,24 +95,20 @@ static void many_senders(struct pair p, int how, uint32_t messages, uint32_t lar
     pair_close(&p);
 }
 
-TEST(eight_threads_send_on_one_sink)
-{
+TEST(eight_threads_send_on_one_sink) {
     many_senders(tcp_pair_apart(), BY_SEND, 100, LARGEST);
 }
 
-TEST(eight_threads_post_small_messages)
-{
+TEST(eight_threads_post_small_messages) {
     many_senders(tcp_pair(), BY_POST, 2000, 64);
 }
 
-TEST(eight_threads_every_way_of_sending)
-{
+TEST(eight_threads_every_way_of_sending) {
     many_senders(tcp_pair(), -1, 200, LARGEST);
 }
 
 /* a small send buffer: nearly every send is cut by the socket and must not let another one in between */
-TEST(sends_through_a_narrow_socket_stay_whole)
-{
+TEST(sends_through_a_narrow_socket_stay_whole) {
     iouringnet_config config = config_of_mode();
 
     config.send_buffer = 4096;
@@ -125,7 +117,7 @@ TEST(sends_through_a_narrow_socket_stay_whole)
 }
 
 struct order {
-    int next;           /* written on the callback thread alone */
+    int next; /* written on the callback thread alone */
     struct latch latch;
 };
 struct numbered {
@@ -133,8 +125,7 @@ struct numbered {
     int number;
 };
 
-static void in_turn(void *user, const iouringnet_completion *done)
-{
+static void in_turn(void *user, const iouringnet_completion *done) {
     struct numbered *self = user;
     CHECK_OK(done->status);
     CHECK_EQ(self->number, self->order->next);
@@ -142,8 +133,7 @@ static void in_turn(void *user, const iouringnet_completion *done)
     latch_open(&self->order->latch);
 }
 
-TEST(async_sends_go_out_and_complete_in_order)
-{
+TEST(async_sends_go_out_and_complete_in_order) {
     enum { COUNT = 300, SIZE = 5000 };
     static struct numbered each[COUNT];
     struct pair p = tcp_pair();
@@ -163,8 +153,7 @@ TEST(async_sends_go_out_and_complete_in_order)
     free(got);
 }
 
-TEST(async_receives_complete_in_order)
-{
+TEST(async_receives_complete_in_order) {
     enum { COUNT = 300 };
     static struct numbered each[COUNT];
     static char into[COUNT][700];
@@ -193,8 +182,7 @@ TEST(async_receives_complete_in_order)
 }
 
 /* blocking, asynchronous and posted bytes of one thread keep the order of its calls */
-TEST(kinds_of_sends_keep_their_order)
-{
+TEST(kinds_of_sends_keep_their_order) {
     enum { ROUNDS = 300, PIECE = 3000 };
     struct pair p = tcp_pair();
     struct order order = {0, LATCH(ROUNDS)};
@@ -230,8 +218,7 @@ struct both {
     uint32_t next;
 };
 
-static void sends_from_callback(void *user, const iouringnet_completion *done)
-{
+static void sends_from_callback(void *user, const iouringnet_completion *done) {
     struct both *both = user;
     uint32_t message[2] = {1, both->next};
 
@@ -249,8 +236,7 @@ static void sends_from_callback(void *user, const iouringnet_completion *done)
         latch_open(&both->done);
 }
 
-static void *sends_from_thread(void *user)
-{
+static void *sends_from_thread(void *user) {
     struct both *both = user;
     for (uint32_t i = 0; i < 2000; i++) {
         uint32_t message[2] = {0, i};
@@ -259,8 +245,7 @@ static void *sends_from_thread(void *user)
     return NULL;
 }
 
-TEST(a_thread_and_the_callbacks_share_a_sink)
-{
+TEST(a_thread_and_the_callbacks_share_a_sink) {
     struct pair p = tcp_pair_apart();
     struct both both = {&p, LATCH(1), 0};
     uint32_t next[2] = {0, 0};
@@ -295,8 +280,7 @@ struct link {
 
 static void begin_link(struct chain *chain);
 
-static void link_ends(void *user, const iouringnet_completion *done)
-{
+static void link_ends(void *user, const iouringnet_completion *done) {
     struct link *link = user;
     struct chain *chain = link->chain;
 
@@ -311,8 +295,7 @@ static void link_ends(void *user, const iouringnet_completion *done)
         latch_open(&chain->done);
 }
 
-static void begin_link(struct chain *chain)
-{
+static void begin_link(struct chain *chain) {
     struct link *link = take(sizeof *link);
 
     *link = (struct link){chain, chain->begun};
@@ -320,15 +303,13 @@ static void begin_link(struct chain *chain)
     CHECK_OK(sink_send_async(chain->sink, chain->data + link->at, CHAIN_PIECE, link_ends, link, NULL));
 }
 
-static void chain_begins(void *user, const iouringnet_completion *done)
-{
+static void chain_begins(void *user, const iouringnet_completion *done) {
     CHECK_OK(done->status);
     begin_link(user);
     begin_link(user);
 }
 
-TEST(large_sends_of_callbacks_keep_their_order)
-{
+TEST(large_sends_of_callbacks_keep_their_order) {
     struct pair p = tcp_pair_apart();
     struct chain chain = {p.a.sink, take(CHAIN), 0, 0, LATCH(1)};
     char *got = take(CHAIN);
@@ -350,8 +331,7 @@ struct half {
 };
 enum { BOTH_WAYS = 8 << 20 };
 
-static void *writes_half(void *user)
-{
+static void *writes_half(void *user) {
     struct half *half = user;
     char *data = take(BOTH_WAYS);
     pattern_fill(data, BOTH_WAYS, 0, half->seed);
@@ -360,8 +340,7 @@ static void *writes_half(void *user)
     return NULL;
 }
 
-static void *reads_half(void *user)
-{
+static void *reads_half(void *user) {
     struct half *half = user;
     char *data = take(BOTH_WAYS);
     CHECK_OK(stream_recv(half->end->stream, data, BOTH_WAYS, NULL));
@@ -370,8 +349,7 @@ static void *reads_half(void *user)
     return NULL;
 }
 
-TEST(both_directions_at_once)
-{
+TEST(both_directions_at_once) {
     struct pair p = tcp_pair();
     struct half ab_out = {&p.a, 1}, ab_in = {&p.b, 1}, ba_out = {&p.b, 2}, ba_in = {&p.a, 2};
     pthread_t threads[4] = {spawn(writes_half, &ab_out), spawn(reads_half, &ab_in), spawn(writes_half, &ba_out),
@@ -383,8 +361,7 @@ TEST(both_directions_at_once)
 }
 
 /* many threads dial, echo and close in one net; each sees its own bytes alone */
-static void *dials_and_echoes(void *user)
-{
+static void *dials_and_echoes(void *user) {
     struct pair *nets = user;
     for (uint32_t i = 0; i < 30; i++) {
         struct pair p = tcp_pair_in(nets->a.net, nets->b.net);
@@ -397,8 +374,7 @@ static void *dials_and_echoes(void *user)
     return NULL;
 }
 
-TEST(threads_dial_and_close_at_once)
-{
+TEST(threads_dial_and_close_at_once) {
     struct pair p = tcp_pair_apart();
     pthread_t threads[8];
 

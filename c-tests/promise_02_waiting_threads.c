@@ -9,8 +9,7 @@ struct receiver {
     char into[4];
 };
 
-static void *receives_four(void *user)
-{
+static void *receives_four(void *user) {
     struct receiver *self = user;
 
     waiter_begins(&self->waiter);
@@ -18,8 +17,7 @@ static void *receives_four(void *user)
     return NULL;
 }
 
-TEST(a_receive_that_waits_alone_stays_before_the_next)
-{
+TEST(a_receive_that_waits_alone_stays_before_the_next) {
     struct pair p = tcp_pair();
     struct receiver first = {{0}, p.b.stream, ""};
     struct result second = RESULT;
@@ -39,8 +37,7 @@ TEST(a_receive_that_waits_alone_stays_before_the_next)
 }
 
 /* A thread that waits has a descriptor, which ends with it. */
-/* one mode */ TEST(threads_that_have_waited_leave_no_descriptor)
-{
+/* one mode */ TEST(threads_that_have_waited_leave_no_descriptor) {
     struct pair p = tcp_pair();
     size_t before = count_entries("/proc/self/fd");
 
@@ -65,8 +62,7 @@ struct sends_twice {
     struct latch between, go;
 };
 
-static void *sends_twice(void *user)
-{
+static void *sends_twice(void *user) {
     struct sends_twice *self = user;
 
     waiter_begins(&self->waiter);
@@ -78,8 +74,7 @@ static void *sends_twice(void *user)
 }
 
 /* With the first try off no thread waits by itself. */
-/* one mode */ TEST(a_thread_that_was_interrupted_waits_by_itself_again)
-{
+/* one mode */ TEST(a_thread_that_was_interrupted_waits_by_itself_again) {
     struct mixed m = mixed_pair();
     struct sends_twice self = {{0}, m.sink, take(SIZE), LATCH(1), LATCH(1)};
     struct result small = RESULT;
@@ -90,7 +85,8 @@ static void *sends_twice(void *user)
     memset(self.data, 1, SIZE);
     thread = spawn(sends_twice, &self);
     waiter_sleeps(&self.waiter);
-    CHECK_OK(sink_send_async(m.sink, "x", 1, result_store, &small, NULL)); /* has the thread hand its rest to the loop */
+    CHECK_OK(
+        sink_send_async(m.sink, "x", 1, result_store, &small, NULL)); /* has the thread hand its rest to the loop */
     raw_recv(m.peer, got, SIZE + 1);
     latch_wait(&self.between);
     CHECK_OK(result_wait(&small));
@@ -115,13 +111,11 @@ struct limited {
     _Atomic bool is_over;
 };
 
-static void nothing_to_do(int signal)
-{
+static void nothing_to_do(int signal) {
     (void)signal;
 }
 
-static void *receives_in_vain(void *user)
-{
+static void *receives_in_vain(void *user) {
     struct limited *self = user;
     int64_t began = now_ms();
     char byte;
@@ -132,8 +126,7 @@ static void *receives_in_vain(void *user)
     return NULL;
 }
 
-TEST(signals_do_not_prolong_a_receive)
-{
+TEST(signals_do_not_prolong_a_receive) {
     struct pair p = tcp_pair();
     struct limited self = {p.a.stream, false};
     struct sigaction handled = {.sa_handler = nothing_to_do};

@@ -7,15 +7,14 @@
 /* every kind of callback of one net notes its thread here */
 struct notes {
     pthread_t threads[16];
-    int count;          /* plain int: the callbacks themselves are the only writers */
+    int count; /* plain int: the callbacks themselves are the only writers */
     bool inside;
     struct latch latch;
     iouringnet_sink *accepted_sink;
     iouringnet_stream *accepted_stream;
 };
 
-static void note(struct notes *notes)
-{
+static void note(struct notes *notes) {
     CHECK(!notes->inside);
     notes->inside = true;
     CHECK(notes->count < 16);
@@ -24,14 +23,12 @@ static void note(struct notes *notes)
     latch_open(&notes->latch);
 }
 
-static void notes_completion(void *user, const iouringnet_completion *done)
-{
+static void notes_completion(void *user, const iouringnet_completion *done) {
     (void)done;
     note(user);
 }
 
-static void notes_connection(void *user, const iouringnet_completion *done)
-{
+static void notes_connection(void *user, const iouringnet_completion *done) {
     struct notes *notes = user;
     if (done->status == 0) {
         notes->accepted_sink = done->sink;
@@ -40,23 +37,20 @@ static void notes_connection(void *user, const iouringnet_completion *done)
     note(notes);
 }
 
-static size_t notes_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t notes_data(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)status;
     (void)data;
     note(user);
     return size;
 }
 
-static void expect_notes(struct notes *notes, int count)
-{
+static void expect_notes(struct notes *notes, int count) {
     latch_wait(&notes->latch);
     CHECK_EQ(notes->count, count);
     latch_reset(&notes->latch, 1);
 }
 
-TEST(every_kind_on_one_thread)
-{
+TEST(every_kind_on_one_thread) {
     iouringnet_net *net = net_of_mode();
     struct notes notes = {.latch = LATCH(1)};
     iouringnet_address address;
@@ -79,12 +73,12 @@ TEST(every_kind_on_one_thread)
     CHECK_OK(sink_flush_async(sink, notes_completion, &notes, NULL));
     expect_notes(&notes, 5);
     CHECK_OK(stream_watch(notes.accepted_stream, notes_data, &notes));
-    expect_notes(&notes, 6);    /* the four bytes */
+    expect_notes(&notes, 6); /* the four bytes */
     CHECK_OK(stream_watch(notes.accepted_stream, NULL, NULL));
-    expect_notes(&notes, 7);    /* the last call */
+    expect_notes(&notes, 7); /* the last call */
     CHECK_OK(sink_watch(sink, notes_completion, &notes));
     sink_close(sink);
-    expect_notes(&notes, 8);    /* CLOSED: all went out */
+    expect_notes(&notes, 8); /* CLOSED: all went out */
     CHECK_OK(stream_recv_async(stream, into, 4, notes_completion, &notes, &op));
     CHECK_OK(op_cancel(op));
     expect_notes(&notes, 9);
@@ -101,15 +95,14 @@ TEST(every_kind_on_one_thread)
     stream_close(notes.accepted_stream);
     CHECK_OK(net_call(net, 3600000, notes_completion, &notes, NULL));
     CHECK_OK(net_stop(net));
-    expect_notes(&notes, 13);   /* stopping completes it on the same thread too */
+    expect_notes(&notes, 13); /* stopping completes it on the same thread too */
     for (int i = 0; i < notes.count; i++) {
         CHECK(pthread_equal(notes.threads[i], notes.threads[0]));
         CHECK(!pthread_equal(notes.threads[i], pthread_self()));
     }
 }
 
-TEST(two_nets_have_two_threads)
-{
+TEST(two_nets_have_two_threads) {
     struct pair p = tcp_pair_apart();
     struct result first = RESULT, second = RESULT;
 
@@ -125,7 +118,7 @@ TEST(two_nets_have_two_threads)
 struct shared {
     iouringnet_net *net;
     bool inside;
-    uint64_t echoed;        /* bytes; a race would lose some */
+    uint64_t echoed; /* bytes; a race would lose some */
     uint64_t received;
     int clients_left;
     struct latch latch;
@@ -139,14 +132,12 @@ struct connection {
 };
 enum { CLIENTS = 20, ROUNDS = 100 };
 
-static void enter(struct shared *shared)
-{
+static void enter(struct shared *shared) {
     CHECK(!shared->inside);
     shared->inside = true;
 }
 
-static size_t echoes(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t echoes(void *user, iouringnet_status status, const void *data, size_t size) {
     struct connection *self = user;
     enter(self->shared);
     if (status == 0) {
@@ -164,8 +155,7 @@ static size_t echoes(void *user, iouringnet_status status, const void *data, siz
     return size;
 }
 
-static void accepts(void *user, const iouringnet_completion *done)
-{
+static void accepts(void *user, const iouringnet_completion *done) {
     struct shared *shared = user;
     struct connection *self;
 
@@ -178,8 +168,7 @@ static void accepts(void *user, const iouringnet_completion *done)
     shared->inside = false;
 }
 
-static void client_round(void *user, const iouringnet_completion *done)
-{
+static void client_round(void *user, const iouringnet_completion *done) {
     struct connection *self = user;
     struct shared *shared = self->shared;
 
@@ -198,8 +187,7 @@ static void client_round(void *user, const iouringnet_completion *done)
     shared->inside = false;
 }
 
-static void client_begins(void *user, const iouringnet_completion *done)
-{
+static void client_begins(void *user, const iouringnet_completion *done) {
     struct connection *self = user;
 
     CHECK_OK(done->status);
@@ -211,8 +199,7 @@ static void client_begins(void *user, const iouringnet_completion *done)
     self->shared->inside = false;
 }
 
-TEST(no_mutex_is_needed)
-{
+TEST(no_mutex_is_needed) {
     static struct connection clients[CLIENTS];
     iouringnet_net *net = net_of_mode();
     struct shared shared = {net, false, 0, 0, CLIENTS, LATCH(1)};
@@ -239,8 +226,7 @@ struct depth {
     struct latch latch;
 };
 
-static void goes_deeper(void *user, const iouringnet_completion *done)
-{
+static void goes_deeper(void *user, const iouringnet_completion *done) {
     struct depth *depth = user;
 
     CHECK_OK(done->status);
@@ -251,24 +237,18 @@ static void goes_deeper(void *user, const iouringnet_completion *done)
     }
     depth->in_call = true;
     switch (depth->left % 4) {
-    case 0:
-        CHECK_OK(sink_send_async(depth->pair->a.sink, "12345678", 8, goes_deeper, depth, NULL));
-        break;
+    case 0: CHECK_OK(sink_send_async(depth->pair->a.sink, "12345678", 8, goes_deeper, depth, NULL)); break;
     case 1: /* the bytes of the other case are buffered by now, or arrive later; both must hold */
         CHECK_OK(sink_post(depth->pair->a.sink, "12345678", 8));
         CHECK_OK(stream_recv_async(depth->pair->b.stream, depth->into, 8, goes_deeper, depth, NULL));
         break;
-    case 2:
-        CHECK_OK(stream_fill_async(depth->pair->b.stream, 0, goes_deeper, depth, NULL));
-        break;
-    default:
-        CHECK_OK(net_call(depth->pair->a.net, 0, goes_deeper, depth, NULL));
+    case 2: CHECK_OK(stream_fill_async(depth->pair->b.stream, 0, goes_deeper, depth, NULL)); break;
+    default: CHECK_OK(net_call(depth->pair->a.net, 0, goes_deeper, depth, NULL));
     }
     depth->in_call = false;
 }
 
-TEST(never_inside_a_library_call)
-{
+TEST(never_inside_a_library_call) {
     struct pair p = tcp_pair();
     struct depth depth = {&p, false, 4000, {0}, LATCH(1)};
 
@@ -282,8 +262,7 @@ struct held {
     struct latch entered, leave, left;
 };
 
-static size_t stands_still(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t stands_still(void *user, iouringnet_status status, const void *data, size_t size) {
     struct held *held = user;
     (void)data;
     if (status != 0) {
@@ -295,8 +274,7 @@ static size_t stands_still(void *user, iouringnet_status status, const void *dat
     return size;
 }
 
-static void stands_still_too(void *user, const iouringnet_completion *done)
-{
+static void stands_still_too(void *user, const iouringnet_completion *done) {
     struct held *held = user;
     CHECK_OK(done->status);
     latch_open(&held->entered);
@@ -304,8 +282,7 @@ static void stands_still_too(void *user, const iouringnet_completion *done)
     latch_open(&held->left);
 }
 
-TEST(no_lock_is_held_in_a_data_callback)
-{
+TEST(no_lock_is_held_in_a_data_callback) {
     struct pair p = tcp_pair();
     struct held held = {LATCH(1), LATCH(1), LATCH(1)};
     iouringnet_sink_info info;
@@ -332,8 +309,7 @@ TEST(no_lock_is_held_in_a_data_callback)
     pair_close(&p);
 }
 
-TEST(no_lock_is_held_in_a_completion)
-{
+TEST(no_lock_is_held_in_a_completion) {
     struct pair p = tcp_pair();
     struct held held = {LATCH(1), LATCH(1), LATCH(1)};
     iouringnet_op *op;
@@ -361,8 +337,7 @@ struct reader {
     struct latch latch;
 };
 
-static size_t reads_pattern(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t reads_pattern(void *user, iouringnet_status status, const void *data, size_t size) {
     struct reader *reader = user;
     CHECK_EQ(reader->ends, 0);
     if (status != 0) {
@@ -377,8 +352,7 @@ static size_t reads_pattern(void *user, iouringnet_status status, const void *da
     return size;
 }
 
-TEST(calls_of_one_handle_come_in_order)
-{
+TEST(calls_of_one_handle_come_in_order) {
     enum { SIZE = 4 << 20 };
     struct pair p = tcp_pair();
     struct reader reader = {0, 0, LATCH(1)};
@@ -399,8 +373,7 @@ TEST(calls_of_one_handle_come_in_order)
     free(data);
 }
 
-static void uses_much_stack(void *user, const iouringnet_completion *done)
-{
+static void uses_much_stack(void *user, const iouringnet_completion *done) {
     volatile char much[7 << 20];
 
     CHECK_OK(done->status);
@@ -410,8 +383,7 @@ static void uses_much_stack(void *user, const iouringnet_completion *done)
     latch_open(user);
 }
 
-TEST(a_callback_has_8_mib_of_stack)
-{
+TEST(a_callback_has_8_mib_of_stack) {
     iouringnet_net *net = net_of_mode();
     struct latch latch = LATCH(1);
 

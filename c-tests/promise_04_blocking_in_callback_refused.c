@@ -12,8 +12,7 @@ struct scene {
 };
 
 /* every call that can block, on handles with which it would otherwise wait or succeed */
-static void tries_to_block(void *user)
-{
+static void tries_to_block(void *user) {
     struct scene *scene = user;
     struct iovec part = {scene, 4};
     iouringnet_sink *sink = NULL;
@@ -38,23 +37,20 @@ static void tries_to_block(void *user)
     CHECK_STATUS(op_wait(scene->unfinished, 0, NULL), IOURINGNET_PENDING);
 }
 
-static void set_scene(struct scene *scene)
-{
+static void set_scene(struct scene *scene) {
     scene->pair = tcp_pair_apart();
     scene->listener = bind_loopback(scene->pair.a.net, &scene->address);
     CHECK_OK(net_call(scene->pair.b.net, 3600000, NULL, NULL, &scene->unfinished));
 }
 
-static void clear_scene(struct scene *scene)
-{
+static void clear_scene(struct scene *scene) {
     CHECK_OK(op_cancel(scene->unfinished));
     CHECK_STATUS(op_finish(scene->unfinished, NULL), IOURINGNET_CANCELLED);
     listener_close(scene->listener);
     pair_close(&scene->pair);
 }
 
-TEST(every_blocking_call_is_refused)
-{
+TEST(every_blocking_call_is_refused) {
     struct scene scene;
     char into[3];
 
@@ -67,8 +63,7 @@ TEST(every_blocking_call_is_refused)
     clear_scene(&scene);
 }
 
-TEST(in_callbacks_of_another_net_too)
-{
+TEST(in_callbacks_of_another_net_too) {
     struct scene scene;
     iouringnet_net *third = net_of_mode();
 
@@ -83,8 +78,7 @@ struct watching {
     struct latch latch;
 };
 
-static size_t blocks_in_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t blocks_in_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watching *self = user;
     (void)status;
     (void)data;
@@ -93,8 +87,7 @@ static size_t blocks_in_data(void *user, iouringnet_status status, const void *d
     return size;
 }
 
-static void blocks_in_completion(void *user, const iouringnet_completion *done)
-{
+static void blocks_in_completion(void *user, const iouringnet_completion *done) {
     struct watching *self = user;
     tries_to_block(self->scene);
     if (done->status == 0 && done->sink) {
@@ -105,8 +98,7 @@ static void blocks_in_completion(void *user, const iouringnet_completion *done)
 }
 
 /* each kind of callback, and a watch's last call as well */
-TEST(in_every_kind_of_callback)
-{
+TEST(in_every_kind_of_callback) {
     struct scene scene;
     struct pair other;
     struct watching self = {&scene, LATCH(1)};
@@ -134,7 +126,7 @@ TEST(in_every_kind_of_callback)
     latch_reset(&self.latch, 1);
     CHECK_OK(stream_recv_async(other.a.stream, into, 1, blocks_in_completion, &self, NULL));
     latch_wait(&self.latch);
-    latch_reset(&self.latch, 3);     /* the dial, the connection, the listener's end */
+    latch_reset(&self.latch, 3); /* the dial, the connection, the listener's end */
     CHECK_OK(listener_watch(listener, blocks_in_completion, &self));
     CHECK_OK(net_dial_async(scene.pair.a.net, address.text, NULL, blocks_in_completion, &self, NULL));
     EVENTUALLY(latch_left(&self.latch) == 1);
@@ -155,8 +147,7 @@ struct closing {
     char into[8];
 };
 
-static size_t closes_its_stream(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t closes_its_stream(void *user, iouringnet_status status, const void *data, size_t size) {
     struct closing *self = user;
     if (status == 0) {
         CHECK_MEM(data, "bytes", 5);
@@ -176,8 +167,7 @@ static size_t closes_its_stream(void *user, iouringnet_status status, const void
     return size;
 }
 
-static void close_in_data_callback(bool abort)
-{
+static void close_in_data_callback(bool abort) {
     struct pair p = tcp_pair();
     struct closing self = {.pair = &p, .latch = LATCH(1), .freed = LATCH(1), .abort = abort};
     char byte;
@@ -190,18 +180,15 @@ static void close_in_data_callback(bool abort)
     pair_close(&p);
 }
 
-TEST(a_data_callback_closes_its_stream)
-{
+TEST(a_data_callback_closes_its_stream) {
     close_in_data_callback(false);
 }
 
-TEST(a_data_callback_aborts_its_connection)
-{
+TEST(a_data_callback_aborts_its_connection) {
     close_in_data_callback(true);
 }
 
-static void closes_all(void *user, const iouringnet_completion *done)
-{
+static void closes_all(void *user, const iouringnet_completion *done) {
     struct closing *self = user;
     CHECK_OK(done->status);
     CHECK_OK(op_cancel(self->op));
@@ -212,8 +199,7 @@ static void closes_all(void *user, const iouringnet_completion *done)
     latch_open(&self->latch);
 }
 
-TEST(a_completion_closes_everything)
-{
+TEST(a_completion_closes_everything) {
     for (int i = 0; i < 2; i++) {
         struct pair p = tcp_pair();
         struct closing self = {.pair = &p, .latch = LATCH(1)};
@@ -229,8 +215,7 @@ TEST(a_completion_closes_everything)
     }
 }
 
-static void closes_the_listener(void *user, const iouringnet_completion *done)
-{
+static void closes_the_listener(void *user, const iouringnet_completion *done) {
     struct closing *self = user;
     if (done->status == 0) {
         sink_abort(done->sink);
@@ -243,8 +228,7 @@ static void closes_the_listener(void *user, const iouringnet_completion *done)
     }
 }
 
-TEST(an_accept_callback_closes_its_listener)
-{
+TEST(an_accept_callback_closes_its_listener) {
     iouringnet_net *net = net_of_mode();
     struct closing self = {.latch = LATCH(1), .freed = LATCH(1)};
     iouringnet_address address;
@@ -264,8 +248,7 @@ TEST(an_accept_callback_closes_its_listener)
     CHECK_OK(net_stop(net));
 }
 
-static void room_closes_the_sink(void *user, const iouringnet_completion *done)
-{
+static void room_closes_the_sink(void *user, const iouringnet_completion *done) {
     struct closing *self = user;
     if (done->status == 0) {
         sink_close(self->pair->a.sink);
@@ -276,8 +259,7 @@ static void room_closes_the_sink(void *user, const iouringnet_completion *done)
     }
 }
 
-TEST(a_room_callback_closes_its_sink)
-{
+TEST(a_room_callback_closes_its_sink) {
     struct pair p = tcp_pair();
     struct closing self = {.pair = &p, .latch = LATCH(1), .freed = LATCH(1)};
     size_t total, got, taken = 0;
@@ -305,16 +287,14 @@ struct chain {
     char into[3][4];
 };
 
-static void cancels_and_submits(void *user, const iouringnet_completion *done)
-{
+static void cancels_and_submits(void *user, const iouringnet_completion *done) {
     struct chain *chain = user;
     CHECK_OK(done->status);
     CHECK_OK(op_cancel(chain->victim));
     CHECK_OK(stream_recv_async(chain->pair->b.stream, chain->into[2], 4, result_store, &chain->fresh, NULL));
 }
 
-TEST(a_completion_cancels_and_submits_on_its_stream)
-{
+TEST(a_completion_cancels_and_submits_on_its_stream) {
     struct pair p = tcp_pair();
     struct chain chain = {&p, NULL, RESULT, RESULT, {{0}}};
 
@@ -330,8 +310,7 @@ TEST(a_completion_cancels_and_submits_on_its_stream)
     pair_close(&p);
 }
 
-static void starts_and_binds(void *user)
-{
+static void starts_and_binds(void *user) {
     struct closing *self = user;
     iouringnet_address address;
     self->listener = bind_loopback(self->pair->a.net, &address);
@@ -339,8 +318,7 @@ static void starts_and_binds(void *user)
     listener_close(self->listener);
 }
 
-TEST(binding_and_watching_are_legal)
-{
+TEST(binding_and_watching_are_legal) {
     struct pair p = tcp_pair();
     struct closing self = {.pair = &p, .latch = LATCH(1), .freed = LATCH(1)};
 

@@ -12,20 +12,17 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-static char *map(size_t size)
-{
+static char *map(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     return memory;
 }
 
-static void unmap(void *memory, size_t size)
-{
+static void unmap(void *memory, size_t size) {
     CHECK_EQ(munmap(memory, size), 0);
 }
 
-TEST(a_sent_buffer_is_free_on_return)
-{
+TEST(a_sent_buffer_is_free_on_return) {
     enum { SIZE = 100000, ROUNDS = 50 };
     struct pair p = tcp_pair_apart();
     char *data = take(SIZE), *got = take((size_t)SIZE * ROUNDS);
@@ -48,8 +45,7 @@ TEST(a_sent_buffer_is_free_on_return)
     free(got);
 }
 
-TEST(a_posted_buffer_is_free_on_return)
-{
+TEST(a_posted_buffer_is_free_on_return) {
     enum { SIZE = 3 << 20 };
     struct pair p = tcp_pair();
     size_t at = 0, got = 0;
@@ -67,8 +63,7 @@ TEST(a_posted_buffer_is_free_on_return)
     free(into);
 }
 
-TEST(an_async_send_leaves_its_buffer_alone)
-{
+TEST(an_async_send_leaves_its_buffer_alone) {
     enum { SIZE = 8 << 20 };
     struct pair p = tcp_pair_apart();
     struct result sent = RESULT;
@@ -84,7 +79,7 @@ TEST(an_async_send_leaves_its_buffer_alone)
     }
     CHECK_OK(result_wait(&sent));
     CHECK_EQ(sent.done.bytes, SIZE);
-    unmap(data, SIZE);      /* and the rest still arrives from the kernel */
+    unmap(data, SIZE); /* and the rest still arrives from the kernel */
     for (; at < SIZE; at += got) {
         CHECK_OK(stream_recv_some(p.b.stream, into, 1 << 20, &got));
         pattern_check(into, got, at, 3);
@@ -93,8 +88,7 @@ TEST(an_async_send_leaves_its_buffer_alone)
     free(into);
 }
 
-TEST(sendv_async_copies_its_array_of_parts)
-{
+TEST(sendv_async_copies_its_array_of_parts) {
     struct pair p = tcp_pair();
     struct result sent = RESULT;
     struct iovec *parts = take(100 * sizeof *parts);
@@ -115,8 +109,7 @@ TEST(sendv_async_copies_its_array_of_parts)
     free(into);
 }
 
-TEST(dial_copies_its_address_and_options)
-{
+TEST(dial_copies_its_address_and_options) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_dial_options options;
@@ -144,8 +137,7 @@ TEST(dial_copies_its_address_and_options)
 }
 
 /* after a cancelled receive its memory goes, and the bytes that come later are all there for the next */
-static void cancelled_receive(size_t size, bool some)
-{
+static void cancelled_receive(size_t size, bool some) {
     struct pair p = tcp_pair();
     iouringnet_op *op;
     iouringnet_completion done;
@@ -155,7 +147,7 @@ static void cancelled_receive(size_t size, bool some)
         CHECK_OK(stream_recv_some_async(p.b.stream, into, size, NULL, NULL, &op));
     else
         CHECK_OK(stream_recv_async(p.b.stream, into, size, NULL, NULL, &op));
-    settle(p.b.net);    /* so that it waits in the kernel, not in the library */
+    settle(p.b.net); /* so that it waits in the kernel, not in the library */
     CHECK_OK(op_cancel(op));
     CHECK_STATUS(op_finish(op, &done), IOURINGNET_CANCELLED);
     CHECK_EQ(done.bytes, 0);
@@ -169,18 +161,15 @@ static void cancelled_receive(size_t size, bool some)
     free(rest);
 }
 
-TEST(a_cancelled_small_receive_lets_go)
-{
+TEST(a_cancelled_small_receive_lets_go) {
     cancelled_receive(4096, false);
 }
 
-TEST(a_cancelled_large_receive_lets_go)
-{
+TEST(a_cancelled_large_receive_lets_go) {
     cancelled_receive(1 << 20, false);
 }
 
-TEST(a_cancelled_recv_some_lets_go)
-{
+TEST(a_cancelled_recv_some_lets_go) {
     cancelled_receive(4096, true);
     cancelled_receive(1 << 20, true);
 }
@@ -188,8 +177,7 @@ TEST(a_cancelled_recv_some_lets_go)
 /* a receive into the caller's own memory, under way when something else ends it */
 enum how { BY_TIMEOUT, BY_CLOSE, BY_ABORT, BY_STOP };
 
-static void ended_receive(enum how how, iouringnet_status want)
-{
+static void ended_receive(enum how how, iouringnet_status want) {
     enum { SIZE = 1 << 20 };
     struct mixed m = mixed_pair();
     struct result result = RESULT;
@@ -222,29 +210,24 @@ static void ended_receive(enum how how, iouringnet_status want)
     raw_close(m.peer);
 }
 
-TEST(a_timed_out_receive_lets_go)
-{
+TEST(a_timed_out_receive_lets_go) {
     ended_receive(BY_TIMEOUT, IOURINGNET_TIMEOUT);
 }
 
-TEST(a_closed_receive_lets_go)
-{
+TEST(a_closed_receive_lets_go) {
     ended_receive(BY_CLOSE, IOURINGNET_CLOSED);
 }
 
-TEST(an_aborted_receive_lets_go)
-{
+TEST(an_aborted_receive_lets_go) {
     ended_receive(BY_ABORT, IOURINGNET_CLOSED);
 }
 
-TEST(a_stopped_net_lets_go_of_receives)
-{
+TEST(a_stopped_net_lets_go_of_receives) {
     ended_receive(BY_STOP, IOURINGNET_STOPPED);
 }
 
 /* a send that the peer does not read, under way when something else ends it */
-static void ended_send(enum how how, iouringnet_status want)
-{
+static void ended_send(enum how how, iouringnet_status want) {
     enum { SIZE = 16 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -273,25 +256,21 @@ static void ended_send(enum how how, iouringnet_status want)
     raw_close(m.peer);
 }
 
-TEST(a_timed_out_send_lets_go)
-{
+TEST(a_timed_out_send_lets_go) {
     ended_send(BY_TIMEOUT, IOURINGNET_TIMEOUT);
 }
 
-TEST(an_aborted_send_lets_go)
-{
+TEST(an_aborted_send_lets_go) {
     ended_send(BY_ABORT, IOURINGNET_CLOSED);
 }
 
-TEST(a_stopped_net_lets_go_of_sends)
-{
+TEST(a_stopped_net_lets_go_of_sends) {
     ended_send(BY_STOP, IOURINGNET_STOPPED);
 }
 
 /* ---- memory that the library lends ---- */
 
-TEST(peeked_bytes_live_until_the_next_call_on_the_stream)
-{
+TEST(peeked_bytes_live_until_the_next_call_on_the_stream) {
     struct pair p = tcp_pair();
     iouringnet_sink_info info;
     const void *shown;
@@ -321,8 +300,7 @@ struct shown {
     struct latch shown, leave, over;
 };
 
-static size_t holds_its_bytes(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t holds_its_bytes(void *user, iouringnet_status status, const void *data, size_t size) {
     struct shown *self = user;
     if (status != 0) {
         CHECK_STATUS(status, IOURINGNET_CLOSED);
@@ -338,8 +316,7 @@ static size_t holds_its_bytes(void *user, iouringnet_status status, const void *
     return size;
 }
 
-TEST(shown_bytes_outlive_the_close_of_their_stream)
-{
+TEST(shown_bytes_outlive_the_close_of_their_stream) {
     struct pair p = tcp_pair_apart();
     struct shown self = {&p, LATCH(1), LATCH(1), LATCH(1)};
     char data[2000];
@@ -367,8 +344,7 @@ struct keeper {
     size_t want;
 };
 
-static size_t keeps_everything(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keeps_everything(void *user, iouringnet_status status, const void *data, size_t size) {
     struct keeper *keeper = user;
     if (status != 0)
         return 0;
@@ -380,8 +356,7 @@ static size_t keeps_everything(void *user, iouringnet_status status, const void 
     return 0;
 }
 
-TEST(kept_bytes_are_shown_again_whole)
-{
+TEST(kept_bytes_are_shown_again_whole) {
     struct pair p = tcp_pair();
     struct keeper keeper = {0, LATCH(1), 200000};
     char *data = take(200000);

@@ -6,12 +6,11 @@
 
 #include <sys/socket.h>
 
-enum { LARGE = 1 << 20 };   /* larger than the read buffer */
+enum { LARGE = 1 << 20 }; /* larger than the read buffer */
 
 /* ---- receives cut short ---- */
 
-/* alone */ TEST(five_bytes_hundred_asked)
-{
+/* alone */ TEST(five_bytes_hundred_asked) {
     struct pair p = tcp_pair();
     char into[100];
     size_t count = 77;
@@ -29,8 +28,7 @@ enum { LARGE = 1 << 20 };   /* larger than the read buffer */
     pair_close(&p);
 }
 
-/* alone */ TEST(five_bytes_hundred_asked_async)
-{
+/* alone */ TEST(five_bytes_hundred_asked_async) {
     struct pair p = tcp_pair();
     struct result result = RESULT;
     iouringnet_op *op;
@@ -51,8 +49,7 @@ enum { LARGE = 1 << 20 };   /* larger than the read buffer */
     pair_close(&p);
 }
 
-TEST(zero_timeout_is_one_try)
-{
+TEST(zero_timeout_is_one_try) {
     struct pair p = tcp_pair();
     char into[10];
     size_t count = 77;
@@ -75,8 +72,7 @@ TEST(zero_timeout_is_one_try)
 }
 
 /* bytes that come in two parts around a cancel or a timeout are both there afterwards */
-TEST(a_cancelled_small_receive_takes_nothing)
-{
+TEST(a_cancelled_small_receive_takes_nothing) {
     struct pair p = tcp_pair();
     iouringnet_completion done;
     iouringnet_op *op;
@@ -94,8 +90,7 @@ TEST(a_cancelled_small_receive_takes_nothing)
     pair_close(&p);
 }
 
-TEST(a_large_receive_counts_what_it_took)
-{
+TEST(a_large_receive_counts_what_it_took) {
     struct pair p = tcp_pair();
     iouringnet_completion done;
     iouringnet_op *op;
@@ -125,8 +120,7 @@ TEST(a_large_receive_counts_what_it_took)
     free(data);
 }
 
-TEST(an_unbuffered_receive_counts_what_it_took)
-{
+TEST(an_unbuffered_receive_counts_what_it_took) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     char into[10];
@@ -142,8 +136,7 @@ TEST(an_unbuffered_receive_counts_what_it_took)
     pair_close(&p);
 }
 
-TEST(the_end_before_enough_bytes)
-{
+TEST(the_end_before_enough_bytes) {
     struct pair p = tcp_pair();
     char into[100], *large = take(LARGE);
     size_t count = 77;
@@ -170,8 +163,7 @@ TEST(the_end_before_enough_bytes)
     free(large);
 }
 
-TEST(bytes_before_a_reset_are_kept)
-{
+TEST(bytes_before_a_reset_are_kept) {
     struct mixed m = mixed_pair();
     struct result result = RESULT;
     char into[100];
@@ -192,8 +184,7 @@ TEST(bytes_before_a_reset_are_kept)
 
 /* bytes that a plain peer has sent and whose arrival it does not know of */
 /* the same where the sending half meets the reset first */
-TEST(bytes_before_a_reset_outlive_a_failed_send)
-{
+TEST(bytes_before_a_reset_outlive_a_failed_send) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 20; i++) {
@@ -218,8 +209,7 @@ TEST(bytes_before_a_reset_outlive_a_failed_send)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_fill_that_fails_takes_nothing)
-{
+TEST(a_fill_that_fails_takes_nothing) {
     struct pair p = tcp_pair();
     const void *shown;
     size_t size;
@@ -238,8 +228,7 @@ TEST(a_fill_that_fails_takes_nothing)
 }
 
 /* an operation keeps the timeout that was in force when it was accepted */
-TEST(a_timeout_belongs_to_its_operation)
-{
+TEST(a_timeout_belongs_to_its_operation) {
     struct pair p = tcp_pair();
     struct result lasting = RESULT, late = RESULT;
     char into[2][10];
@@ -259,8 +248,7 @@ TEST(a_timeout_belongs_to_its_operation)
 
 /* sizes around the read buffer's, where all-or-nothing ends and counting begins; sent in two parts, so that
    the receive waits in the middle */
-TEST(sizes_around_the_read_buffer)
-{
+TEST(sizes_around_the_read_buffer) {
     enum { BUFFER = 4096 };
     static const size_t sizes[] = {1, BUFFER - 1, BUFFER, BUFFER + 1, 2 * BUFFER - 1, 2 * BUFFER + 1, 65536, 70000};
     iouringnet_config config = config_of_mode();
@@ -293,8 +281,7 @@ TEST(sizes_around_the_read_buffer)
 /* ---- sends cut short ---- */
 
 /* the peer reads to the end and must find exactly the bytes that the completions counted */
-static void cut_send(bool cancel)
-{
+static void cut_send(bool cancel) {
     enum { SIZE = 24 << 20 };
     struct mixed m = mixed_pair_sized(16384);
     iouringnet_op *op;
@@ -328,18 +315,15 @@ static void cut_send(bool cancel)
     free(into);
 }
 
-TEST(a_timed_out_send_counts_what_went)
-{
+TEST(a_timed_out_send_counts_what_went) {
     cut_send(false);
 }
 
-TEST(a_cancelled_send_counts_what_went)
-{
+TEST(a_cancelled_send_counts_what_went) {
     cut_send(true);
 }
 
-TEST(a_zero_timeout_send_is_one_try)
-{
+TEST(a_zero_timeout_send_is_one_try) {
     struct pair p = tcp_pair();
     struct iovec parts[2] = {{"he", 2}, {"llo", 3}};
     iouringnet_completion done;
@@ -375,8 +359,7 @@ struct burst {
     struct result sent[SENDS];
 };
 
-static void sends_a_burst(void *user, const iouringnet_completion *done)
-{
+static void sends_a_burst(void *user, const iouringnet_completion *done) {
     struct burst *burst = user;
 
     CHECK_OK(done->status);
@@ -386,8 +369,7 @@ static void sends_a_burst(void *user, const iouringnet_completion *done)
 
 /* a callback's further small sends are collected, but one that may not wait is tried: the socket has room. By the rings alone it
    would have to wait behind the one before, if that is not out yet */
-TEST(zero_timeout_sends_of_one_callback_are_each_tried)
-{
+TEST(zero_timeout_sends_of_one_callback_are_each_tried) {
     struct pair p = tcp_pair();
     struct burst burst = {p.a.sink, {RESULT, RESULT, RESULT, RESULT}};
     char into[5];
@@ -404,8 +386,7 @@ TEST(zero_timeout_sends_of_one_callback_are_each_tried)
     pair_close(&p);
 }
 
-static void posts_and_sends(void *user, const iouringnet_completion *done)
-{
+static void posts_and_sends(void *user, const iouringnet_completion *done) {
     struct burst *burst = user;
 
     CHECK_OK(done->status);
@@ -414,8 +395,7 @@ static void posts_and_sends(void *user, const iouringnet_completion *done)
 }
 
 /* what a callback has posted is put off from the second time on; a send behind it that may not wait has it leave before */
-TEST(zero_timeout_sends_behind_posts_are_each_tried)
-{
+TEST(zero_timeout_sends_behind_posts_are_each_tried) {
     struct pair p = tcp_pair();
     char into[5];
 
@@ -435,8 +415,7 @@ TEST(zero_timeout_sends_behind_posts_are_each_tried)
     pair_close(&p);
 }
 
-TEST(a_send_that_could_not_begin_counts_nothing)
-{
+TEST(a_send_that_could_not_begin_counts_nothing) {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair_sized(16384);
     struct result first = RESULT;
@@ -469,8 +448,7 @@ TEST(a_send_that_could_not_begin_counts_nothing)
     free(into);
 }
 
-TEST(a_send_into_a_reset_counts_what_went)
-{
+TEST(a_send_into_a_reset_counts_what_went) {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair_sized(16384);
     struct result sent = RESULT;
@@ -489,14 +467,13 @@ TEST(a_send_into_a_reset_counts_what_went)
 /* ---- watches ---- */
 
 struct partial {
-    size_t allowance;   /* how many bytes the watch consumes in all */
+    size_t allowance; /* how many bytes the watch consumes in all */
     size_t consumed;
     struct latch paused, over;
     iouringnet_status status;
 };
 
-static size_t consumes_its_allowance(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t consumes_its_allowance(void *user, iouringnet_status status, const void *data, size_t size) {
     struct partial *self = user;
     size_t left = self->allowance - self->consumed;
 
@@ -514,8 +491,7 @@ static size_t consumes_its_allowance(void *user, iouringnet_status status, const
     return size;
 }
 
-TEST(a_watch_that_ends_leaves_its_bytes)
-{
+TEST(a_watch_that_ends_leaves_its_bytes) {
     struct pair p = tcp_pair();
     struct partial self = {30000, 0, LATCH(1), LATCH(1), 0};
     char *data = take(100000), *into = take(100000);
@@ -542,8 +518,7 @@ struct dribble {
     size_t size;
 };
 
-static void *dribbles(void *user)
-{
+static void *dribbles(void *user) {
     struct dribble *self = user;
     char *data = take(self->size);
     uint32_t random = 12345;
@@ -556,15 +531,14 @@ static void *dribbles(void *user)
             piece = self->size - at;
         CHECK_OK(sink_send(self->sink, data + at, piece, NULL));
         if (random % 8 == 0)
-            nap();      /* lets the receiver run dry now and then; nothing depends on it */
+            nap(); /* lets the receiver run dry now and then; nothing depends on it */
     }
     sink_close(self->sink);
     free(data);
     return NULL;
 }
 
-TEST(random_receives_lose_nothing)
-{
+TEST(random_receives_lose_nothing) {
     enum { SIZE = 12 << 20, MOST = 150000 };
     struct pair p = tcp_pair_apart();
     struct dribble dribble = {p.a.sink, SIZE};
@@ -585,17 +559,19 @@ TEST(random_receives_lose_nothing)
             size = SIZE - at;
         CHECK_OK(stream_set_timeout(p.b.stream, random % 4 == 0 ? 0 : random % 4 == 1 ? 1 : IOURINGNET_NO_TIMEOUT));
         switch (random >> 28) {
-        case 0: case 1: case 2: case 3:
-            status = stream_recv(p.b.stream, into, size, &count);
-            break;
-        case 4: case 5: case 6: case 7:
-            status = stream_recv_some(p.b.stream, into, size, &count);
-            break;
-        case 8: case 9:
-            status = stream_fill(p.b.stream, size);
-            break;
+        case 0:
+        case 1:
+        case 2:
+        case 3: status = stream_recv(p.b.stream, into, size, &count); break;
+        case 4:
+        case 5:
+        case 6:
+        case 7: status = stream_recv_some(p.b.stream, into, size, &count); break;
+        case 8:
+        case 9: status = stream_fill(p.b.stream, size); break;
         default:
-            CHECK_OK((random & 32 ? stream_recv_async : stream_recv_some_async)(p.b.stream, into, size, NULL, NULL, &op));
+            CHECK_OK(
+                (random & 32 ? stream_recv_async : stream_recv_some_async)(p.b.stream, into, size, NULL, NULL, &op));
             if (random & 16)
                 CHECK_OK(op_cancel(op));
             status = op_finish(op, &done);

@@ -17,8 +17,7 @@ enum receive { RECV, RECV_LARGE, RECV_SOME, FILL, KINDS };
 static char memory[KINDS][1 << 20];
 
 /* one receive of this kind waits; the cause comes; the status must be the cause's own */
-static void ended_by(enum receive kind, enum cause cause)
-{
+static void ended_by(enum receive kind, enum cause cause) {
     struct mixed m = mixed_pair();
     struct result result = RESULT;
     iouringnet_op *op = NULL;
@@ -34,23 +33,12 @@ static void ended_by(enum receive kind, enum cause cause)
     else
         CHECK_OK(stream_fill_async(m.stream, 100, result_store, &result, &op));
     switch (cause) {
-    case END:
-        raw_half_close(m.peer);
-        break;
-    case RESET:
-        raw_reset(m.peer);
-        break;
-    case CANCEL:
-        CHECK_OK(op_cancel(op));
-        break;
-    case CLOSE:
-        stream_close(m.stream);
-        break;
-    case STOP:
-        CHECK_OK(net_stop(m.net));
-        break;
-    default:
-        break;
+    case END: raw_half_close(m.peer); break;
+    case RESET: raw_reset(m.peer); break;
+    case CANCEL: CHECK_OK(op_cancel(op)); break;
+    case CLOSE: stream_close(m.stream); break;
+    case STOP: CHECK_OK(net_stop(m.net)); break;
+    default: break;
     }
     CHECK_STATUS(result_wait(&result), status_of[cause]);
     CHECK_EQ(result.done.bytes, 0);
@@ -64,26 +52,22 @@ static void ended_by(enum receive kind, enum cause cause)
         raw_close(m.peer);
 }
 
-TEST(six_causes_of_a_small_receive)
-{
+TEST(six_causes_of_a_small_receive) {
     for (int cause = 0; cause < CAUSES; cause++)
         ended_by(RECV, cause);
 }
 
-TEST(six_causes_of_a_large_receive)
-{
+TEST(six_causes_of_a_large_receive) {
     for (int cause = 0; cause < CAUSES; cause++)
         ended_by(RECV_LARGE, cause);
 }
 
-TEST(six_causes_of_a_recv_some)
-{
+TEST(six_causes_of_a_recv_some) {
     for (int cause = 0; cause < CAUSES; cause++)
         ended_by(RECV_SOME, cause);
 }
 
-TEST(six_causes_of_a_fill)
-{
+TEST(six_causes_of_a_fill) {
     for (int cause = 0; cause < CAUSES; cause++)
         ended_by(FILL, cause);
 }
@@ -93,8 +77,7 @@ struct watched {
     struct latch latch;
 };
 
-static size_t stores_its_end(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t stores_its_end(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watched *watched = user;
     (void)data;
     if (status != 0) {
@@ -104,8 +87,7 @@ static size_t stores_its_end(void *user, iouringnet_status status, const void *d
     return size;
 }
 
-TEST(six_causes_of_a_watch)
-{
+TEST(six_causes_of_a_watch) {
     for (int cause = 0; cause < CAUSES; cause++) {
         iouringnet_net *net = net_of_mode();
         struct watched watched = {0, LATCH(1)};
@@ -136,8 +118,7 @@ TEST(six_causes_of_a_watch)
     }
 }
 
-TEST(causes_of_an_accept)
-{
+TEST(causes_of_an_accept) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -156,8 +137,7 @@ TEST(causes_of_an_accept)
 }
 
 /* a listener that is full does not answer, so that a dial to it waits */
-TEST(causes_of_a_dial)
-{
+TEST(causes_of_a_dial) {
     iouringnet_net *net = net_of_mode();
     iouringnet_dial_options options;
     iouringnet_op *op;
@@ -176,8 +156,7 @@ TEST(causes_of_a_dial)
     full_listener_close(&full);
 }
 
-TEST(causes_of_a_send)
-{
+TEST(causes_of_a_send) {
     enum { SIZE = 16 << 20 };
     static char data[SIZE];
 
@@ -216,8 +195,7 @@ TEST(causes_of_a_send)
 
 /* ---- a reset, whichever half meets it first ---- */
 
-TEST(the_sink_meets_the_reset_first)
-{
+TEST(the_sink_meets_the_reset_first) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
@@ -245,8 +223,7 @@ TEST(the_sink_meets_the_reset_first)
     CHECK_OK(net_stop(net));
 }
 
-TEST(the_stream_meets_the_reset_first)
-{
+TEST(the_stream_meets_the_reset_first) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
@@ -267,8 +244,7 @@ TEST(the_stream_meets_the_reset_first)
 }
 
 /* both halves at work while the reset comes: whoever is first, nobody reads an end of stream */
-static void *sends_until_reset(void *user)
-{
+static void *sends_until_reset(void *user) {
     int64_t end = now_ms() + WAIT_MS;
     iouringnet_status status;
 
@@ -278,8 +254,7 @@ static void *sends_until_reset(void *user)
     return NULL;
 }
 
-TEST(a_reset_is_never_an_end)
-{
+TEST(a_reset_is_never_an_end) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 300; i++) {
@@ -307,8 +282,7 @@ TEST(a_reset_is_never_an_end)
 }
 
 /* a peer that closes with input unread resets; after our own half-close too that is no clean end */
-TEST(a_reset_after_our_half_close)
-{
+TEST(a_reset_after_our_half_close) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 20; i++) {
@@ -318,7 +292,7 @@ TEST(a_reset_after_our_half_close)
         CHECK_OK(sink_send(m.sink, "unread", 6, NULL));
         sink_close(m.sink);
         if (i % 2)
-            settle(net);    /* our FIN is out */
+            settle(net); /* our FIN is out */
         raw_reset(m.peer);
         CHECK_STATUS(stream_recv(m.stream, into, 4, NULL), -ECONNRESET);
         stream_close(m.stream);
@@ -326,8 +300,7 @@ TEST(a_reset_after_our_half_close)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_end_is_not_a_reset)
-{
+TEST(an_end_is_not_a_reset) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
@@ -362,8 +335,7 @@ struct receiving {
     iouringnet_status status;
 };
 
-static void *receives_until_the_abort(void *user)
-{
+static void *receives_until_the_abort(void *user) {
     struct receiving *self = user;
     size_t size = self->how == BLOCKING || self->how == ASYNC ? 1 : sizeof memory[0];
 
@@ -377,8 +349,7 @@ static void *receives_until_the_abort(void *user)
     return NULL;
 }
 
-static void an_abort_meets(int64_t spin_us)
-{
+static void an_abort_meets(int64_t spin_us) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
 
@@ -405,18 +376,15 @@ static void an_abort_meets(int64_t spin_us)
     CHECK_OK(net_stop(net));
 }
 
-TEST(an_abort_is_no_reset_by_the_peer_for_a_spinning_receive)
-{
+TEST(an_abort_is_no_reset_by_the_peer_for_a_spinning_receive) {
     an_abort_meets(1000);
 }
 
-TEST(an_abort_is_no_reset_by_the_peer_for_a_sleeping_receive)
-{
+TEST(an_abort_is_no_reset_by_the_peer_for_a_sleeping_receive) {
     an_abort_meets(IOURINGNET_NO_SPIN);
 }
 
-TEST(an_error_of_one_send_is_not_the_end_of_the_stream)
-{
+TEST(an_error_of_one_send_is_not_the_end_of_the_stream) {
     iouringnet_net *net = net_of_mode();
     char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -444,8 +412,7 @@ TEST(an_error_of_one_send_is_not_the_end_of_the_stream)
     CHECK_OK(net_stop(net));
 }
 
-/* one mode */ TEST(statuses_have_names_and_texts)
-{
+/* one mode */ TEST(statuses_have_names_and_texts) {
     for (int i = 0; i < CAUSES; i++) {
         for (int j = 0; j < i; j++) {
             CHECK(status_of[i] != status_of[j]);

@@ -9,8 +9,7 @@ struct one_of_each {
     int peer;
 };
 
-static struct one_of_each one_of_each(void)
-{
+static struct one_of_each one_of_each(void) {
     struct one_of_each one;
     iouringnet_address address;
 
@@ -21,8 +20,7 @@ static struct one_of_each one_of_each(void)
     return one;
 }
 
-static void check_alive(struct one_of_each *one)
-{
+static void check_alive(struct one_of_each *one) {
     char got[4];
     iouringnet_address address;
 
@@ -36,8 +34,7 @@ static void check_alive(struct one_of_each *one)
     CHECK_STATUS(op_wait(one->h.op, 0, NULL), IOURINGNET_PENDING);
 }
 
-static void end_of_each(struct one_of_each *one)
-{
+static void end_of_each(struct one_of_each *one) {
     CHECK_OK(op_cancel(one->h.op));
     CHECK_STATUS(op_finish(one->h.op, NULL), IOURINGNET_CANCELLED);
     listener_close(one->h.listener);
@@ -47,8 +44,7 @@ static void end_of_each(struct one_of_each *one)
     CHECK_OK(net_stop(one->h.net));
 }
 
-TEST(null_handles_are_refused)
-{
+TEST(null_handles_are_refused) {
     every_call_gives(IOURINGNET_BAD_HANDLE, KIND_ALL, handles_of(NULL), "NULL, before any net");
 
     struct one_of_each one = one_of_each();
@@ -57,10 +53,18 @@ TEST(null_handles_are_refused)
     end_of_each(&one);
 }
 
-TEST(made_up_handles_are_refused)
-{
-    static const uintptr_t values[] = {1, 2, 7, 8, 0x1000, 0xdeadbeef, UINTPTR_MAX, UINTPTR_MAX - 1,
-                                       UINTPTR_MAX / 2, (uintptr_t)1 << 63, (uintptr_t)0xaaaaaaaaaaaaaaaa,
+TEST(made_up_handles_are_refused) {
+    static const uintptr_t values[] = {1,
+                                       2,
+                                       7,
+                                       8,
+                                       0x1000,
+                                       0xdeadbeef,
+                                       UINTPTR_MAX,
+                                       UINTPTR_MAX - 1,
+                                       UINTPTR_MAX / 2,
+                                       (uintptr_t)1 << 63,
+                                       (uintptr_t)0xaaaaaaaaaaaaaaaa,
                                        (uintptr_t)0x5555555555555555};
     struct one_of_each one = one_of_each();
     uint64_t random = 88172645463325252u;
@@ -79,15 +83,16 @@ TEST(made_up_handles_are_refused)
     end_of_each(&one);
 }
 
-TEST(a_handle_with_one_wrong_bit_is_refused)
-{
+TEST(a_handle_with_one_wrong_bit_is_refused) {
     struct one_of_each one = one_of_each();
 
     for (unsigned bit = 0; bit < sizeof(uintptr_t) * 8; bit++) {
         uintptr_t flip = (uintptr_t)1 << bit;
         struct handles wrong = {
-            (iouringnet_net *)((uintptr_t)one.h.net ^ flip),       (iouringnet_listener *)((uintptr_t)one.h.listener ^ flip),
-            (iouringnet_sink *)((uintptr_t)one.h.sink ^ flip),     (iouringnet_stream *)((uintptr_t)one.h.stream ^ flip),
+            (iouringnet_net *)((uintptr_t)one.h.net ^ flip),
+            (iouringnet_listener *)((uintptr_t)one.h.listener ^ flip),
+            (iouringnet_sink *)((uintptr_t)one.h.sink ^ flip),
+            (iouringnet_stream *)((uintptr_t)one.h.stream ^ flip),
             (iouringnet_op *)((uintptr_t)one.h.op ^ flip),
         };
         char whose[64];
@@ -99,8 +104,7 @@ TEST(a_handle_with_one_wrong_bit_is_refused)
     end_of_each(&one);
 }
 
-TEST(handles_of_another_kind_are_refused)
-{
+TEST(handles_of_another_kind_are_refused) {
     struct one_of_each one = one_of_each();
 
     every_call_gives(IOURINGNET_BAD_HANDLE, KIND_ALL & ~KIND_NET, handles_of(one.h.net), "a net");
@@ -112,8 +116,7 @@ TEST(handles_of_another_kind_are_refused)
     end_of_each(&one);
 }
 
-TEST(closed_handles_are_refused)
-{
+TEST(closed_handles_are_refused) {
     struct one_of_each one = one_of_each();
 
     CHECK_OK(op_cancel(one.h.op));
@@ -127,8 +130,7 @@ TEST(closed_handles_are_refused)
     raw_close(one.peer);
 }
 
-TEST(an_aborted_sink_is_refused)
-{
+TEST(an_aborted_sink_is_refused) {
     struct one_of_each one = one_of_each();
     char byte;
 
@@ -140,8 +142,7 @@ TEST(an_aborted_sink_is_refused)
     end_of_each(&one);
 }
 
-TEST(handles_stay_dead_when_another_net_has_started)
-{
+TEST(handles_stay_dead_when_another_net_has_started) {
     struct one_of_each old = one_of_each();
     struct handles dead = old.h;
 
@@ -161,8 +162,7 @@ TEST(handles_stay_dead_when_another_net_has_started)
 }
 
 /* The table of handles grows in steps: some of these nets have exactly as many handles as it has places. */
-TEST(no_handle_of_a_stopped_net_is_left)
-{
+TEST(no_handle_of_a_stopped_net_is_left) {
     enum { MOST = 70 };
 
     for (int count = 1; count < MOST; count++) {
@@ -178,8 +178,7 @@ TEST(no_handle_of_a_stopped_net_is_left)
     }
 }
 
-TEST(closing_twice_harms_no_successor)
-{
+TEST(closing_twice_harms_no_successor) {
     iouringnet_net *net = net_of_mode();
     struct handles old[8];
 
@@ -212,8 +211,7 @@ TEST(closing_twice_harms_no_successor)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_slot_reused_100000_times_does_not_revive_its_handle)
-{
+TEST(a_slot_reused_100000_times_does_not_revive_its_handle) {
     struct pair p = tcp_pair();
     iouringnet_op *first;
 
@@ -233,8 +231,7 @@ TEST(a_slot_reused_100000_times_does_not_revive_its_handle)
     pair_close(&p);
 }
 
-TEST(a_reused_timer_slot_does_not_revive_its_handle)
-{
+TEST(a_reused_timer_slot_does_not_revive_its_handle) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *ops[64], *old[64];
 
@@ -264,8 +261,7 @@ struct race {
     pthread_barrier_t *start;
 };
 
-static void *use_while_closed(void *user)
-{
+static void *use_while_closed(void *user) {
     struct race *race = user;
     iouringnet_status status;
     char byte;
@@ -283,8 +279,7 @@ static void *use_while_closed(void *user)
     return NULL;
 }
 
-static void *close_it(void *user)
-{
+static void *close_it(void *user) {
     struct race *race = user;
 
     pthread_barrier_wait(race->start);
@@ -293,8 +288,7 @@ static void *close_it(void *user)
     return NULL;
 }
 
-TEST(closing_races_with_using_and_closing)
-{
+TEST(closing_races_with_using_and_closing) {
     iouringnet_net *net = net_of_mode();
 
     for (int round = 0; round < 50; round++) {

@@ -8,39 +8,33 @@ struct talk {
     struct ending watch;
 };
 
-static void talk_begin(struct talk *talk)
-{
+static void talk_begin(struct talk *talk) {
     talk->m = mixed_pair();
     ending_init(&talk->watch);
 }
 
-static void talk_watch(struct talk *talk)
-{
+static void talk_watch(struct talk *talk) {
     CHECK_OK(sink_watch(talk->m.sink, ending_store, &talk->watch));
 }
 
 /* the watch was told, and so is who sends */
-static void talk_is_broken(struct talk *talk)
-{
+static void talk_is_broken(struct talk *talk) {
     CHECK_STATUS(ending_wait(&talk->watch), -ECONNRESET);
     CHECK_STATUS(sink_post(talk->m.sink, "x", 1), -ECONNRESET);
 }
 
-static void talk_end(struct talk *talk)
-{
+static void talk_end(struct talk *talk) {
     mixed_stop(&talk->m);
     CHECK_EQ(talk->watch.ends, 1);
 }
 
-static void reset_and_end(struct talk *talk)
-{
+static void reset_and_end(struct talk *talk) {
     raw_reset(talk->m.peer);
     talk_is_broken(talk);
     talk_end(talk);
 }
 
-TEST(a_reset_is_told_where_nobody_ever_received)
-{
+TEST(a_reset_is_told_where_nobody_ever_received) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -49,8 +43,7 @@ TEST(a_reset_is_told_where_nobody_ever_received)
     reset_and_end(&talk);
 }
 
-TEST(a_reset_is_told_to_a_watch_that_comes_after_it)
-{
+TEST(a_reset_is_told_to_a_watch_that_comes_after_it) {
     struct talk talk;
     char byte;
 
@@ -63,8 +56,7 @@ TEST(a_reset_is_told_to_a_watch_that_comes_after_it)
     talk_end(&talk);
 }
 
-TEST(a_reset_is_told_between_two_receives)
-{
+TEST(a_reset_is_told_between_two_receives) {
     struct talk talk;
     char byte;
 
@@ -76,8 +68,7 @@ TEST(a_reset_is_told_between_two_receives)
     reset_and_end(&talk);
 }
 
-TEST(a_reset_is_told_after_the_stream_is_closed)
-{
+TEST(a_reset_is_told_after_the_stream_is_closed) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -97,8 +88,7 @@ struct paused {
     struct ending end;
 };
 
-static size_t pausing(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t pausing(void *user, iouringnet_status status, const void *data, size_t size) {
     struct paused *p = user;
 
     if (status != 0) {
@@ -113,8 +103,7 @@ static size_t pausing(void *user, iouringnet_status status, const void *data, si
     return size;
 }
 
-static void paused_begin(struct paused *p, bool sink_first, bool in_callback)
-{
+static void paused_begin(struct paused *p, bool sink_first, bool in_callback) {
     memset(p, 0, sizeof *p);
     latch_init(&p->shown, 1);
     ending_init(&p->end);
@@ -133,8 +122,7 @@ static void paused_begin(struct paused *p, bool sink_first, bool in_callback)
 }
 
 /* what came before the reset is received in spite of it */
-static void paused_end(struct paused *p, size_t more)
-{
+static void paused_end(struct paused *p, size_t more) {
     talk_is_broken(&p->talk);
     CHECK_EQ(p->end.ends, 0);
     p->in_callback = false;
@@ -145,8 +133,7 @@ static void paused_end(struct paused *p, size_t more)
     talk_end(&p->talk);
 }
 
-static void a_paused_stream(bool sink_first, bool in_callback)
-{
+static void a_paused_stream(bool sink_first, bool in_callback) {
     struct paused p;
 
     paused_begin(&p, sink_first, in_callback);
@@ -154,12 +141,15 @@ static void a_paused_stream(bool sink_first, bool in_callback)
     paused_end(&p, 0);
 }
 
-TEST(a_reset_is_told_while_the_stream_is_paused) { a_paused_stream(false, false); }
+TEST(a_reset_is_told_while_the_stream_is_paused) {
+    a_paused_stream(false, false);
+}
 
-TEST(a_reset_is_told_while_the_stream_is_paused_since_its_callback) { a_paused_stream(true, true); }
+TEST(a_reset_is_told_while_the_stream_is_paused_since_its_callback) {
+    a_paused_stream(true, true);
+}
 
-TEST(bytes_before_a_reset_that_was_told_are_received)
-{
+TEST(bytes_before_a_reset_that_was_told_are_received) {
     struct paused p;
 
     paused_begin(&p, true, true);
@@ -169,8 +159,7 @@ TEST(bytes_before_a_reset_that_was_told_are_received)
     paused_end(&p, 3);
 }
 
-TEST(a_reset_is_told_after_the_peers_end)
-{
+TEST(a_reset_is_told_after_the_peers_end) {
     struct talk talk;
     struct ending end;
 
@@ -185,8 +174,7 @@ TEST(a_reset_is_told_after_the_peers_end)
     reset_and_end(&talk);
 }
 
-TEST(bytes_and_the_peers_end_are_no_reset)
-{
+TEST(bytes_and_the_peers_end_are_no_reset) {
     struct talk talk;
     char got[4];
 
@@ -209,8 +197,7 @@ TEST(bytes_and_the_peers_end_are_no_reset)
     talk_end(&talk);
 }
 
-TEST(a_watch_that_was_ended_is_told_of_no_reset)
-{
+TEST(a_watch_that_was_ended_is_told_of_no_reset) {
     struct talk talk;
     char byte;
 
@@ -225,8 +212,7 @@ TEST(a_watch_that_was_ended_is_told_of_no_reset)
 }
 
 /* polls leave nothing behind */
-TEST(hundreds_of_watched_sinks_come_and_go)
-{
+TEST(hundreds_of_watched_sinks_come_and_go) {
     iouringnet_net *net = net_of_mode();
     size_t descriptors = 0;
 
@@ -252,8 +238,7 @@ TEST(hundreds_of_watched_sinks_come_and_go)
 
 /* ---- calls on a sink that is broken ---- */
 
-TEST(an_empty_call_on_a_torn_sink_says_so)
-{
+TEST(an_empty_call_on_a_torn_sink_says_so) {
     enum { SIZE = 64 << 20 };
     struct talk talk;
     struct result send = RESULT, flush = RESULT;
@@ -282,8 +267,7 @@ TEST(an_empty_call_on_a_torn_sink_says_so)
 }
 
 /* the first post after the reset, which the call itself meets; without the first try the loop meets it later */
-TEST(a_post_that_meets_a_reset_says_so)
-{
+TEST(a_post_that_meets_a_reset_says_so) {
     enum { ROUNDS = 20 };
 
     for (int i = 0; i < ROUNDS; i++) {

@@ -6,8 +6,7 @@
 
 /* ---- nothing sent before a close is lost ---- */
 
-TEST(close_sends_what_was_accepted_then_fin)
-{
+TEST(close_sends_what_was_accepted_then_fin) {
     struct mixed m = mixed_pair_sized(4096);
     struct reader reader = {m.peer, BEFORE_CLOSE, 1};
     char *data = take(BEFORE_CLOSE);
@@ -23,8 +22,7 @@ TEST(close_sends_what_was_accepted_then_fin)
     free(data);
 }
 
-TEST(close_with_unread_input_loses_nothing)
-{
+TEST(close_with_unread_input_loses_nothing) {
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, BEFORE_CLOSE, 2};
     char *data = take(BEFORE_CLOSE), got[10];
@@ -51,8 +49,7 @@ struct writer {
     struct latch started;
 };
 
-static void *writer_run(void *user)
-{
+static void *writer_run(void *user) {
     static const char waste[4096];
     struct writer *writer = user;
     bool said = false;
@@ -71,8 +68,7 @@ static void *writer_run(void *user)
     return NULL;
 }
 
-static void close_with_input_arriving(int peer_rcvbuf)
-{
+static void close_with_input_arriving(int peer_rcvbuf) {
     struct mixed m = mixed_pair_sized(peer_rcvbuf);
     struct writer writer = {m.peer, false, LATCH(1)};
     struct reader reader = {m.peer, BEFORE_CLOSE, 3};
@@ -94,18 +90,15 @@ static void close_with_input_arriving(int peer_rcvbuf)
     free(data);
 }
 
-TEST(close_with_input_still_arriving_loses_nothing)
-{
+TEST(close_with_input_still_arriving_loses_nothing) {
     close_with_input_arriving(0);
 }
 
-TEST(close_with_input_still_arriving_and_a_slow_reader)
-{
+TEST(close_with_input_still_arriving_and_a_slow_reader) {
     close_with_input_arriving(4096);
 }
 
-TEST(accepted_sends_complete_after_the_close)
-{
+TEST(accepted_sends_complete_after_the_close) {
     enum { SENDS = 8, EACH = 1000000 };
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, (size_t)SENDS * EACH, 5};
@@ -137,8 +130,7 @@ TEST(accepted_sends_complete_after_the_close)
 
 /* ---- half-close ---- */
 
-TEST(half_close_by_us_leaves_the_stream)
-{
+TEST(half_close_by_us_leaves_the_stream) {
     struct pair p = tcp_pair();
     char *data = take(BEFORE_CLOSE), *got = take(BEFORE_CLOSE), byte;
 
@@ -161,8 +153,7 @@ TEST(half_close_by_us_leaves_the_stream)
     free(got);
 }
 
-TEST(half_close_by_the_peer_leaves_the_sink)
-{
+TEST(half_close_by_the_peer_leaves_the_sink) {
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, BEFORE_CLOSE, 7};
     char *data = take(BEFORE_CLOSE), byte;
@@ -179,8 +170,7 @@ TEST(half_close_by_the_peer_leaves_the_sink)
     free(data);
 }
 
-TEST(closing_the_stream_leaves_the_sink)
-{
+TEST(closing_the_stream_leaves_the_sink) {
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, BEFORE_CLOSE, 8};
     char *data = take(BEFORE_CLOSE);
@@ -197,8 +187,7 @@ TEST(closing_the_stream_leaves_the_sink)
     free(data);
 }
 
-TEST(closing_the_stream_ends_its_receives)
-{
+TEST(closing_the_stream_ends_its_receives) {
     struct mixed m = mixed_pair();
     struct result first = RESULT, second = RESULT;
     char into[2][100];
@@ -216,8 +205,7 @@ TEST(closing_the_stream_ends_its_receives)
 
 /* ---- both halves closed ---- */
 
-TEST(a_closed_connection_waits_for_the_peers_fin)
-{
+TEST(a_closed_connection_waits_for_the_peers_fin) {
     struct mixed m = mixed_pair();
     char *waste = take(1000000);
 
@@ -233,8 +221,7 @@ TEST(a_closed_connection_waits_for_the_peers_fin)
     free(waste);
 }
 
-TEST(close_after_the_peers_end_loses_nothing)
-{
+TEST(close_after_the_peers_end_loses_nothing) {
     iouringnet_net *net = net_of_mode();
 
     /* the end of the stream received or not, bytes before it unread or not, and both orders of closing */
@@ -265,8 +252,7 @@ TEST(close_after_the_peers_end_loses_nothing)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_peer_that_never_closes_does_not_keep_the_connection)
-{
+TEST(a_peer_that_never_closes_does_not_keep_the_connection) {
     struct mixed m = mixed_pair();
 
     CHECK_EQ(stats_of(m.net).connections, 1);
@@ -279,8 +265,7 @@ TEST(a_peer_that_never_closes_does_not_keep_the_connection)
 
 /* ---- the close timeout ---- */
 
-TEST(a_close_without_progress_resets)
-{
+TEST(a_close_without_progress_resets) {
     enum { SIZE = 64 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -310,8 +295,7 @@ TEST(a_close_without_progress_resets)
     free(data);
 }
 
-TEST(a_drain_in_the_kernel_without_progress_resets)
-{
+TEST(a_drain_in_the_kernel_without_progress_resets) {
     /* the kernel has taken it all, and the peer reads none of it: no less cut off, so no less a reset */
     enum { SIZE = 500000 };
     iouringnet_config config = config_of_mode();
@@ -330,8 +314,7 @@ TEST(a_drain_in_the_kernel_without_progress_resets)
     free(data);
 }
 
-TEST(a_close_with_progress_outlives_the_close_timeout)
-{
+TEST(a_close_with_progress_outlives_the_close_timeout) {
     enum { SIZE = 16 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -362,8 +345,7 @@ TEST(a_close_with_progress_outlives_the_close_timeout)
     free(got);
 }
 
-TEST(the_sink_watch_tells_the_end_of_the_drain)
-{
+TEST(the_sink_watch_tells_the_end_of_the_drain) {
     struct mixed m = mixed_pair();
     struct ending watch = ENDING;
     struct reader reader;
@@ -384,8 +366,7 @@ TEST(the_sink_watch_tells_the_end_of_the_drain)
     free(data);
 }
 
-TEST(the_sink_watch_tells_of_a_drain_cut_by_the_peer)
-{
+TEST(the_sink_watch_tells_of_a_drain_cut_by_the_peer) {
     struct mixed m = mixed_pair();
     struct ending watch = ENDING;
 
@@ -410,8 +391,7 @@ struct crowd {
 };
 
 /* a connection with each kind of operation pending on the end that the test will close */
-static void crowd_start(struct crowd *crowd, iouringnet_net *net)
-{
+static void crowd_start(struct crowd *crowd, iouringnet_net *net) {
     crowd->p = tcp_pair_in(net, net);
     crowd->data = take(1 << 20);
     memset(crowd->data, 1, 1 << 20);
@@ -426,31 +406,27 @@ static void crowd_start(struct crowd *crowd, iouringnet_net *net)
     CHECK_OK(sink_flush_async(crowd->p.a.sink, result_store, &crowd->flush, NULL));
 }
 
-static void crowd_close(void *user)
-{
+static void crowd_close(void *user) {
     struct crowd *crowd = user;
 
     stream_close(crowd->p.a.stream);
     sink_close(crowd->p.a.sink);
 }
 
-static void crowd_abort(void *user)
-{
+static void crowd_abort(void *user) {
     struct crowd *crowd = user;
 
     sink_abort(crowd->p.a.sink);
     stream_close(crowd->p.a.stream);
 }
 
-static void *crowd_close_thread(void *user)
-{
+static void *crowd_close_thread(void *user) {
     crowd_close(user);
     return NULL;
 }
 
 /* the other end reads, so everything accepted goes out and completes as if the sink were open */
-static void crowd_drained(struct crowd *crowd)
-{
+static void crowd_drained(struct crowd *crowd) {
     size_t taken = 0, got = 0;
     iouringnet_status status;
     char *waste = take(1 << 20);
@@ -467,8 +443,7 @@ static void crowd_drained(struct crowd *crowd)
     free(waste);
 }
 
-static void crowd_end(struct crowd *crowd)
-{
+static void crowd_end(struct crowd *crowd) {
     pair_close(&crowd->p);
     free(crowd->data);
     CHECK_EQ(crowd->recv.calls, 1);
@@ -477,8 +452,7 @@ static void crowd_end(struct crowd *crowd)
     CHECK_EQ(crowd->watch.ends, 1);
 }
 
-TEST(close_inside_a_callback_with_operations_in_flight)
-{
+TEST(close_inside_a_callback_with_operations_in_flight) {
     iouringnet_net *net = net_of_mode();
     struct crowd crowd;
 
@@ -489,8 +463,7 @@ TEST(close_inside_a_callback_with_operations_in_flight)
     CHECK_OK(net_stop(net));
 }
 
-TEST(close_from_another_thread_with_operations_in_flight)
-{
+TEST(close_from_another_thread_with_operations_in_flight) {
     iouringnet_net *net = net_of_mode();
     struct crowd crowd;
 
@@ -501,8 +474,7 @@ TEST(close_from_another_thread_with_operations_in_flight)
     CHECK_OK(net_stop(net));
 }
 
-TEST(abort_inside_a_callback_with_operations_in_flight)
-{
+TEST(abort_inside_a_callback_with_operations_in_flight) {
     iouringnet_net *net = net_of_mode();
     struct crowd crowd;
 
@@ -524,8 +496,7 @@ struct blocked {
     iouringnet_status status;
 };
 
-static void *blocked_recv(void *user)
-{
+static void *blocked_recv(void *user) {
     struct blocked *blocked = user;
     char byte;
 
@@ -534,8 +505,7 @@ static void *blocked_recv(void *user)
     return NULL;
 }
 
-TEST(close_ends_a_blocking_receive_of_another_thread)
-{
+TEST(close_ends_a_blocking_receive_of_another_thread) {
     for (int round = 0; round < 20; round++) {
         struct pair p = tcp_pair();
         struct blocked blocked = {p.a.sink, p.a.stream, LATCH(1), 0};
@@ -553,8 +523,7 @@ TEST(close_ends_a_blocking_receive_of_another_thread)
     }
 }
 
-TEST(close_lets_a_blocking_send_of_another_thread_finish)
-{
+TEST(close_lets_a_blocking_send_of_another_thread_finish) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     char *data = take(SIZE);
@@ -574,8 +543,7 @@ TEST(close_lets_a_blocking_send_of_another_thread_finish)
     free(data);
 }
 
-TEST(abort_ends_a_blocking_send_of_another_thread)
-{
+TEST(abort_ends_a_blocking_send_of_another_thread) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     char *data = take(SIZE);
@@ -594,8 +562,7 @@ TEST(abort_ends_a_blocking_send_of_another_thread)
     free(data);
 }
 
-TEST(close_while_the_peer_sends_before_it_reads)
-{
+TEST(close_while_the_peer_sends_before_it_reads) {
     /* with nobody to take the peer's bytes both sides would wait for each other until the close timeout */
     enum { MUCH = 20 << 20 };
     struct mixed m = mixed_pair();

@@ -5,8 +5,7 @@
 
 /* ---- abort ---- */
 
-TEST(abort_is_a_reset_and_ends_both_halves)
-{
+TEST(abort_is_a_reset_and_ends_both_halves) {
     struct mixed m = mixed_pair();
     struct result recv = RESULT, send = RESULT, flush = RESULT;
     struct ending watch = ENDING;
@@ -33,8 +32,7 @@ TEST(abort_is_a_reset_and_ends_both_halves)
     free(data);
 }
 
-TEST(abort_of_an_idle_connection_is_a_reset)
-{
+TEST(abort_of_an_idle_connection_is_a_reset) {
     struct pair p = tcp_pair_apart();
     char byte;
 
@@ -44,8 +42,7 @@ TEST(abort_of_an_idle_connection_is_a_reset)
     pair_close(&p);
 }
 
-TEST(abort_after_the_stream_is_closed_is_a_reset)
-{
+TEST(abort_after_the_stream_is_closed_is_a_reset) {
     struct pair p = tcp_pair_apart();
     char byte;
 
@@ -59,8 +56,7 @@ TEST(abort_after_the_stream_is_closed_is_a_reset)
 /* ---- broken sinks ---- */
 
 /* a sink of which a send was cut in the middle by `cut`; gives the bytes that went out */
-static size_t cut_in_the_middle(iouringnet_sink *sink, bool by_timeout)
-{
+static size_t cut_in_the_middle(iouringnet_sink *sink, bool by_timeout) {
     enum { SIZE = 64 << 20 };
     char *data = take(SIZE);
     size_t sent = 0;
@@ -93,10 +89,9 @@ static size_t cut_in_the_middle(iouringnet_sink *sink, bool by_timeout)
     return sent;
 }
 
-static void torn(bool by_timeout)
-{
+static void torn(bool by_timeout) {
     struct mixed m = mixed_pair();
-    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    struct iovec part = {(void *)(uintptr_t) "data", 4};
     struct result send = RESULT;
     struct ending watch = ENDING;
     char byte;
@@ -128,18 +123,15 @@ static void torn(bool by_timeout)
     free(got);
 }
 
-TEST(a_send_cut_by_its_timeout_leaves_torn)
-{
+TEST(a_send_cut_by_its_timeout_leaves_torn) {
     torn(true);
 }
 
-TEST(a_send_cut_by_a_cancel_leaves_torn)
-{
+TEST(a_send_cut_by_a_cancel_leaves_torn) {
     torn(false);
 }
 
-TEST(sends_queued_behind_a_cut_one_get_torn)
-{
+TEST(sends_queued_behind_a_cut_one_get_torn) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     struct result first = RESULT, second = RESULT, flush = RESULT;
@@ -162,8 +154,7 @@ TEST(sends_queued_behind_a_cut_one_get_torn)
     free(data);
 }
 
-TEST(a_send_cut_before_its_first_byte_leaves_the_sink_good)
-{
+TEST(a_send_cut_before_its_first_byte_leaves_the_sink_good) {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair_sized(65536);
     struct result first = RESULT;
@@ -203,8 +194,7 @@ TEST(a_send_cut_before_its_first_byte_leaves_the_sink_good)
 
 /* ---- failed posts ---- */
 
-TEST(a_post_that_fails_later_is_told)
-{
+TEST(a_post_that_fails_later_is_told) {
     struct mixed m = mixed_pair();
     struct result flush = RESULT;
     struct ending watch = ENDING;
@@ -225,8 +215,7 @@ TEST(a_post_that_fails_later_is_told)
     CHECK_EQ(flush.calls, 1);
 }
 
-TEST(a_post_to_a_dead_peer_fails_at_the_call)
-{
+TEST(a_post_to_a_dead_peer_fails_at_the_call) {
     struct mixed m = mixed_pair();
     iouringnet_status status = 0;
     char byte;

@@ -12,8 +12,7 @@ struct talk {
     char *data;
 };
 
-static void *read_slowly(void *user)
-{
+static void *read_slowly(void *user) {
     const struct talk *talk = user;
     char *got = take(SIZE);
 
@@ -28,8 +27,7 @@ static void *read_slowly(void *user)
 }
 
 /* the peer has ended its side already, and its end was received */
-static void talk_begin(struct talk *talk)
-{
+static void talk_begin(struct talk *talk) {
     iouringnet_config config = config_of_mode();
 
     config.close_timeout_ms = LIMIT_MS;
@@ -44,15 +42,13 @@ static void talk_begin(struct talk *talk)
 }
 
 /* the peer has everything, and the end of the stream */
-static void talk_end(struct talk *talk)
-{
+static void talk_end(struct talk *talk) {
     join(talk->reader);
     mixed_close(&talk->m);
     free(talk->data);
 }
 
-TEST(a_drain_to_a_half_closed_peer_goes_on_while_it_reads)
-{
+TEST(a_drain_to_a_half_closed_peer_goes_on_while_it_reads) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -61,8 +57,7 @@ TEST(a_drain_to_a_half_closed_peer_goes_on_while_it_reads)
     talk_end(&talk);
 }
 
-TEST(a_stop_leaves_a_half_closed_peer_that_reads_its_time)
-{
+TEST(a_stop_leaves_a_half_closed_peer_that_reads_its_time) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -74,8 +69,7 @@ TEST(a_stop_leaves_a_half_closed_peer_that_reads_its_time)
     free(talk.data);
 }
 
-TEST(a_send_that_drains_to_a_half_closed_peer_completes)
-{
+TEST(a_send_that_drains_to_a_half_closed_peer_completes) {
     struct talk talk;
     struct result sent = RESULT;
 
@@ -87,8 +81,7 @@ TEST(a_send_that_drains_to_a_half_closed_peer_completes)
     talk_end(&talk);
 }
 
-TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads)
-{
+TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -99,8 +92,7 @@ TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads)
     talk_end(&talk);
 }
 
-TEST(a_blocking_send_to_a_half_closed_peer_sends_all)
-{
+TEST(a_blocking_send_to_a_half_closed_peer_sends_all) {
     struct talk talk;
     size_t sent = 0;
 
@@ -111,8 +103,7 @@ TEST(a_blocking_send_to_a_half_closed_peer_sends_all)
     talk_end(&talk);
 }
 
-TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken)
-{
+TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken) {
     struct talk talk;
 
     talk_begin(&talk);
@@ -128,8 +119,7 @@ TEST(what_a_half_closed_peer_takes_is_seen_as_it_is_taken)
 }
 
 /* a send of which the peer takes a part, and which then ends with `want`: by a cancel, or by its time limit */
-static void a_cut_send(iouringnet_status want)
-{
+static void a_cut_send(iouringnet_status want) {
     enum { TAKEN = 64 << 10, CUT_MS = 700 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -155,6 +145,10 @@ static void a_cut_send(iouringnet_status want)
     free(data);
 }
 
-TEST(a_cancel_cuts_a_send_to_a_half_closed_peer) { a_cut_send(IOURINGNET_CANCELLED); }
+TEST(a_cancel_cuts_a_send_to_a_half_closed_peer) {
+    a_cut_send(IOURINGNET_CANCELLED);
+}
 
-TEST(a_time_limit_cuts_a_send_to_a_half_closed_peer) { a_cut_send(IOURINGNET_TIMEOUT); }
+TEST(a_time_limit_cuts_a_send_to_a_half_closed_peer) {
+    a_cut_send(IOURINGNET_TIMEOUT);
+}

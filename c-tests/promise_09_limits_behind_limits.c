@@ -14,8 +14,7 @@ struct stuck {
     char *data;
 };
 
-static void stuck_begin(struct stuck *stuck, int64_t limit_ms)
-{
+static void stuck_begin(struct stuck *stuck, int64_t limit_ms) {
     stuck->m = mixed_pair_sized(16384);
     stuck->data = take(SIZE);
     result_init(&stuck->send);
@@ -24,16 +23,14 @@ static void stuck_begin(struct stuck *stuck, int64_t limit_ms)
     CHECK_OK(sink_send_async(stuck->m.sink, stuck->data, SIZE, result_store, &stuck->send, NULL));
 }
 
-static void stuck_end(struct stuck *stuck)
-{
+static void stuck_end(struct stuck *stuck) {
     sink_abort(stuck->m.sink);
     mixed_close(&stuck->m);
     CHECK_EQ(stuck->send.calls, 1);
     free(stuck->data);
 }
 
-static int64_t processor_ms(void)
-{
+static int64_t processor_ms(void) {
     struct timespec time;
 
     CHECK_EQ(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time), 0);
@@ -41,16 +38,14 @@ static int64_t processor_ms(void)
 }
 
 /* nothing moves: no thread has anything to do */
-static void check_loops_sleep(void)
-{
+static void check_loops_sleep(void) {
     int64_t before = processor_ms();
 
     pass(LOOK_MS);
     CHECK_BETWEEN(processor_ms() - before, 0, MOST_MS);
 }
 
-TEST(a_send_behind_one_with_a_longer_limit_ends_at_its_own)
-{
+TEST(a_send_behind_one_with_a_longer_limit_ends_at_its_own) {
     struct stuck stuck;
     struct result behind = RESULT, last = RESULT;
     int64_t began;
@@ -72,8 +67,7 @@ TEST(a_send_behind_one_with_a_longer_limit_ends_at_its_own)
 }
 
 /* The loop sleeps until it learns of the limit, and nothing but the send tells it. */
-TEST(a_send_behind_one_without_a_limit_ends_at_its_own)
-{
+TEST(a_send_behind_one_without_a_limit_ends_at_its_own) {
     struct stuck stuck;
     struct result behind = RESULT;
     int64_t began;
@@ -89,8 +83,7 @@ TEST(a_send_behind_one_without_a_limit_ends_at_its_own)
     stuck_end(&stuck);
 }
 
-TEST(a_limit_that_has_passed_lets_the_send_loop_sleep)
-{
+TEST(a_limit_that_has_passed_lets_the_send_loop_sleep) {
     struct stuck stuck;
     struct result behind = RESULT;
 
@@ -103,8 +96,7 @@ TEST(a_limit_that_has_passed_lets_the_send_loop_sleep)
     stuck_end(&stuck);
 }
 
-TEST(a_limit_that_passes_in_a_drain_lets_the_send_loop_sleep)
-{
+TEST(a_limit_that_passes_in_a_drain_lets_the_send_loop_sleep) {
     struct stuck stuck;
 
     stuck_begin(&stuck, LIMIT_MS);

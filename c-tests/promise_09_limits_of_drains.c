@@ -5,8 +5,7 @@
 
 enum { SIZE = 8 << 20 };
 
-static iouringnet_net *closing_net(int64_t close_timeout_ms)
-{
+static iouringnet_net *closing_net(int64_t close_timeout_ms) {
     iouringnet_config config = config_of_mode();
 
     config.close_timeout_ms = close_timeout_ms;
@@ -15,8 +14,7 @@ static iouringnet_net *closing_net(int64_t close_timeout_ms)
     return net_with(&config);
 }
 
-TEST(the_close_timeout_counts_from_the_close)
-{
+TEST(the_close_timeout_counts_from_the_close) {
     enum { CLOSE_MS = 400 };
     iouringnet_net *net = closing_net(CLOSE_MS);
     struct result send = RESULT;
@@ -39,8 +37,7 @@ TEST(the_close_timeout_counts_from_the_close)
     free(data);
 }
 
-TEST(a_blocking_send_under_way_ends_at_the_close_timeout)
-{
+TEST(a_blocking_send_under_way_ends_at_the_close_timeout) {
     enum { CLOSE_MS = 400 };
     iouringnet_net *net = closing_net(CLOSE_MS);
     char *data = take(SIZE);
@@ -67,8 +64,7 @@ TEST(a_blocking_send_under_way_ends_at_the_close_timeout)
 }
 
 /* The kernel has everything, and the peer takes it bit by bit, for longer than the close timeout. */
-TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress)
-{
+TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress) {
     enum { IN_THE_KERNEL = 400000, PIECE = 20000, CLOSE_MS = 1500, PAUSE_MS = 200 };
     iouringnet_net *net = closing_net(CLOSE_MS);
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
@@ -94,8 +90,7 @@ TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress)
 }
 
 /* Both loops may meet the reset: the one that discards input, and the one that sends. */
-TEST(a_drain_cut_by_the_peer_has_the_peers_error)
-{
+TEST(a_drain_cut_by_the_peer_has_the_peers_error) {
     enum { ROUNDS = 40 };
     iouringnet_net *net = closing_net(30000);
     char *data = take(SIZE);
@@ -121,8 +116,7 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error)
 }
 
 /* The peer stays: nothing but the library ends what waited for room. */
-TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
-{
+TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back) {
     iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result send = RESULT;
@@ -149,8 +143,7 @@ TEST(a_closed_connection_that_had_waited_for_room_gives_its_descriptor_back)
 }
 
 /* The peer ends its own side before the close, or behind it: the connection is open as long as it drains. */
-static void drains_to_a_half_closed_peer(bool before)
-{
+static void drains_to_a_half_closed_peer(bool before) {
     iouringnet_net *net = closing_net(10 * WAIT_MS);
     struct result send = RESULT;
     char *data = take(SIZE), *got = take(SIZE);
@@ -180,12 +173,10 @@ static void drains_to_a_half_closed_peer(bool before)
     free(got);
 }
 
-TEST(a_drain_to_a_peer_that_has_half_closed_is_an_open_connection)
-{
+TEST(a_drain_to_a_peer_that_has_half_closed_is_an_open_connection) {
     drains_to_a_half_closed_peer(true);
 }
 
-TEST(a_drain_to_a_peer_that_half_closes_is_an_open_connection)
-{
+TEST(a_drain_to_a_peer_that_half_closes_is_an_open_connection) {
     drains_to_a_half_closed_peer(false);
 }

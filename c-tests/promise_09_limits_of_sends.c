@@ -10,8 +10,7 @@ struct full {
 };
 
 /* The test fills the socket by itself: a send of the library's that fills it is cut in the middle. */
-static struct full full_connection(void)
-{
+static struct full full_connection(void) {
     static const char waste[65536];
     struct latch never_opens = LATCH(1);
     struct full full = {0};
@@ -34,8 +33,7 @@ static struct full full_connection(void)
 }
 
 /* the sink goes on once the peer has read */
-static void still_good(struct full *full)
-{
+static void still_good(struct full *full) {
     char *got = take(full->size);
 
     raw_recv(full->m.peer, got, full->size);
@@ -46,10 +44,9 @@ static void still_good(struct full *full)
     free(got);
 }
 
-TEST(a_zero_timeout_send_that_found_no_room_leaves_the_sink_good)
-{
+TEST(a_zero_timeout_send_that_found_no_room_leaves_the_sink_good) {
     struct full full = full_connection();
-    struct iovec parts[2] = {{(void *)(uintptr_t)"ab", 2}, {(void *)(uintptr_t)"cd", 2}};
+    struct iovec parts[2] = {{(void *)(uintptr_t) "ab", 2}, {(void *)(uintptr_t) "cd", 2}};
     struct result result = RESULT;
     size_t sent = 9;
 
@@ -66,8 +63,7 @@ TEST(a_zero_timeout_send_that_found_no_room_leaves_the_sink_good)
     mixed_close(&full.m);
 }
 
-TEST(a_send_that_waited_in_vain_for_room_leaves_the_sink_good)
-{
+TEST(a_send_that_waited_in_vain_for_room_leaves_the_sink_good) {
     enum { LIMIT_MS = 100 };
     struct full full = full_connection();
     struct result result = RESULT;
@@ -87,8 +83,7 @@ TEST(a_send_that_waited_in_vain_for_room_leaves_the_sink_good)
     mixed_close(&full.m);
 }
 
-TEST(a_zero_timeout_send_that_was_cut_leaves_torn)
-{
+TEST(a_zero_timeout_send_that_was_cut_leaves_torn) {
     enum { SIZE = 64 << 20 };
     struct mixed m = mixed_pair();
     char *data = take(SIZE);
@@ -108,8 +103,7 @@ TEST(a_zero_timeout_send_that_was_cut_leaves_torn)
     free(data);
 }
 
-TEST(a_flush_with_timeout_0_is_one_look)
-{
+TEST(a_flush_with_timeout_0_is_one_look) {
     struct mixed m = mixed_pair();
     struct result result = RESULT;
 
@@ -127,8 +121,7 @@ TEST(a_flush_with_timeout_0_is_one_look)
 }
 
 /* sends accepted with a limit, which passes while the closed sink drains to a peer that only then reads */
-TEST(the_limit_of_a_send_does_not_count_in_a_drain)
-{
+TEST(the_limit_of_a_send_does_not_count_in_a_drain) {
     enum { SIZE = 16 << 20, LIMIT_MS = 300 };
     struct mixed m = mixed_pair_sized(65536);
     struct result large = RESULT, behind = RESULT;

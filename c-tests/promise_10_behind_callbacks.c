@@ -4,16 +4,14 @@
 
 enum { SENDS = 4 };
 
-static void *stops(void *user)
-{
+static void *stops(void *user) {
     CHECK_OK(net_stop(user));
     return NULL;
 }
 
 /* Everything that the net has open ends without the callback thread: its peer has ended its side. Only callbacks are
    left when the stop asks that thread to end. */
-TEST(a_stop_behind_a_long_callback_loses_no_other)
-{
+TEST(a_stop_behind_a_long_callback_loses_no_other) {
     struct mixed m = mixed_pair();
     struct busy busy = BUSY;
     struct result sent[SENDS];
@@ -41,8 +39,7 @@ TEST(a_stop_behind_a_long_callback_loses_no_other)
 
 /* The shutdown timeout passes while the callback thread is busy: the stream, whose receive that thread has to end, is
    closed when there is no time left to linger for a peer that keeps its side open. */
-TEST(a_stop_behind_a_long_callback_keeps_its_time)
-{
+TEST(a_stop_behind_a_long_callback_keeps_its_time) {
     iouringnet_config config = config_of_mode();
     struct busy busy = BUSY;
     struct result received = RESULT;

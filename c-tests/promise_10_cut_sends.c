@@ -11,8 +11,7 @@ static sem_t caught;
 static int go[2];
 
 /* where a signal keeps a thread: in the midst of its call, and with no lock held */
-static void keep_thread(int number)
-{
+static void keep_thread(int number) {
     int error = errno;
     char byte;
 
@@ -28,8 +27,7 @@ struct kept {
     _Atomic pid_t thread;
 };
 
-static void *kept_run(void *user)
-{
+static void *kept_run(void *user) {
     struct kept *kept = user;
 
     atomic_store(&kept->thread, thread_id());
@@ -37,8 +35,7 @@ static void *kept_run(void *user)
 }
 
 /* reads nothing, since the loop would send more */
-static void *release_thread(void *user)
-{
+static void *release_thread(void *user) {
     struct pollfd peer = {*(int *)user, 0, 0};
 
     CHECK_EQ(poll(&peer, 1, WAIT_MS), 1);
@@ -47,8 +44,7 @@ static void *release_thread(void *user)
 }
 
 /* The stop has asked the thread for its rest, and the time for orderly ends has passed before the thread has run. */
-TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
-{
+TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late) {
     enum { SIZE = 64 << 20 };
     struct sigaction action;
     iouringnet_config config = config_of_mode();
@@ -88,8 +84,7 @@ TEST(a_stop_tells_of_a_send_whose_thread_comes_back_late)
 /* ---- receives ---- */
 
 /* Both ends are of one net: no receive takes the close of the other end for the end of its stream. */
-TEST(a_stop_ends_every_receive_before_any_connection)
-{
+TEST(a_stop_ends_every_receive_before_any_connection) {
     enum { PAIRS = 300, ROUNDS = 3 };
 
     need_descriptors(3 * PAIRS);

@@ -2,8 +2,7 @@
 
 #include "support.h"
 
-static void one_cycle(void)
-{
+static void one_cycle(void) {
     struct pair p = tcp_pair();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(p.a.net, &address);
@@ -21,8 +20,7 @@ static void one_cycle(void)
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
 }
 
-TEST(start_and_stop_leave_nothing)
-{
+TEST(start_and_stop_leave_nothing) {
     struct footprint before = footprint();
     size_t heap, grown;
 
@@ -39,8 +37,7 @@ TEST(start_and_stop_leave_nothing)
 }
 
 /* keeps what comes until it is much, which takes memory on the callback thread */
-static size_t keeps_much(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keeps_much(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)data;
     if (status != 0)
         return 0;
@@ -50,8 +47,7 @@ static size_t keeps_much(void *user, iouringnet_status status, const void *data,
     return size;
 }
 
-static void one_cycle_with_much(void)
-{
+static void one_cycle_with_much(void) {
     static char data[100000];
     struct pair p = tcp_pair();
     struct latch had = LATCH(1);
@@ -62,8 +58,7 @@ static void one_cycle_with_much(void)
     pair_close(&p);
 }
 
-TEST(nets_that_received_much_leave_nothing)
-{
+TEST(nets_that_received_much_leave_nothing) {
     enum { CYCLES = 50 };
     size_t heap, grown;
 
@@ -76,8 +71,7 @@ TEST(nets_that_received_much_leave_nothing)
     CHECK_BETWEEN(grown, 0, CYCLES * 10000);
 }
 
-TEST(connections_leave_nothing)
-{
+TEST(connections_leave_nothing) {
     iouringnet_net *net = net_of_mode();
     size_t descriptors = 0, heap = 0, grown;
 
@@ -104,8 +98,7 @@ TEST(connections_leave_nothing)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_process_may_end_without_stopping)
-{
+TEST(a_process_may_end_without_stopping) {
     static struct result recv = RESULT;
     static char into[8];
     struct pair p;

@@ -3,22 +3,21 @@
 
 #include "support.h"
 
-TEST(stop_of_an_idle_net)
-{
+TEST(stop_of_an_idle_net) {
     iouringnet_net *net = net_of_mode();
 
     CHECK_OK(net_stop(net));
     CHECK_STATUS(net_stop(net), IOURINGNET_BAD_HANDLE);
 }
 
-TEST(stop_ends_everything_that_waits)
-{
+TEST(stop_ends_everything_that_waits) {
     iouringnet_net *net = net_of_mode();
     struct full_listener full = full_listener();
     struct pair p = tcp_pair_in(net, net), watched = tcp_pair_in(net, net);
     iouringnet_address address;
     iouringnet_listener *accepting = bind_loopback(net, &address), *watching = bind_loopback(net, &address);
-    struct result timer = RESULT, dial = RESULT, named = RESULT, accept = RESULT, recv = RESULT, some = RESULT, fill = RESULT;
+    struct result timer = RESULT, dial = RESULT, named = RESULT, accept = RESULT, recv = RESULT, some = RESULT,
+                  fill = RESULT;
     struct ending stream = ENDING, sink = ENDING, listener = ENDING;
     char into[2][8];
 
@@ -60,8 +59,7 @@ TEST(stop_ends_everything_that_waits)
     full_listener_close(&full);
 }
 
-TEST(stop_lets_accepted_sends_go_out)
-{
+TEST(stop_lets_accepted_sends_go_out) {
     enum { SIZE = 8 << 20 };
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, SIZE, 1};
@@ -82,8 +80,7 @@ TEST(stop_lets_accepted_sends_go_out)
     free(data);
 }
 
-TEST(stop_closes_with_unread_input_in_order)
-{
+TEST(stop_closes_with_unread_input_in_order) {
     struct mixed m = mixed_pair();
     struct reader reader = {m.peer, 200000, 2};
     char *data = take(200000);
@@ -99,8 +96,7 @@ TEST(stop_closes_with_unread_input_in_order)
     free(data);
 }
 
-TEST(stop_cuts_sends_at_the_shutdown_timeout)
-{
+TEST(stop_cuts_sends_at_the_shutdown_timeout) {
     enum { SIZE = 64 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -130,8 +126,7 @@ TEST(stop_cuts_sends_at_the_shutdown_timeout)
 }
 
 /* the send is over, as the kernel has its bytes; that they reach the peer is the stop's business all the same */
-TEST(stop_tells_of_bytes_cut_in_the_kernel)
-{
+TEST(stop_tells_of_bytes_cut_in_the_kernel) {
     enum { SIZE = 200000 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -149,8 +144,7 @@ TEST(stop_tells_of_bytes_cut_in_the_kernel)
     free(data);
 }
 
-TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
-{
+TEST(stop_cuts_nothing_of_a_peer_that_only_stays) {
     iouringnet_config config = config_of_mode();
     struct mixed m;
     char got[5];
@@ -165,8 +159,7 @@ TEST(stop_cuts_nothing_of_a_peer_that_only_stays)
     raw_close(m.peer);
 }
 
-TEST(stop_tells_of_a_drain_cut_by_the_close_timeout)
-{
+TEST(stop_tells_of_a_drain_cut_by_the_close_timeout) {
     enum { SIZE = 32 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -195,8 +188,7 @@ struct stopping {
     atomic_bool returned;
 };
 
-static void *stop_run(void *user)
-{
+static void *stop_run(void *user) {
     struct stopping *stopping = user;
 
     stopping->status = net_stop(stopping->net);
@@ -204,8 +196,7 @@ static void *stop_run(void *user)
     return NULL;
 }
 
-TEST(a_stopping_net_refuses_new_work)
-{
+TEST(a_stopping_net_refuses_new_work) {
     iouringnet_net *net = net_of_mode();
     struct pair p = tcp_pair_in(net, net);
     iouringnet_address address;
@@ -232,8 +223,7 @@ TEST(a_stopping_net_refuses_new_work)
     CHECK_OK(stopping.status);
 }
 
-TEST(concurrent_stops_get_one_result)
-{
+TEST(concurrent_stops_get_one_result) {
     enum { CALLERS = 4 };
     iouringnet_net *net = net_of_mode();
     struct busy busy = BUSY;
@@ -259,8 +249,7 @@ TEST(concurrent_stops_get_one_result)
     }
 }
 
-TEST(concurrent_stops_get_one_result_also_a_bad_one)
-{
+TEST(concurrent_stops_get_one_result_also_a_bad_one) {
     enum { CALLERS = 4, SIZE = 64 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -288,13 +277,11 @@ TEST(concurrent_stops_get_one_result_also_a_bad_one)
     free(data);
 }
 
-static void stop_here(void *user)
-{
+static void stop_here(void *user) {
     CHECK_STATUS(net_stop(user), IOURINGNET_IN_CALLBACK);
 }
 
-TEST(stop_inside_a_callback_is_refused)
-{
+TEST(stop_inside_a_callback_is_refused) {
     iouringnet_net *net = net_of_mode(), *other = net_of_mode();
 
     on_callback_thread(net, stop_here, net);
@@ -318,14 +305,12 @@ struct waiting {
     pid_t threads[4];
 };
 
-static void begin(struct waiting *waiting, int number)
-{
+static void begin(struct waiting *waiting, int number) {
     waiting->threads[number] = thread_id();
     latch_open(&waiting->begun);
 }
 
-static void *wait_recv(void *user)
-{
+static void *wait_recv(void *user) {
     struct waiting *waiting = user;
     char byte;
 
@@ -334,8 +319,7 @@ static void *wait_recv(void *user)
     return NULL;
 }
 
-static void *wait_accept(void *user)
-{
+static void *wait_accept(void *user) {
     struct waiting *waiting = user;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -345,8 +329,7 @@ static void *wait_accept(void *user)
     return NULL;
 }
 
-static void *wait_dial(void *user)
-{
+static void *wait_dial(void *user) {
     struct waiting *waiting = user;
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -356,8 +339,7 @@ static void *wait_dial(void *user)
     return NULL;
 }
 
-static void *wait_op(void *user)
-{
+static void *wait_op(void *user) {
     struct waiting *waiting = user;
     iouringnet_completion done;
 
@@ -368,14 +350,14 @@ static void *wait_op(void *user)
     return NULL;
 }
 
-TEST(stop_ends_the_blocking_calls_of_other_threads)
-{
+TEST(stop_ends_the_blocking_calls_of_other_threads) {
     for (int round = 0; round < 5; round++) {
         iouringnet_net *net = net_of_mode();
         struct full_listener full = full_listener();
         iouringnet_address address;
-        struct waiting waiting = {net, bind_loopback(net, &address), tcp_pair_in(net, net).a, NULL, &full.address,
-                                  LATCH(4), 0, 0, 0, 0, 0, {0}};
+        struct waiting waiting = {
+            net, bind_loopback(net, &address), tcp_pair_in(net, net).a, NULL, &full.address, LATCH(4), 0, 0, 0, 0, 0,
+            {0}};
         pthread_t threads[4];
 
         CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &waiting.op));
@@ -400,8 +382,7 @@ TEST(stop_ends_the_blocking_calls_of_other_threads)
     }
 }
 
-TEST(stop_ends_a_blocking_send_of_another_thread)
-{
+TEST(stop_ends_a_blocking_send_of_another_thread) {
     enum { SIZE = 64 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -424,8 +405,7 @@ TEST(stop_ends_a_blocking_send_of_another_thread)
     free(data);
 }
 
-TEST(ops_keep_their_results_after_the_stop)
-{
+TEST(ops_keep_their_results_after_the_stop) {
     iouringnet_net *net = net_of_mode();
     struct pair p = tcp_pair_in(net, net);
     iouringnet_op *sent, *received, *timer, *dialled;
@@ -452,8 +432,7 @@ TEST(ops_keep_their_results_after_the_stop)
     CHECK_STATUS(op_wait(received, 0, NULL), IOURINGNET_BAD_HANDLE);
 }
 
-static void check_says_stopped(iouringnet_op *op)
-{
+static void check_says_stopped(iouringnet_op *op) {
     /* each time it is asked */
     for (int i = 0; i < 3; i++) {
         iouringnet_completion done;
@@ -466,8 +445,7 @@ static void check_says_stopped(iouringnet_op *op)
     CHECK_OK(op_release(op));
 }
 
-TEST(stop_closes_connections_that_nobody_collected)
-{
+TEST(stop_closes_connections_that_nobody_collected) {
     enum { EACH = 20 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address bound, dialled;
@@ -496,8 +474,7 @@ TEST(stop_closes_connections_that_nobody_collected)
     raw_close(plain);
 }
 
-TEST(no_callback_runs_after_the_stop)
-{
+TEST(no_callback_runs_after_the_stop) {
     for (int round = 0; round < 20; round++) {
         iouringnet_net *net = net_of_mode();
         struct pair p = tcp_pair_in(net, net);
@@ -530,8 +507,7 @@ TEST(no_callback_runs_after_the_stop)
     }
 }
 
-TEST(stopping_one_net_leaves_the_other)
-{
+TEST(stopping_one_net_leaves_the_other) {
     struct pair p = tcp_pair_apart(), q;
     char got[8];
 
@@ -561,8 +537,7 @@ struct storm {
 static void storm_on(void *user, const iouringnet_completion *done);
 
 /* each callback begins the next operation, until the net refuses */
-static void storm_next(struct storm *storm)
-{
+static void storm_next(struct storm *storm) {
     iouringnet_status status;
 
     atomic_fetch_add(&storm->begun, 1);
@@ -573,8 +548,7 @@ static void storm_next(struct storm *storm)
     }
 }
 
-static void storm_on(void *user, const iouringnet_completion *done)
-{
+static void storm_on(void *user, const iouringnet_completion *done) {
     struct storm *storm = user;
 
     if (done->status == 0) {
@@ -585,8 +559,7 @@ static void storm_on(void *user, const iouringnet_completion *done)
     atomic_fetch_add(&storm->ended, 1);
 }
 
-static void storm_accept(void *user, const iouringnet_completion *done)
-{
+static void storm_accept(void *user, const iouringnet_completion *done) {
     (void)user;
     if (done->status == 0) {
         sink_close(done->sink);
@@ -594,8 +567,7 @@ static void storm_accept(void *user, const iouringnet_completion *done)
     }
 }
 
-TEST(stop_amid_callbacks_that_begin_new_work)
-{
+TEST(stop_amid_callbacks_that_begin_new_work) {
     for (int round = 0; round < 5; round++) {
         struct storm storm = {net_of_mode(), {{0}}, 0, 0};
         iouringnet_listener *listener = bind_loopback(storm.net, &storm.address);

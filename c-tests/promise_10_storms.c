@@ -10,8 +10,7 @@ struct storm {
 };
 
 /* connects and closes without a pause */
-static void *storm_run(void *user)
-{
+static void *storm_run(void *user) {
     struct storm *storm = user;
 
     while (!storm->over) {
@@ -24,8 +23,7 @@ static void *storm_run(void *user)
     return NULL;
 }
 
-TEST(a_stop_amid_connections_ends_an_accept_watch_once)
-{
+TEST(a_stop_amid_connections_ends_an_accept_watch_once) {
     enum { ROUNDS = 100 };
 
     for (int i = 0; i < ROUNDS; i++) {

@@ -6,8 +6,7 @@
 #include <sys/mman.h>
 #include <sys/time.h>
 
-static void echo_once(struct pair *p)
-{
+static void echo_once(struct pair *p) {
     char got[4];
 
     CHECK_OK(sink_send(p->a.sink, "ping", 4, NULL));
@@ -20,11 +19,10 @@ static void echo_once(struct pair *p)
 
 /* ---- signals ---- */
 
-TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
-{
+TEST(a_host_with_default_sigpipe_survives_a_dead_peer) {
     struct pair p = tcp_pair();
     struct mixed dead[6];
-    struct iovec part = {(void *)(uintptr_t)"data", 4}, parts[2] = {part, part};
+    struct iovec part = {(void *)(uintptr_t) "data", 4}, parts[2] = {part, part};
     iouringnet_op *op;
     char byte;
 
@@ -52,8 +50,7 @@ TEST(a_host_with_default_sigpipe_survives_a_dead_peer)
     pair_close(&p);
 }
 
-TEST(a_waiting_send_meets_a_dead_peer_without_sigpipe)
-{
+TEST(a_waiting_send_meets_a_dead_peer_without_sigpipe) {
     struct mixed m = mixed_pair();
     struct result send = RESULT;
 
@@ -66,9 +63,9 @@ TEST(a_waiting_send_meets_a_dead_peer_without_sigpipe)
     mixed_stop(&m);
 }
 
-static void check_signals_blocked(void *user)
-{
-    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGPROF, SIGIO};
+static void check_signals_blocked(void *user) {
+    static const int signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGALRM,
+                                  SIGCHLD, SIGUSR1, SIGUSR2, SIGPROF, SIGIO};
     sigset_t set;
 
     CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &set), 0);
@@ -80,16 +77,14 @@ static void check_signals_blocked(void *user)
 static atomic_int signals_seen;
 static atomic_int wrong_thread;
 
-static void count_signal(int signal)
-{
+static void count_signal(int signal) {
     (void)signal;
     atomic_fetch_add(&signals_seen, 1);
     if ((pid_t)syscall(SYS_gettid) != getpid())
         atomic_store(&wrong_thread, 1);
 }
 
-TEST(signals_never_run_on_the_loops_threads)
-{
+TEST(signals_never_run_on_the_loops_threads) {
     struct pair p = tcp_pair();
     struct sigaction action;
     pid_t loop = 0;
@@ -108,15 +103,14 @@ TEST(signals_never_run_on_the_loops_threads)
     pair_close(&p);
 }
 
-TEST(a_storm_of_signals_interrupts_no_call)
-{
+TEST(a_storm_of_signals_interrupts_no_call) {
     struct itimerval each = {{0, 500}, {0, 500}}, none = {{0, 0}, {0, 0}};
     struct pair p = tcp_pair();
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
     action.sa_handler = count_signal;
-    action.sa_flags = 0;    /* without SA_RESTART: the kernel gives EINTR where it can */
+    action.sa_flags = 0; /* without SA_RESTART: the kernel gives EINTR where it can */
     CHECK_EQ(sigaction(SIGPROF, &action, NULL), 0);
     CHECK_EQ(sigaction(SIGVTALRM, &action, NULL), 0);
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
@@ -137,8 +131,7 @@ TEST(a_storm_of_signals_interrupts_no_call)
     pair_close(&p);
 }
 
-TEST(a_process_stopped_and_continued_goes_on)
-{
+TEST(a_process_stopped_and_continued_goes_on) {
     struct pair p = tcp_pair();
     pid_t parent = getpid(), pid = fork();
     struct timespec pause = {0, 5000000};
@@ -167,8 +160,7 @@ TEST(a_process_stopped_and_continued_goes_on)
 
 /* ---- what peers and callers do ---- */
 
-TEST(peers_that_reset_at_every_moment_stop_nothing)
-{
+TEST(peers_that_reset_at_every_moment_stop_nothing) {
     enum { PEERS = 200 };
     struct pair p = tcp_pair();
     char *data = take(1 << 20);
@@ -203,8 +195,7 @@ TEST(peers_that_reset_at_every_moment_stop_nothing)
     free(data);
 }
 
-TEST(memory_that_cannot_be_read_fails_its_send_alone)
-{
+TEST(memory_that_cannot_be_read_fails_its_send_alone) {
     iouringnet_net *net = net_of_mode();
     struct pair good = tcp_pair_in(net, net), p = tcp_pair_in(net, net), q = tcp_pair_in(net, net);
     char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -226,8 +217,7 @@ TEST(memory_that_cannot_be_read_fails_its_send_alone)
 
 /* ---- a loop that dies all the same ---- */
 
-TEST(a_loop_that_dies_fails_every_pending_operation)
-{
+TEST(a_loop_that_dies_fails_every_pending_operation) {
     iouringnet_net *net = net_of_mode();
     struct pair p = tcp_pair_in(net, net), watched = tcp_pair_in(net, net);
     iouringnet_address address;

@@ -9,8 +9,7 @@
 
 enum { BOUND = 64, TRIES = 4 * BOUND };
 
-static iouringnet_net *bounded_net(void)
-{
+static iouringnet_net *bounded_net(void) {
     iouringnet_config config = config_of_mode();
 
     config.max_operations = BOUND;
@@ -18,8 +17,7 @@ static iouringnet_net *bounded_net(void)
 }
 
 /* fills the net with timers up to its bound; gives how many it took */
-static int fill_with_timers(iouringnet_net *net, iouringnet_op **ops)
-{
+static int fill_with_timers(iouringnet_net *net, iouringnet_op **ops) {
     for (int i = 0; i < TRIES; i++) {
         iouringnet_op *mark = (iouringnet_op *)ops;
         iouringnet_status status;
@@ -36,8 +34,7 @@ static int fill_with_timers(iouringnet_net *net, iouringnet_op **ops)
     return 0;
 }
 
-TEST(operations_beyond_the_bound_are_refused)
-{
+TEST(operations_beyond_the_bound_are_refused) {
     iouringnet_net *net = bounded_net();
     iouringnet_address address;
     iouringnet_op *ops[TRIES];
@@ -63,8 +60,7 @@ TEST(operations_beyond_the_bound_are_refused)
     CHECK_OK(net_stop(net));
 }
 
-TEST(what_must_not_fail_needs_no_room)
-{
+TEST(what_must_not_fail_needs_no_room) {
     iouringnet_net *net = bounded_net();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address), *accepting = bind_loopback(net, &address);
@@ -108,8 +104,7 @@ TEST(what_must_not_fail_needs_no_room)
     CHECK_OK(net_stop(net));
 }
 
-TEST(sends_beyond_the_bound_are_refused_and_nothing_of_them_goes_out)
-{
+TEST(sends_beyond_the_bound_are_refused_and_nothing_of_them_goes_out) {
     iouringnet_net *net = bounded_net();
     struct mixed m = mixed_pair_in(net, 0);
     size_t jammed = jam_sink(m.sink);
@@ -144,8 +139,7 @@ TEST(sends_beyond_the_bound_are_refused_and_nothing_of_them_goes_out)
     free(got);
 }
 
-TEST(receives_beyond_the_bound_are_refused)
-{
+TEST(receives_beyond_the_bound_are_refused) {
     iouringnet_net *net = bounded_net();
     struct pair p = tcp_pair_in(net, net);
     struct result results[TRIES];
@@ -184,8 +178,7 @@ struct relay {
     char byte;
 };
 
-static void receives_on(void *user, const iouringnet_completion *done)
-{
+static void receives_on(void *user, const iouringnet_completion *done) {
     struct relay *relay = user;
 
     CHECK_OK(done->status);
@@ -194,8 +187,7 @@ static void receives_on(void *user, const iouringnet_completion *done)
     latch_open(&relay->round);
 }
 
-static void sends_on(void *user, const iouringnet_completion *done)
-{
+static void sends_on(void *user, const iouringnet_completion *done) {
     struct relay *relay = user;
 
     CHECK_OK(done->status);
@@ -204,8 +196,7 @@ static void sends_on(void *user, const iouringnet_completion *done)
     latch_open(&relay->round);
 }
 
-TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
-{
+TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound) {
     enum { RELAYS = 5, ROUNDS = 20 };
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -248,8 +239,7 @@ TEST(a_callback_begins_the_next_operation_of_its_half_beyond_the_bound)
 
 /* ---- posts ---- */
 
-TEST(a_post_that_cannot_be_copied_is_refused)
-{
+TEST(a_post_that_cannot_be_copied_is_refused) {
 #ifdef __SANITIZE_ADDRESS__
     SKIP("the sanitizer's allocator ends a process that is out of memory");
 #else
@@ -293,8 +283,7 @@ TEST(a_post_that_cannot_be_copied_is_refused)
 #endif
 }
 
-TEST(a_full_post_takes_nothing)
-{
+TEST(a_full_post_takes_nothing) {
     enum { MARK = 65536 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -332,8 +321,7 @@ TEST(a_full_post_takes_nothing)
     free(data);
 }
 
-TEST(a_send_is_not_bounded_by_the_mark)
-{
+TEST(a_send_is_not_bounded_by_the_mark) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     struct result send = RESULT;
@@ -354,8 +342,7 @@ TEST(a_send_is_not_bounded_by_the_mark)
 /* ---- what a peer can make the library hold ---- */
 
 /* how much a peer gets rid of before TCP holds it back */
-static size_t pushed_until_held_back(int peer)
-{
+static size_t pushed_until_held_back(int peer) {
     static const char waste[65536];
     size_t pushed = 0;
 
@@ -373,17 +360,15 @@ static size_t pushed_until_held_back(int peer)
     }
 }
 
-static size_t pause_at_once(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t pause_at_once(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)data;
     if (status == IOURINGNET_OK)
         CHECK_OK(stream_pause(user));
     return size;
 }
 
-TEST(a_peer_that_floods_is_held_back)
-{
-    enum { KERNEL = 4 << 20 };  /* what small socket buffers can hold at both ends, generously */
+TEST(a_peer_that_floods_is_held_back) {
+    enum { KERNEL = 4 << 20 }; /* what small socket buffers can hold at both ends, generously */
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     iouringnet_address address;
@@ -425,19 +410,17 @@ struct hoarder {
     size_t most;
 };
 
-static size_t hoard(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t hoard(void *user, iouringnet_status status, const void *data, size_t size) {
     struct hoarder *hoarder = user;
 
     (void)data;
     if (size > hoarder->most)
         hoarder->most = size;
     ending_note(&hoarder->ending, status);
-    return 0;   /* keeps everything */
+    return 0; /* keeps everything */
 }
 
-TEST(a_watch_that_keeps_too_much_ends)
-{
+TEST(a_watch_that_keeps_too_much_ends) {
     iouringnet_config config = config_of_mode();
     struct mixed m;
     struct hoarder hoarder = {ENDING, 0};
@@ -459,8 +442,7 @@ TEST(a_watch_that_keeps_too_much_ends)
     free(got);
 }
 
-TEST(a_fill_beyond_the_buffer_is_refused)
-{
+TEST(a_fill_beyond_the_buffer_is_refused) {
     iouringnet_config config = config_of_mode();
     struct pair p;
 
@@ -474,8 +456,7 @@ TEST(a_fill_beyond_the_buffer_is_refused)
 /* ---- what waits ---- */
 
 /* what a fill asks for is not taken before the peer has sent it */
-TEST(a_large_fill_takes_memory_as_its_bytes_come)
-{
+TEST(a_large_fill_takes_memory_as_its_bytes_come) {
     enum { SIZE = 5 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -515,8 +496,7 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
     free(data);
 }
 
-/* one mode */ TEST(a_buffer_beyond_1_gib_is_invalid)
-{
+/* one mode */ TEST(a_buffer_beyond_1_gib_is_invalid) {
     static const size_t sizes[] = {((size_t)1 << 30) + 1, SIZE_MAX / 2, SIZE_MAX - 1, SIZE_MAX};
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -529,13 +509,12 @@ TEST(a_large_fill_takes_memory_as_its_bytes_come)
     }
 }
 
-TEST(a_waiting_small_receive_holds_no_buffer)
-{
+TEST(a_waiting_small_receive_holds_no_buffer) {
     enum { PAIRS = 500 };
     iouringnet_net *net;
     struct pair *pairs;
     struct result *results;
-    char (*into)[4];
+    char(*into)[4];
     size_t before, each;
 
     need_descriptors(2 * PAIRS);

@@ -10,8 +10,7 @@ struct room {
     size_t most; /* unsent when room was told */
 };
 
-static void room_is_told(void *user, const iouringnet_completion *done)
-{
+static void room_is_told(void *user, const iouringnet_completion *done) {
     struct room *room = user;
     size_t unsent;
 
@@ -25,8 +24,7 @@ static void room_is_told(void *user, const iouringnet_completion *done)
     latch_open(&room->told);
 }
 
-TEST(room_is_told_when_half_of_the_mark_is_free)
-{
+TEST(room_is_told_when_half_of_the_mark_is_free) {
     enum { MARK = 4 << 20, PIECE = 16 << 10 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -64,8 +62,7 @@ TEST(room_is_told_when_half_of_the_mark_is_free)
 }
 
 /* half of it is no byte */
-TEST(room_is_told_with_the_smallest_mark)
-{
+TEST(room_is_told_with_the_smallest_mark) {
     enum { SIZE = 8 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -90,8 +87,7 @@ TEST(room_is_told_with_the_smallest_mark)
     free(data);
 }
 
-TEST(a_post_at_the_mark_is_refused)
-{
+TEST(a_post_at_the_mark_is_refused) {
     enum { MARK = 16 << 20, PIECE = 8 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -117,8 +113,7 @@ TEST(a_post_at_the_mark_is_refused)
     free(data);
 }
 
-static void fills_in_a_round(void *user, const iouringnet_completion *done)
-{
+static void fills_in_a_round(void *user, const iouringnet_completion *done) {
     static const char data[1024];
     struct room *room = user;
     iouringnet_status status = 0;
@@ -130,8 +125,7 @@ static void fills_in_a_round(void *user, const iouringnet_completion *done)
 }
 
 /* what a callback has posted leaves by one call at the end of its round, and that call is all there is to tell */
-TEST(room_is_told_after_a_round_that_was_full)
-{
+TEST(room_is_told_after_a_round_that_was_full) {
     iouringnet_config config = config_of_mode();
     struct mixed m;
     struct room room = {NULL, LATCH(1), LATCH(1), 0};
@@ -157,8 +151,7 @@ struct limited {
     iouringnet_status status;
 };
 
-static void is_refused(void *user, const iouringnet_completion *done)
-{
+static void is_refused(void *user, const iouringnet_completion *done) {
     struct limited *self = user;
 
     CHECK_OK(done->status);
@@ -167,8 +160,7 @@ static void is_refused(void *user, const iouringnet_completion *done)
     latch_open(&self->over);
 }
 
-static void occupies_all_places(void *user)
-{
+static void occupies_all_places(void *user) {
     struct limited *self = user;
 
     CHECK_OK(net_call(self->m.net, 60000, result_store, &self->timer, NULL)); /* the net's one place */
@@ -176,8 +168,7 @@ static void occupies_all_places(void *user)
     CHECK_OK(sink_send_async(self->m.sink, "a", 1, result_store, &self->sent, NULL));
 }
 
-TEST(a_send_refused_in_a_callback_leaves_the_sink_free)
-{
+TEST(a_send_refused_in_a_callback_leaves_the_sink_free) {
     iouringnet_config config = config_of_mode();
     struct limited self = {.timer = RESULT, .sent = RESULT, .over = LATCH(1)};
     char got[3];
@@ -201,8 +192,7 @@ struct blocked_sender {
     struct sender sender;
 };
 
-static void *sends_much(void *user)
-{
+static void *sends_much(void *user) {
     struct blocked_sender *self = user;
 
     waiter_begins(&self->waiter);
@@ -211,8 +201,7 @@ static void *sends_much(void *user)
 
 /* A send that waits on its caller's thread has no place, and another one has it hand its rest to the loop. With the
    first try off each send needs its place at once. */
-/* one mode */ TEST(a_send_that_has_begun_goes_on_beyond_the_bound)
-{
+/* one mode */ TEST(a_send_that_has_begun_goes_on_beyond_the_bound) {
     enum { SIZE = 16 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -252,8 +241,7 @@ struct blocked_receiver {
     iouringnet_status status;
 };
 
-static void *receives_one(void *user)
-{
+static void *receives_one(void *user) {
     struct blocked_receiver *self = user;
 
     waiter_begins(&self->waiter);
@@ -262,8 +250,7 @@ static void *receives_one(void *user)
 }
 
 /* A call that waits by itself needs no place, until another one takes the stream's own and sends it to the queue. */
-/* one mode */ TEST(a_receive_that_has_begun_goes_on_beyond_the_bound)
-{
+/* one mode */ TEST(a_receive_that_has_begun_goes_on_beyond_the_bound) {
     iouringnet_config config = config_of_mode();
     struct mixed m;
     struct result timer = RESULT, second = RESULT;

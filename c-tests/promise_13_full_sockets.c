@@ -2,8 +2,7 @@
 
 #include "support.h"
 
-TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time)
-{
+TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time) {
     enum { SIZE = 512 << 10, ROUNDS = 12 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -14,7 +13,8 @@ TEST(a_socket_that_is_full_again_and_again_is_waited_for_each_time)
     for (uint32_t round = 0; round < ROUNDS; round++) {
         struct sender sender = {.sink = m.sink, .data = data, .size = SIZE};
         struct result result = RESULT;
-        bool blocks = round % 3 > 0; /* twice, so that the loop's poll is met by a thread that waits, and is gone after it */
+        bool blocks =
+            round % 3 > 0; /* twice, so that the loop's poll is met by a thread that waits, and is gone after it */
         pthread_t thread = 0;
 
         pattern_fill(data, SIZE, 0, round);

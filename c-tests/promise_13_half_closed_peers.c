@@ -10,8 +10,7 @@ enum { PIECE = 64 << 10 };
 enum how { HALF_CLOSED, URGENT, CLOSED_BY_US };
 
 /* Connections whose peers read nothing, each with a send that waits for room. */
-static void stuck_begin(iouringnet_net *net, struct mixed *stuck, size_t count, enum how how)
-{
+static void stuck_begin(iouringnet_net *net, struct mixed *stuck, size_t count, enum how how) {
     static char piece[PIECE];
 
     for (size_t i = 0; i < count; i++) {
@@ -32,8 +31,7 @@ static void stuck_begin(iouringnet_net *net, struct mixed *stuck, size_t count, 
 }
 
 /* Wakes the senders a few hundred times each: every so many a kernel would have moved them to threads of its own. */
-static void stuck_take_a_little(struct mixed *stuck, size_t count)
-{
+static void stuck_take_a_little(struct mixed *stuck, size_t count) {
     char into[4096];
 
     for (int round = 0; round < 40; round++)
@@ -41,16 +39,14 @@ static void stuck_take_a_little(struct mixed *stuck, size_t count)
             raw_recv(stuck[i].peer, into, sizeof into);
 }
 
-static void stuck_end(struct mixed *stuck, size_t count)
-{
+static void stuck_end(struct mixed *stuck, size_t count) {
     for (size_t i = 0; i < count; i++) {
         raw_reset(stuck[i].peer);
         mixed_stop(&stuck[i]);
     }
 }
 
-static void no_kernel_thread_for(enum how how, size_t count)
-{
+static void no_kernel_thread_for(enum how how, size_t count) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     struct mixed *stuck;
@@ -70,15 +66,20 @@ static void no_kernel_thread_for(enum how how, size_t count)
     free(stuck);
 }
 
-TEST(half_closed_peers_that_read_little_cost_no_kernel_thread) { no_kernel_thread_for(HALF_CLOSED, 300); }
+TEST(half_closed_peers_that_read_little_cost_no_kernel_thread) {
+    no_kernel_thread_for(HALF_CLOSED, 300);
+}
 
-TEST(urgent_bytes_cost_no_kernel_thread) { no_kernel_thread_for(URGENT, 60); }
+TEST(urgent_bytes_cost_no_kernel_thread) {
+    no_kernel_thread_for(URGENT, 60);
+}
 
-TEST(drains_to_half_closed_peers_cost_no_kernel_thread) { no_kernel_thread_for(CLOSED_BY_US, 60); }
+TEST(drains_to_half_closed_peers_cost_no_kernel_thread) {
+    no_kernel_thread_for(CLOSED_BY_US, 60);
+}
 
 /* what an ordinary user with few processes left sees: root may have as many as it likes */
-static void part_of_limits(void)
-{
+static void part_of_limits(void) {
     enum { STUCK = 30, SIZE = 1 << 20, USER = 61309 };
     struct rlimit few = {20, 20};
     struct mixed stuck[STUCK];
@@ -111,8 +112,7 @@ static void part_of_limits(void)
     free(data);
 }
 
-TEST(half_closed_peers_starve_no_other_where_processes_are_few)
-{
+TEST(half_closed_peers_starve_no_other_where_processes_are_few) {
     const char *name = "half_closed_peers_starve_no_other_where_processes_are_few";
 
     if (part_is("limits")) {
@@ -124,8 +124,7 @@ TEST(half_closed_peers_starve_no_other_where_processes_are_few)
 }
 
 /* completions of the send loop for 8 MiB to a peer that reads in small pieces */
-static uint64_t completions_of_a_drain(bool half_closed)
-{
+static uint64_t completions_of_a_drain(bool half_closed) {
     enum { SIZE = 8 << 20 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -151,8 +150,7 @@ static uint64_t completions_of_a_drain(bool half_closed)
 /* The socket tells of room when a third of its buffer is free, and each time the loop sends twice at most: some 1,000
    completions for 8 MiB. A loop that is woken in vain has three for each of the peer's 1,024 reads, or no end of them; a
    send that waits in a thread of the kernel has one. */
-TEST(a_half_closed_peer_makes_no_more_work_than_an_open_one)
-{
+TEST(a_half_closed_peer_makes_no_more_work_than_an_open_one) {
     CHECK_BETWEEN(completions_of_a_drain(false), 20, 2000);
     CHECK_BETWEEN(completions_of_a_drain(true), 20, 2000);
 }

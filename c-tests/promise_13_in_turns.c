@@ -15,16 +15,14 @@ struct big {
 
 enum { INTO = 64 << 20 };
 
-static void begins_big(void *user)
-{
+static void begins_big(void *user) {
     struct big *big = user;
 
     CHECK_OK(stream_recv_async(big->stream, big->into, INTO, ignore_completion, NULL, NULL));
     CHECK_EQ(ioctl(big->fd, FIONREAD, &big->left), 0);
 }
 
-TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most)
-{
+TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most) {
     enum { SENT = 3 << 20, TURN = 1 << 20 };
     iouringnet_config config = config_of_mode();
     struct pair p;
@@ -48,8 +46,7 @@ TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most)
 
 /* ---- one try finds all that is there ---- */
 
-static void tries_big(void *user)
-{
+static void tries_big(void *user) {
     struct big *big = user;
 
     CHECK_OK(stream_set_timeout(big->stream, 0));
@@ -57,8 +54,7 @@ static void tries_big(void *user)
 }
 
 /* by a thread, and by a callback, which is otherwise to take 1 MiB at most */
-TEST(one_try_takes_all_that_is_there)
-{
+TEST(one_try_takes_all_that_is_there) {
     for (int in_callback = 0; in_callback < 2; in_callback++) {
         enum { SENT = 3 << 20 };
         iouringnet_config config = config_of_mode();
@@ -99,16 +95,14 @@ struct crowd {
     struct result results[MANY];
 };
 
-static void receives_on_all(void *user)
-{
+static void receives_on_all(void *user) {
     struct crowd *crowd = user;
 
     for (int i = 0; i < MANY; i++)
         CHECK_OK(stream_recv_async(crowd->streams[i], &crowd->bytes[i], 1, result_store, &crowd->results[i], NULL));
 }
 
-TEST(receives_begun_in_one_round_beyond_the_ring_all_reach_the_kernel)
-{
+TEST(receives_begun_in_one_round_beyond_the_ring_all_reach_the_kernel) {
     static struct crowd crowd;
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;

@@ -11,8 +11,7 @@
    and far below that. */
 enum { TRIPS = 300, TRIPS_MS = 12000 };
 
-static void round_trips(struct pair *p)
-{
+static void round_trips(struct pair *p) {
     int64_t began = now_ms();
     char got[64], word[64];
 
@@ -40,8 +39,7 @@ struct idler {
     struct ending watch;
 };
 
-static void idler_start(struct idler *idler, iouringnet_listener *listener, const char *address, enum idle how)
-{
+static void idler_start(struct idler *idler, iouringnet_listener *listener, const char *address, enum idle how) {
     idler->peer = raw_dial(address);
     CHECK_OK(listener_accept(listener, &idler->sink, &idler->stream));
     result_init(&idler->recv);
@@ -52,8 +50,7 @@ static void idler_start(struct idler *idler, iouringnet_listener *listener, cons
         CHECK_OK(stream_recv_async(idler->stream, idler->into, 8, result_store, &idler->recv, NULL));
 }
 
-static void idle_connections(enum idle how)
-{
+static void idle_connections(enum idle how) {
     enum { ENTRIES = 64, MORE = 2000, IDLERS = ENTRIES + MORE };
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -104,18 +101,15 @@ static void idle_connections(enum idle how)
     free(idlers);
 }
 
-TEST(idle_connections_beyond_the_ring_delay_nothing)
-{
+TEST(idle_connections_beyond_the_ring_delay_nothing) {
     idle_connections(IDLE_UNTOUCHED);
 }
 
-TEST(idle_watched_connections_beyond_the_ring_delay_nothing)
-{
+TEST(idle_watched_connections_beyond_the_ring_delay_nothing) {
     idle_connections(IDLE_WATCHED);
 }
 
-TEST(idle_receiving_connections_beyond_the_ring_delay_nothing)
-{
+TEST(idle_receiving_connections_beyond_the_ring_delay_nothing) {
     idle_connections(IDLE_RECEIVING);
 }
 
@@ -127,8 +121,7 @@ struct flood {
     atomic_size_t sent;
 };
 
-static void *flood_run(void *user)
-{
+static void *flood_run(void *user) {
     static const char waste[65536];
     struct flood *flood = user;
 
@@ -147,16 +140,14 @@ static void *flood_run(void *user)
     return NULL;
 }
 
-static size_t swallow(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t swallow(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)data;
     if (status == 0)
         atomic_fetch_add((atomic_size_t *)user, size);
     return size;
 }
 
-TEST(a_flooding_peer_delays_no_echo)
-{
+TEST(a_flooding_peer_delays_no_echo) {
     iouringnet_net *net = net_of_mode();
     struct mixed m = mixed_pair_in(net, 0), client = mixed_pair_in(net, 0);
     struct flood flood = {m.peer, false, 0};
@@ -187,8 +178,7 @@ TEST(a_flooding_peer_delays_no_echo)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_flood_that_nobody_reads_delays_no_echo)
-{
+TEST(a_flood_that_nobody_reads_delays_no_echo) {
     struct pair p = tcp_pair();
     struct mixed m = mixed_pair_in(p.a.net, 0);
     struct flood flood = {m.peer, false, 0};
@@ -211,8 +201,7 @@ TEST(a_flood_that_nobody_reads_delays_no_echo)
 
 /* ---- slow peers ---- */
 
-TEST(a_slow_peer_delays_no_other_send)
-{
+TEST(a_slow_peer_delays_no_other_send) {
     enum { SLOW = 20 };
     struct pair p = tcp_pair();
     struct mixed slow[SLOW];
@@ -239,8 +228,7 @@ TEST(a_slow_peer_delays_no_other_send)
     free(got);
 }
 
-TEST(fifty_blocked_sends_make_no_kernel_threads)
-{
+TEST(fifty_blocked_sends_make_no_kernel_threads) {
     enum { PEERS = 50, SIZE = 16 << 20, WAKES = 300 };
     iouringnet_config config = config_of_mode();
     struct mixed blocked[PEERS];
@@ -311,8 +299,7 @@ struct held {
     iouringnet_sink *sink;
 };
 
-static void posts_and_holds(void *user, const iouringnet_completion *done)
-{
+static void posts_and_holds(void *user, const iouringnet_completion *done) {
     struct held *held = user;
 
     CHECK_OK(sink_post(held->sink, "first ", 6)); /* goes out at once */
@@ -321,8 +308,7 @@ static void posts_and_holds(void *user, const iouringnet_completion *done)
 }
 
 /* what waits for a full socket does not interrupt what runs; where every send goes through the send loop, it may */
-TEST(the_send_loop_interrupts_nobody_but_without_the_first_try)
-{
+TEST(the_send_loop_interrupts_nobody_but_without_the_first_try) {
     iouringnet_net *net = net_of_mode();
 
     CHECK_EQ(sched_getscheduler(thread_named("iouringnet-send")), rings_only() ? SCHED_OTHER : SCHED_BATCH);
@@ -341,8 +327,7 @@ struct large {
     struct result received;
 };
 
-static void begin_large(void *user, const iouringnet_completion *done)
-{
+static void begin_large(void *user, const iouringnet_completion *done) {
     struct large *large = user;
 
     CHECK_OK(done->status);
@@ -351,8 +336,7 @@ static void begin_large(void *user, const iouringnet_completion *done)
 
 /* however much is asked for at once, the loop's thread takes no more than 1 MiB of it before others have their turn: neither in
    the callback that asks, nor by one entry */
-TEST(a_large_receive_is_taken_in_turns)
-{
+TEST(a_large_receive_is_taken_in_turns) {
     struct pair p = tcp_pair();
     struct large large = {p.b.stream, take(LARGE), RESULT};
     char *data = take(LARGE);
@@ -374,8 +358,7 @@ TEST(a_large_receive_is_taken_in_turns)
     free(large.into);
 }
 
-TEST(a_long_callback_does_not_hold_up_the_send_loop)
-{
+TEST(a_long_callback_does_not_hold_up_the_send_loop) {
     enum { SIZE = 16 << 20 };
     struct mixed m = mixed_pair();
     struct busy busy = BUSY;
@@ -395,8 +378,7 @@ TEST(a_long_callback_does_not_hold_up_the_send_loop)
     free(data);
 }
 
-TEST(another_threads_send_takes_a_batched_sink_over)
-{
+TEST(another_threads_send_takes_a_batched_sink_over) {
     struct mixed m = mixed_pair();
     struct held held = {BUSY, m.sink};
     char got[18];
@@ -411,8 +393,7 @@ TEST(another_threads_send_takes_a_batched_sink_over)
     mixed_close(&m);
 }
 
-TEST(a_long_callback_of_one_net_delays_no_other_net)
-{
+TEST(a_long_callback_of_one_net_delays_no_other_net) {
     iouringnet_net *net = net_of_mode();
     struct pair p = tcp_pair();
     struct busy busy = BUSY;
@@ -426,8 +407,7 @@ TEST(a_long_callback_of_one_net_delays_no_other_net)
 
 /* ---- a sleeping loop sees new work at once ---- */
 
-TEST(a_sleeping_loop_is_woken_for_every_kind_of_work)
-{
+TEST(a_sleeping_loop_is_woken_for_every_kind_of_work) {
     struct pair p = tcp_pair();
     int64_t began = now_ms();
 

@@ -5,13 +5,11 @@
 
 #include <sched.h>
 
-static int policy_of(const char *thread)
-{
+static int policy_of(const char *thread) {
     return sched_getscheduler(thread_named(thread));
 }
 
-static void *starts_with_a_policy_of_its_own(void *user)
-{
+static void *starts_with_a_policy_of_its_own(void *user) {
     struct sched_param usual = {0};
 
     if (sched_setscheduler(0, SCHED_IDLE, &usual) != 0)
@@ -21,8 +19,7 @@ static void *starts_with_a_policy_of_its_own(void *user)
 }
 
 /* The send loop lets others go on by SCHED_BATCH. A policy that the host has chosen stays. Without the first try it interrupts others. */
-/* one mode */ TEST(a_policy_that_the_host_has_chosen_stays)
-{
+/* one mode */ TEST(a_policy_that_the_host_has_chosen_stays) {
     iouringnet_net *net = NULL;
 
     join(spawn(starts_with_a_policy_of_its_own, &net));
@@ -32,8 +29,7 @@ static void *starts_with_a_policy_of_its_own(void *user)
 }
 
 /* threads of the whole machine that count as waiting for a disk */
-static long waiting_for_disks(void)
-{
+static long waiting_for_disks(void) {
     FILE *file = fopen("/proc/stat", "re");
     char line[256];
     long count = -1;
@@ -46,8 +42,7 @@ static long waiting_for_disks(void)
     return count;
 }
 
-TEST(a_loop_that_sleeps_waits_for_no_disk)
-{
+TEST(a_loop_that_sleeps_waits_for_no_disk) {
     enum { COUNT = 20 };
     iouringnet_net *nets[COUNT];
     iouringnet_listener *listeners[COUNT];

@@ -3,8 +3,7 @@
 #include "support.h"
 
 /* a child that does nothing for as long as the test takes */
-static pid_t idle_child(void)
-{
+static pid_t idle_child(void) {
     pid_t child = fork();
 
     CHECK(child >= 0);
@@ -16,14 +15,12 @@ static pid_t idle_child(void)
     return child;
 }
 
-static void end_child(pid_t child)
-{
+static void end_child(pid_t child) {
     CHECK_EQ(kill(child, SIGKILL), 0);
     CHECK_EQ(child_wait(child), 128 + SIGKILL);
 }
 
-TEST(an_uncollected_connection_ends_while_a_child_lives)
-{
+TEST(an_uncollected_connection_ends_while_a_child_lives) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -45,8 +42,7 @@ TEST(an_uncollected_connection_ends_while_a_child_lives)
     CHECK_OK(net_stop(net));
 }
 
-static void waits(void *user, const iouringnet_completion *done)
-{
+static void waits(void *user, const iouringnet_completion *done) {
     struct latch *latches = user;
 
     CHECK_OK(done->status);
@@ -54,8 +50,7 @@ static void waits(void *user, const iouringnet_completion *done)
     latch_wait(&latches[1]);
 }
 
-TEST(a_closed_listeners_address_is_free_at_once)
-{
+TEST(a_closed_listeners_address_is_free_at_once) {
     for (int with_child = 0; with_child < 2; with_child++) {
         iouringnet_net *net = net_of_mode();
         struct latch latches[2] = {LATCH(1), LATCH(1)};

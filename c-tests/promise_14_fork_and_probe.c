@@ -14,8 +14,7 @@ struct child {
 };
 
 /* true in the child, which must go on to child_end */
-static bool child_fork(struct child *child)
-{
+static bool child_fork(struct child *child) {
     child->passed = false;
     CHECK_EQ(pipe(child->release), 0);
     CHECK_EQ(pipe(child->said), 0);
@@ -33,8 +32,7 @@ static bool child_fork(struct child *child)
 }
 
 /* the child: says that its checks held, then lives on until it is released */
-_Noreturn static void child_end(struct child *child)
-{
+_Noreturn static void child_end(struct child *child) {
     char byte;
 
     if (write(child->said[1], "k", 1) != 1)
@@ -45,8 +43,7 @@ _Noreturn static void child_end(struct child *child)
     _exit(0);
 }
 
-static void child_passed_its_checks(struct child *child)
-{
+static void child_passed_its_checks(struct child *child) {
     char byte = 0;
 
     /* the end of the pipe instead: a check failed there, and has said which */
@@ -55,8 +52,7 @@ static void child_passed_its_checks(struct child *child)
     child->passed = true;
 }
 
-static void child_release(struct child *child)
-{
+static void child_release(struct child *child) {
     if (!child->passed)
         child_passed_its_checks(child);
     close(child->release[1]);
@@ -64,8 +60,7 @@ static void child_release(struct child *child)
     CHECK_EQ(child_wait(child->pid), 0);
 }
 
-static void check_refused(const struct handles *h)
-{
+static void check_refused(const struct handles *h) {
     iouringnet_probe_result probe;
     iouringnet_net *net = (iouringnet_net *)&probe;
 
@@ -81,8 +76,7 @@ static void check_refused(const struct handles *h)
     CHECK_OK(probe.status);
 }
 
-static struct handles live_handles(int *peer)
-{
+static struct handles live_handles(int *peer) {
     struct handles h;
     iouringnet_address address;
 
@@ -93,8 +87,7 @@ static struct handles live_handles(int *peer)
     return h;
 }
 
-TEST(every_call_in_a_forked_child_is_refused)
-{
+TEST(every_call_in_a_forked_child_is_refused) {
     struct handles h;
     struct child child;
     iouringnet_address address;
@@ -121,8 +114,7 @@ TEST(every_call_in_a_forked_child_is_refused)
     raw_close(peer);
 }
 
-TEST(a_forked_child_of_a_stopped_net_is_refused_too)
-{
+TEST(a_forked_child_of_a_stopped_net_is_refused_too) {
     struct handles h;
     struct child child;
     int peer;
@@ -139,8 +131,7 @@ TEST(a_forked_child_of_a_stopped_net_is_refused_too)
     raw_close(peer);
 }
 
-TEST(the_peer_gets_its_fin_while_a_child_lives)
-{
+TEST(the_peer_gets_its_fin_while_a_child_lives) {
     struct mixed m = mixed_pair();
     struct child child;
     char got[4];
@@ -158,8 +149,7 @@ TEST(the_peer_gets_its_fin_while_a_child_lives)
     CHECK_OK(net_stop(m.net));
 }
 
-TEST(the_peer_gets_its_reset_while_a_child_lives)
-{
+TEST(the_peer_gets_its_reset_while_a_child_lives) {
     iouringnet_net *net = net_of_mode();
     struct mixed m = mixed_pair_in(net, 0), jammed = mixed_pair_in(net, 0);
     struct child child;
@@ -177,8 +167,7 @@ TEST(the_peer_gets_its_reset_while_a_child_lives)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_stop_ends_connections_while_a_child_lives)
-{
+TEST(a_stop_ends_connections_while_a_child_lives) {
     struct mixed m = mixed_pair();
     struct child child;
     char got[4];
@@ -193,8 +182,7 @@ TEST(a_stop_ends_connections_while_a_child_lives)
     child_release(&child);
 }
 
-TEST(a_closed_listener_refuses_while_a_child_lives)
-{
+TEST(a_closed_listener_refuses_while_a_child_lives) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address), *again;
@@ -217,8 +205,7 @@ TEST(a_closed_listener_refuses_while_a_child_lives)
 }
 
 /* What works in every child starts nothing either: the child may then have nets. */
-TEST(a_child_forked_before_the_first_net_has_nets_of_its_own)
-{
+TEST(a_child_forked_before_the_first_net_has_nets_of_its_own) {
     iouringnet_probe_result probe;
     struct child child;
 
@@ -246,8 +233,7 @@ struct talker {
     atomic_bool stop;
 };
 
-static void *talker_run(void *user)
-{
+static void *talker_run(void *user) {
     struct talker *talker = user;
 
     while (!atomic_load(&talker->stop)) {
@@ -263,8 +249,7 @@ static void *talker_run(void *user)
     return NULL;
 }
 
-TEST(a_child_forked_amid_calls_does_not_hang)
-{
+TEST(a_child_forked_amid_calls_does_not_hang) {
     struct talker talkers[2] = {{tcp_pair(), false}, {tcp_pair(), false}};
     pthread_t threads[2];
 
@@ -292,8 +277,7 @@ TEST(a_child_forked_amid_calls_does_not_hang)
     }
 }
 
-static void fork_here(void *user)
-{
+static void fork_here(void *user) {
     struct handles h = handles_of(user);
     pid_t pid = fork();
 
@@ -306,8 +290,7 @@ static void fork_here(void *user)
     CHECK_EQ(child_wait(pid), 0);
 }
 
-TEST(a_child_forked_inside_a_callback_is_refused)
-{
+TEST(a_child_forked_inside_a_callback_is_refused) {
     iouringnet_net *net = net_of_mode();
 
     on_callback_thread(net, fork_here, net);
@@ -317,8 +300,7 @@ TEST(a_child_forked_inside_a_callback_is_refused)
 
 /* ---- exec ---- */
 
-TEST(a_program_started_by_exec_inherits_nothing)
-{
+TEST(a_program_started_by_exec_inherits_nothing) {
     iouringnet_net *net;
     iouringnet_address address;
     struct pair p;
@@ -354,12 +336,11 @@ TEST(a_program_started_by_exec_inherits_nothing)
 
 /* ---- the probe ---- */
 
-static const uint32_t every_feature =
-    IOURINGNET_FEATURE_DEFER_TASKRUN | IOURINGNET_FEATURE_COOP_TASKRUN | IOURINGNET_FEATURE_BUFFER_RING |
-    IOURINGNET_FEATURE_NO_IOWAIT | IOURINGNET_FEATURE_MULTISHOT | IOURINGNET_FEATURE_SEND_MSG_RING;
+static const uint32_t every_feature = IOURINGNET_FEATURE_DEFER_TASKRUN | IOURINGNET_FEATURE_COOP_TASKRUN |
+                                      IOURINGNET_FEATURE_BUFFER_RING | IOURINGNET_FEATURE_NO_IOWAIT |
+                                      IOURINGNET_FEATURE_MULTISHOT | IOURINGNET_FEATURE_SEND_MSG_RING;
 
-TEST(the_probe_says_what_is_here)
-{
+TEST(the_probe_says_what_is_here) {
     iouringnet_probe_result probe, again;
     struct footprint before = footprint();
     iouringnet_net *net = net_of_mode();
@@ -380,15 +361,17 @@ TEST(the_probe_says_what_is_here)
     footprint_returns(before);
 }
 
-static const struct { const char *name; uint32_t bit; } features[] = {
+static const struct {
+    const char *name;
+    uint32_t bit;
+} features[] = {
     {"defer_taskrun", IOURINGNET_FEATURE_DEFER_TASKRUN}, {"coop_taskrun", IOURINGNET_FEATURE_COOP_TASKRUN},
     {"buffer_ring", IOURINGNET_FEATURE_BUFFER_RING},     {"no_iowait", IOURINGNET_FEATURE_NO_IOWAIT},
     {"multishot", IOURINGNET_FEATURE_MULTISHOT},         {"send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING},
 };
 
 /* what the text says is what the bits say; gives them */
-static uint32_t probed_features(void)
-{
+static uint32_t probed_features(void) {
     iouringnet_probe_result probe;
 
     iouringnet_probe_result_init(&probe);
@@ -399,8 +382,7 @@ static uint32_t probed_features(void)
     return probe.features;
 }
 
-TEST(the_probe_tells_the_features_that_a_net_would_use)
-{
+TEST(the_probe_tells_the_features_that_a_net_would_use) {
     uint32_t found;
 
     need_io_uring();
@@ -413,14 +395,12 @@ TEST(the_probe_tells_the_features_that_a_net_would_use)
     CHECK_EQ(probed_features() & found, found);
 }
 
-static void probe_here(void *user)
-{
+static void probe_here(void *user) {
     iouringnet_probe_result *probe = user;
     CHECK_OK(iouringnet_probe(probe));
 }
 
-TEST(the_probe_works_inside_a_callback)
-{
+TEST(the_probe_works_inside_a_callback) {
     iouringnet_net *net = net_of_mode();
     iouringnet_probe_result probe;
 

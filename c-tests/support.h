@@ -33,8 +33,7 @@ struct handles {
 };
 
 /* the same bits in the place of each kind of handle */
-static inline struct handles handles_of(const void *bits)
-{
+static inline struct handles handles_of(const void *bits) {
     struct handles h;
     uintptr_t value = (uintptr_t)bits;
 
@@ -46,8 +45,7 @@ static inline struct handles handles_of(const void *bits)
     return h;
 }
 
-static inline size_t never_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static inline size_t never_data(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)user;
     (void)data;
     fprintf(stderr, "a data callback ran that must not, with %s and %zu bytes\n", iouringnet_errname(status), size);
@@ -57,10 +55,9 @@ static inline size_t never_data(void *user, iouringnet_status status, const void
 
 /* Calls every function of the kinds asked for with these handles and otherwise valid arguments; each must
    give `want` and leave its outputs as they were. Void functions are called last: they must do no harm. */
-static inline void every_call_gives(iouringnet_status want, int kinds, struct handles h, const char *whose)
-{
+static inline void every_call_gives(iouringnet_status want, int kinds, struct handles h, const char *whose) {
     char into[16] = "untouched";
-    struct iovec part = {(void *)(uintptr_t)"data", 4};
+    struct iovec part = {(void *)(uintptr_t) "data", 4};
     iouringnet_address address = {"untouched"};
     iouringnet_sink *sink = (iouringnet_sink *)&part;
     iouringnet_stream *stream = (iouringnet_stream *)&part;
@@ -160,8 +157,7 @@ static inline void every_call_gives(iouringnet_status want, int kinds, struct ha
     CHECK_EQ(stats.callbacks, 77);
 }
 
-static inline void ignore_completion(void *user, const iouringnet_completion *done)
-{
+static inline void ignore_completion(void *user, const iouringnet_completion *done) {
     (void)user;
     (void)done;
 }
@@ -174,18 +170,17 @@ struct ending {
     struct latch latch;
     atomic_int events;
     atomic_int ends;
-    iouringnet_status status;   /* valid once the latch is open */
+    iouringnet_status status; /* valid once the latch is open */
 };
-#define ENDING {LATCH(1), 0, 0, 0}
+#define ENDING \
+    { LATCH(1), 0, 0, 0 }
 
-static inline void ending_init(struct ending *ending)
-{
+static inline void ending_init(struct ending *ending) {
     memset(ending, 0, sizeof *ending);
     latch_init(&ending->latch, 1);
 }
 
-static inline void ending_note(struct ending *ending, iouringnet_status status)
-{
+static inline void ending_note(struct ending *ending, iouringnet_status status) {
     CHECK_EQ(ending->ends, 0);
     if (status == 0) {
         atomic_fetch_add(&ending->events, 1);
@@ -196,28 +191,24 @@ static inline void ending_note(struct ending *ending, iouringnet_status status)
     latch_open(&ending->latch);
 }
 
-static inline void ending_store(void *user, const iouringnet_completion *done)
-{
+static inline void ending_store(void *user, const iouringnet_completion *done) {
     ending_note(user, done->status);
 }
 
-static inline size_t ending_store_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static inline size_t ending_store_data(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)data;
     ending_note(user, status);
     return size;
 }
 
-static inline iouringnet_status ending_wait(struct ending *ending)
-{
+static inline iouringnet_status ending_wait(struct ending *ending) {
     latch_wait(&ending->latch);
     return ending->status;
 }
 
 /* ---- counts ---- */
 
-static inline iouringnet_stats stats_of(iouringnet_net *net)
-{
+static inline iouringnet_stats stats_of(iouringnet_net *net) {
     iouringnet_stats stats;
 
     iouringnet_stats_init(&stats);
@@ -225,8 +216,7 @@ static inline iouringnet_stats stats_of(iouringnet_net *net)
     return stats;
 }
 
-static inline size_t unsent_of(iouringnet_sink *sink)
-{
+static inline size_t unsent_of(iouringnet_sink *sink) {
     iouringnet_sink_info info;
 
     iouringnet_sink_info_init(&info);
@@ -235,8 +225,7 @@ static inline size_t unsent_of(iouringnet_sink *sink)
 }
 
 /* 0 where the C library does not count */
-static inline size_t heap_in_use(void)
-{
+static inline size_t heap_in_use(void) {
 #ifdef __GLIBC__ /* a line of its own: elsewhere the next is no expression */
 #if __GLIBC_PREREQ(2, 33)
     struct mallinfo2 info = mallinfo2();
@@ -247,8 +236,7 @@ static inline size_t heap_in_use(void)
 }
 
 /* a test that needs so many descriptors, with room for its own */
-static inline void need_descriptors(rlim_t count)
-{
+static inline void need_descriptors(rlim_t count) {
     struct rlimit limit;
 
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -262,8 +250,7 @@ static inline void need_descriptors(rlim_t count)
 }
 
 /* from now on the process has room for `more` bytes beside what it has; returns the limit before */
-static inline struct rlimit limit_memory(size_t more)
-{
+static inline struct rlimit limit_memory(size_t more) {
     struct rlimit before, limit;
 
     CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
@@ -274,8 +261,7 @@ static inline struct rlimit limit_memory(size_t more)
 }
 
 /* the data callback of a watch that posts what comes back; its user pointer is the sink */
-static inline size_t echo_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static inline size_t echo_data(void *user, iouringnet_status status, const void *data, size_t size) {
     if (status == 0)
         CHECK_OK(sink_post(user, data, size));
     return size;
@@ -290,8 +276,7 @@ struct reader {
     uint32_t seed;
 };
 
-static inline void *reader_run(void *user)
-{
+static inline void *reader_run(void *user) {
     const struct reader *reader = user;
     char *got = take(reader->size);
 
@@ -309,8 +294,7 @@ struct sender {
     iouringnet_status status;
 };
 
-static inline void *sender_run(void *user)
-{
+static inline void *sender_run(void *user) {
     struct sender *sender = user;
 
     sender->status = sink_send(sender->sink, sender->data, sender->size, &sender->sent);
@@ -326,8 +310,7 @@ struct full_listener {
     iouringnet_address address;
 };
 
-static inline struct full_listener full_listener(void)
-{
+static inline struct full_listener full_listener(void) {
     struct full_listener full;
 
     full.fd = raw_listen_sized(&full.address, 0, 0, 0);
@@ -343,8 +326,7 @@ static inline struct full_listener full_listener(void)
     return full;
 }
 
-static inline void full_listener_close(struct full_listener *full)
-{
+static inline void full_listener_close(struct full_listener *full) {
     for (size_t i = 0; i < sizeof full->queued / sizeof *full->queued; i++)
         raw_close(full->queued[i]);
     raw_close(full->fd);
@@ -356,8 +338,7 @@ struct draining {
     struct result send;
 };
 
-static inline void draining_begin(struct draining *draining, iouringnet_net *net, const char *data, size_t size)
-{
+static inline void draining_begin(struct draining *draining, iouringnet_net *net, const char *data, size_t size) {
     struct mixed m = mixed_pair_in(net, 16384);
 
     draining->peer = m.peer;
@@ -369,15 +350,13 @@ static inline void draining_begin(struct draining *draining, iouringnet_net *net
 /* ---- children ---- */
 
 /* In the child of a fork: it dies with its parent, and in bounded time. */
-static inline void child_begin(void)
-{
+static inline void child_begin(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     watchdog(30);
 }
 
 /* waits in bounded time; gives the exit status, or 128 and the signal */
-static inline int child_wait(pid_t pid)
-{
+static inline int child_wait(pid_t pid) {
     int64_t end = now_ms() + WAIT_MS + 5000;
     int status;
 
@@ -401,15 +380,13 @@ static inline int child_wait(pid_t pid)
    process, with the part's name in its environment. */
 #define PART_VARIABLE "IOURINGNET_TEST_PART"
 
-static inline bool part_is(const char *name)
-{
+static inline bool part_is(const char *name) {
     const char *part = getenv(PART_VARIABLE);
     return part && strcmp(part, name) == 0;
 }
 
 /* gives the part's exit status: 0, or 77 where it was skipped; a failed one fails this test */
-static inline int part_run(const char *test, const char *name)
-{
+static inline int part_run(const char *test, const char *name) {
     pid_t pid = fork();
     int status;
 
@@ -429,8 +406,7 @@ static inline int part_run(const char *test, const char *name)
 }
 
 /* True in the part of this test that is all the rest of it. Elsewhere runs that part, and the test is over. */
-static inline bool rest_is_a_part(const char *test)
-{
+static inline bool rest_is_a_part(const char *test) {
     if (part_is("rest"))
         return true;
     if (part_run(test, "rest") == 77)

@@ -6,8 +6,7 @@
 
 #include <sys/mman.h>
 
-TEST(one_receive_across_many_small_sends)
-{
+TEST(one_receive_across_many_small_sends) {
     enum { SIZE = 50000 };
     struct pair p = tcp_pair();
     char *data = take(SIZE), *into = take(SIZE);
@@ -32,8 +31,7 @@ TEST(one_receive_across_many_small_sends)
     free(into);
 }
 
-TEST(one_receive_across_a_large_send)
-{
+TEST(one_receive_across_a_large_send) {
     enum { SIZE = 32 << 20 };
     struct pair p = tcp_pair();
     char *data = take(SIZE), *into = take(SIZE);
@@ -51,8 +49,7 @@ TEST(one_receive_across_a_large_send)
     free(into);
 }
 
-TEST(many_small_receives_of_one_large_send)
-{
+TEST(many_small_receives_of_one_large_send) {
     enum { SIZE = 1 << 20 };
     struct pair p = tcp_pair();
     char *data = take(SIZE), into[777];
@@ -72,8 +69,7 @@ TEST(many_small_receives_of_one_large_send)
     free(data);
 }
 
-TEST(recv_some_gives_what_is_there)
-{
+TEST(recv_some_gives_what_is_there) {
     struct pair p = tcp_pair();
     char into[100];
     size_t count;
@@ -97,7 +93,7 @@ struct server {
     iouringnet_net *net;
     iouringnet_listener *listener;
     iouringnet_address address;
-    int open;           /* callbacks alone touch it */
+    int open; /* callbacks alone touch it */
     int most_open;
 };
 struct session {
@@ -106,8 +102,7 @@ struct session {
     iouringnet_stream *stream;
 };
 
-static size_t session_data(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t session_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct session *self = user;
     if (status == 0) {
         iouringnet_status posted = sink_post(self->sink, data, size);
@@ -124,8 +119,7 @@ static size_t session_data(void *user, iouringnet_status status, const void *dat
     return 0;
 }
 
-static void session_room(void *user, const iouringnet_completion *done)
-{
+static void session_room(void *user, const iouringnet_completion *done) {
     struct session *self = user;
     if (done->status == 0) {
         /* after the stream's end there is nothing to resume */
@@ -137,8 +131,7 @@ static void session_room(void *user, const iouringnet_completion *done)
     free(self);
 }
 
-static void session_begins(void *user, const iouringnet_completion *done)
-{
+static void session_begins(void *user, const iouringnet_completion *done) {
     struct server *server = user;
     struct session *self;
 
@@ -152,8 +145,7 @@ static void session_begins(void *user, const iouringnet_completion *done)
     CHECK_OK(stream_watch(self->stream, session_data, self));
 }
 
-static void server_start(struct server *server)
-{
+static void server_start(struct server *server) {
     memset(server, 0, sizeof *server);
     server->net = net_of_mode();
     server->listener = bind_loopback(server->net, &server->address);
@@ -167,11 +159,10 @@ struct client {
     uint32_t id;
     uint32_t messages;
     size_t size;
-    size_t window;      /* messages under way at once */
+    size_t window; /* messages under way at once */
 };
 
-static void *client_run(void *user)
-{
+static void *client_run(void *user) {
     const struct client *self = user;
     char *message = take(self->size), *back = take(self->size);
     iouringnet_sink *sink;
@@ -203,8 +194,7 @@ static void *client_run(void *user)
     return NULL;
 }
 
-static void run_clients(uint32_t count, uint32_t messages, size_t size, size_t window)
-{
+static void run_clients(uint32_t count, uint32_t messages, size_t size, size_t window) {
     struct server server;
     struct client *clients = take(count * sizeof *clients);
     pthread_t *threads = take(count * sizeof *threads);
@@ -227,33 +217,28 @@ static void run_clients(uint32_t count, uint32_t messages, size_t size, size_t w
     free(threads);
 }
 
-TEST(echo_1000_chunks_of_8_kib)
-{
+TEST(echo_1000_chunks_of_8_kib) {
     run_clients(1, 1000, 8192, 0);
 }
 
-TEST(echo_1000_chunks_of_8_kib_in_flight)
-{
+TEST(echo_1000_chunks_of_8_kib_in_flight) {
     run_clients(1, 1000, 8192, 16);
 }
 
-TEST(clients_3)
-{
+TEST(clients_3) {
     run_clients(3, 200, 4096, 0);
 }
 
-TEST(clients_96)
-{
+TEST(clients_96) {
     run_clients(96, 40, 4096, 2);
 }
 
 /* the same in one net, so that server and clients share both loops */
-TEST(clients_96_in_callbacks_of_one_net)
-{
+TEST(clients_96_in_callbacks_of_one_net) {
     struct server server;
     struct pair *pairs = take(96 * sizeof *pairs);
     struct result *results = take(96 * sizeof *results);
-    char (*into)[4096] = take(96 * sizeof *into), message[4096];
+    char(*into)[4096] = take(96 * sizeof *into), message[4096];
 
     server_start(&server);
     for (int i = 0; i < 96; i++)
@@ -286,11 +271,10 @@ TEST(clients_96_in_callbacks_of_one_net)
 
 enum { MARKS = 5 };
 static const uint64_t large_size = (uint64_t)5 << 30;
-static const uint64_t mark_at[MARKS] = {0, ((uint64_t)1 << 31) - 3, ((uint64_t)1 << 32) - 3, ((uint64_t)1 << 32) + 12345,
-                                        ((uint64_t)5 << 30) - 7};
+static const uint64_t mark_at[MARKS] = {0, ((uint64_t)1 << 31) - 3, ((uint64_t)1 << 32) - 3,
+                                        ((uint64_t)1 << 32) + 12345, ((uint64_t)5 << 30) - 7};
 
-static void *discards_5_gib(void *user)
-{
+static void *discards_5_gib(void *user) {
     enum { PIECE = 8 << 20 };
     char *piece = take(PIECE), seen[MARKS][7];
     uint64_t at = 0;
@@ -313,8 +297,7 @@ static void *discards_5_gib(void *user)
     return NULL;
 }
 
-/* one mode */ TEST(send_5_gib_in_one_call)
-{
+/* one mode */ TEST(send_5_gib_in_one_call) {
     struct pair p = tcp_pair_apart();
     size_t sent = 0;
     pthread_t thread;
@@ -335,8 +318,7 @@ static void *discards_5_gib(void *user)
 }
 
 /* more parts than one sendmsg takes */
-TEST(sendv_of_5000_parts)
-{
+TEST(sendv_of_5000_parts) {
     enum { PARTS = 5000, SIZE = PARTS * 37 };
     struct pair p = tcp_pair();
     struct iovec *parts = take(PARTS * sizeof *parts);
@@ -363,8 +345,7 @@ TEST(sendv_of_5000_parts)
 
 /* ---- peeks ---- */
 
-static void expect_peek(iouringnet_stream *stream, size_t max, const char *want)
-{
+static void expect_peek(iouringnet_stream *stream, size_t max, const char *want) {
     const void *data = NULL;
     size_t size = 99;
     CHECK_OK(stream_peek(stream, max, &data, &size));
@@ -372,8 +353,7 @@ static void expect_peek(iouringnet_stream *stream, size_t max, const char *want)
     CHECK_MEM(data, want, size);
 }
 
-TEST(hello_world_peeks)
-{
+TEST(hello_world_peeks) {
     struct pair p = tcp_pair();
     char into[16];
 
@@ -391,8 +371,7 @@ TEST(hello_world_peeks)
 }
 
 /* a receive alone, without fill, brings more than asked into the buffer: that is what it is for */
-TEST(a_receive_reads_ahead)
-{
+TEST(a_receive_reads_ahead) {
     struct pair p = tcp_pair();
     char into[16];
 
@@ -404,8 +383,7 @@ TEST(a_receive_reads_ahead)
     pair_close(&p);
 }
 
-TEST(a_peek_does_no_io)
-{
+TEST(a_peek_does_no_io) {
     struct pair p = tcp_pair();
 
     expect_peek(p.b.stream, 100, "");
@@ -417,8 +395,7 @@ TEST(a_peek_does_no_io)
     pair_close(&p);
 }
 
-TEST(unbuffered_never_peeks_anything)
-{
+TEST(unbuffered_never_peeks_anything) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     char into[16];
@@ -436,8 +413,7 @@ TEST(unbuffered_never_peeks_anything)
     pair_close(&p);
 }
 
-TEST(fill_up_to_buffer_max)
-{
+TEST(fill_up_to_buffer_max) {
     enum { MOST = 1 << 20 };
     struct pair p = tcp_pair();
     char *data = take(MOST);
@@ -456,8 +432,7 @@ TEST(fill_up_to_buffer_max)
     free(data);
 }
 
-TEST(peek_waits_for_pending_receives)
-{
+TEST(peek_waits_for_pending_receives) {
     struct pair p = tcp_pair();
     struct result result = RESULT;
     const void *shown;
@@ -478,8 +453,7 @@ struct receiver {
     char got[4];
 };
 
-static void *receiver_run(void *user)
-{
+static void *receiver_run(void *user) {
     struct receiver *receiver = user;
 
     receiver->status = stream_recv(receiver->stream, receiver->got, sizeof receiver->got, NULL);
@@ -487,8 +461,7 @@ static void *receiver_run(void *user)
 }
 
 /* whoever waits in a blocking call does not keep a second call from its own time limit */
-TEST(a_call_behind_a_blocked_receive_has_its_own_time)
-{
+TEST(a_call_behind_a_blocked_receive_has_its_own_time) {
     enum { LIMIT_MS = 50 };
     struct pair p = tcp_pair();
     struct receiver first = {p.b.stream, IOURINGNET_PENDING, ""};
@@ -513,8 +486,7 @@ TEST(a_call_behind_a_blocked_receive_has_its_own_time)
     pair_close(&p);
 }
 
-TEST(a_call_behind_a_blocked_send_has_its_own_time)
-{
+TEST(a_call_behind_a_blocked_send_has_its_own_time) {
     enum { SIZE = 32 << 20, LIMIT_MS = 50 };
     struct pair p = tcp_pair();
     char *data = take(SIZE), *got = take(SIZE);
@@ -543,8 +515,7 @@ TEST(a_call_behind_a_blocked_send_has_its_own_time)
 }
 
 /* length-prefixed frames, the way that fill, peek and consume are for */
-TEST(frames_by_fill_and_peek)
-{
+TEST(frames_by_fill_and_peek) {
     enum { FRAMES = 500 };
     struct pair p = tcp_pair_apart();
     char *body = take(70000);
@@ -574,8 +545,7 @@ TEST(frames_by_fill_and_peek)
 
 /* ---- addresses ---- */
 
-TEST(dial_to_a_closed_port)
-{
+TEST(dial_to_a_closed_port) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_sink *sink;
@@ -589,8 +559,7 @@ TEST(dial_to_a_closed_port)
     CHECK_OK(net_stop(net));
 }
 
-TEST(bind_to_a_taken_port)
-{
+TEST(bind_to_a_taken_port) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address), *second = NULL;
@@ -604,8 +573,7 @@ TEST(bind_to_a_taken_port)
     CHECK_OK(net_stop(net));
 }
 
-TEST(two_nets_share_a_port)
-{
+TEST(two_nets_share_a_port) {
     iouringnet_net *nets[2] = {net_of_mode(), net_of_mode()};
     iouringnet_listener *listeners[2];
     iouringnet_bind_options options;
@@ -622,8 +590,7 @@ TEST(two_nets_share_a_port)
     }
 }
 
-TEST(both_ends_know_their_addresses)
-{
+TEST(both_ends_know_their_addresses) {
     struct pair p = tcp_pair();
     iouringnet_sink_info a, b;
 
@@ -638,8 +605,7 @@ TEST(both_ends_know_their_addresses)
     pair_close(&p);
 }
 
-static void echo_at(const char *bind_to, const char *dial_to)
-{
+static void echo_at(const char *bind_to, const char *dial_to) {
     iouringnet_net *net = net_of_mode();
     iouringnet_listener *listener;
     iouringnet_address address;
@@ -660,13 +626,11 @@ static void echo_at(const char *bind_to, const char *dial_to)
     CHECK_OK(net_stop(net));
 }
 
-TEST(by_ipv6_address)
-{
+TEST(by_ipv6_address) {
     echo_at("[::1]:0", "[::1]");
 }
 
 /* the name gives several addresses, of which one listens: each is tried */
-TEST(by_name)
-{
+TEST(by_name) {
     echo_at("127.0.0.1:0", "localhost");
 }

@@ -6,8 +6,7 @@
 /* ---- what sockets are set to ---- */
 
 #define SETTER(field) \
-    static void set_##field(iouringnet_config *config, int64_t value) \
-    { \
+    static void set_##field(iouringnet_config *config, int64_t value) { \
         config->field = (__typeof__(config->field))value; \
     }
 
@@ -39,8 +38,7 @@ static const struct row rows[] = {
     {"receive buffer", set_recv_buffer, 50000, SOL_SOCKET, SO_RCVBUF, 100000},
 };
 
-TEST(sockets_are_set_as_the_config_says)
-{
+TEST(sockets_are_set_as_the_config_says) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *row = &rows[i];
         iouringnet_config config = config_of_mode();
@@ -62,8 +60,7 @@ TEST(sockets_are_set_as_the_config_says)
 
 /* ---- how a listener is bound ---- */
 
-static int bound(iouringnet_net *net, const iouringnet_bind_options *options)
-{
+static int bound(iouringnet_net *net, const iouringnet_bind_options *options) {
     iouringnet_listener *listener;
     iouringnet_address address;
 
@@ -73,13 +70,11 @@ static int bound(iouringnet_net *net, const iouringnet_bind_options *options)
 }
 
 /* of a listener the kernel tells there how long its queue may be */
-static unsigned backlog_of(int fd)
-{
+static unsigned backlog_of(int fd) {
     return tcp_info_of(fd).tcpi_sacked;
 }
 
-TEST(listeners_are_bound_as_their_options_say)
-{
+TEST(listeners_are_bound_as_their_options_say) {
     iouringnet_net *net = net_of_mode();
     iouringnet_bind_options options;
     FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
@@ -109,8 +104,7 @@ TEST(listeners_are_bound_as_their_options_say)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_port_can_be_bound_again_beside_old_connections)
-{
+TEST(a_port_can_be_bound_again_beside_old_connections) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(net, &address);
@@ -133,8 +127,7 @@ TEST(a_port_can_be_bound_again_beside_old_connections)
 /* ---- rings, buffers, bounds and times ---- */
 
 /* how many rings this process has with so many entries */
-static int rings_of(unsigned entries)
-{
+static int rings_of(unsigned entries) {
     int rings = 0;
 
     for (int fd = 3; fd < 64; fd++) {
@@ -154,8 +147,7 @@ static int rings_of(unsigned entries)
     return rings;
 }
 
-TEST(rings_have_as_many_entries_as_the_config_says)
-{
+TEST(rings_have_as_many_entries_as_the_config_says) {
     static const unsigned sizes[][2] = {{0, 256}, {8, 8}, {24, 32}, {64, 64}};
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -169,8 +161,7 @@ TEST(rings_have_as_many_entries_as_the_config_says)
     }
 }
 
-TEST(buffers_are_as_large_as_the_config_says)
-{
+TEST(buffers_are_as_large_as_the_config_says) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     char into[200];
@@ -192,8 +183,7 @@ TEST(buffers_are_as_large_as_the_config_says)
     pair_close(&p);
 }
 
-TEST(bounds_are_where_the_config_says)
-{
+TEST(bounds_are_where_the_config_says) {
     enum { MARK = 200000, PIECE = 65536 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -216,8 +206,7 @@ TEST(bounds_are_where_the_config_says)
     mixed_close(&m);
 }
 
-TEST(operations_take_the_time_that_the_config_says)
-{
+TEST(operations_take_the_time_that_the_config_says) {
     enum { LIMIT_MS = 150 };
     iouringnet_config config = config_of_mode();
     struct mixed m;
@@ -245,12 +234,11 @@ TEST(operations_take_the_time_that_the_config_says)
     free(waste);
 }
 
-TEST(a_dial_has_the_limit_of_its_options_or_the_configs)
-{
+TEST(a_dial_has_the_limit_of_its_options_or_the_configs) {
     enum { CONFIG_MS = 300, OPTIONS_MS = 600 };
     static const struct {
-        int64_t ms;         /* of the options */
-        int64_t at_least;   /* -1: no limit */
+        int64_t ms;       /* of the options */
+        int64_t at_least; /* -1: no limit */
     } dials[] = {{0, CONFIG_MS}, {OPTIONS_MS, OPTIONS_MS}, {IOURINGNET_NO_TIMEOUT, -1}};
     struct full_listener full = full_listener();
     iouringnet_config config = config_of_mode();
@@ -285,8 +273,7 @@ TEST(a_dial_has_the_limit_of_its_options_or_the_configs)
 /* ---- the first try and the spin ---- */
 
 /* entries of the send loop for ten sends that find room */
-static uint64_t entries_of_ten_sends(uint32_t first_try)
-{
+static uint64_t entries_of_ten_sends(uint32_t first_try) {
     iouringnet_config config;
     iouringnet_net *net;
     struct pair p;
@@ -309,8 +296,7 @@ static uint64_t entries_of_ten_sends(uint32_t first_try)
 }
 
 /* the loop's own entry, which watches for its wake-ups, is there in each mode */
-/* one mode */ TEST(the_first_try_is_made_where_the_config_says)
-{
+/* one mode */ TEST(the_first_try_is_made_where_the_config_says) {
     uint64_t none = entries_of_ten_sends(IOURINGNET_ON);
 
     CHECK_BETWEEN(none, 0, 3);
@@ -318,15 +304,13 @@ static uint64_t entries_of_ten_sends(uint32_t first_try)
     CHECK_BETWEEN(entries_of_ten_sends(IOURINGNET_OFF), none + 10, none + 12);
 }
 
-static int ascending(const void *a, const void *b)
-{
+static int ascending(const void *a, const void *b) {
     int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
     return (left > right) - (left < right);
 }
 
 /* what the first wait on a fresh connection takes of the processor, in microseconds; the median of several */
-static int64_t first_wait_us(int64_t spin_us)
-{
+static int64_t first_wait_us(int64_t spin_us) {
     enum { WAITS = 15 };
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -350,8 +334,7 @@ static int64_t first_wait_us(int64_t spin_us)
 }
 
 /* threads of the whole machine that run or want to */
-static int running(void)
-{
+static int running(void) {
     FILE *file = fopen("/proc/loadavg", "re");
     int count = 0;
 
@@ -361,8 +344,7 @@ static int running(void)
     return count;
 }
 
-/* alone */ TEST(a_receive_spins_for_as_long_as_the_config_says)
-{
+/* alone */ TEST(a_receive_spins_for_as_long_as_the_config_says) {
     cpu_set_t allowed;
     bool differs = false;
 
@@ -373,8 +355,8 @@ static int running(void)
     for (int i = 0; i < 5 && !differs; i++) {
         int64_t none = first_wait_us(IOURINGNET_NO_SPIN), usual = first_wait_us(0), longest = first_wait_us(1000);
 
-        fprintf(stderr, "a wait took %jd us without a spin, %jd us with the usual one, %jd us with one of 1 ms\n", (intmax_t)none,
-                (intmax_t)usual, (intmax_t)longest);
+        fprintf(stderr, "a wait took %jd us without a spin, %jd us with the usual one, %jd us with one of 1 ms\n",
+                (intmax_t)none, (intmax_t)usual, (intmax_t)longest);
         differs = usual - none >= 25 && longest - usual >= 300;
     }
     if (!differs && running() > CPU_COUNT(&allowed))
@@ -383,8 +365,7 @@ static int running(void)
 }
 
 /* a receive that finds nothing sleeps, and does not ask on and on */
-/* alone */ TEST(waiting_takes_no_processor)
-{
+/* alone */ TEST(waiting_takes_no_processor) {
     enum { CONNECTIONS = 5, WAITS = 4, WAIT = 20 };
     iouringnet_net *net = net_of_mode();
     int64_t took = 0;
@@ -407,8 +388,7 @@ static int running(void)
 }
 
 /* nor does a send that waits for room, while there are bytes to receive that nobody wants */
-/* alone */ TEST(waiting_for_room_takes_no_processor)
-{
+/* alone */ TEST(waiting_for_room_takes_no_processor) {
     enum { SIZE = 32 << 20, WAIT = 1000 };
     struct mixed m = mixed_pair();
     char *data = take(SIZE);

@@ -4,8 +4,7 @@
 
 #include "support.h"
 
-TEST(receives_behind_one_another_end_each_at_its_time)
-{
+TEST(receives_behind_one_another_end_each_at_its_time) {
     enum { COUNT = 4 };
     static const int64_t limits[COUNT] = {IOURINGNET_NO_TIMEOUT, 200, 1500 + 30000, 600};
     struct pair p = tcp_pair();
@@ -41,8 +40,7 @@ enum { LIMIT = 60, TIMES = 3 };
         } \
     } while (0)
 
-static iouringnet_status receive_by_op(iouringnet_stream *stream)
-{
+static iouringnet_status receive_by_op(iouringnet_stream *stream) {
     iouringnet_op *op;
     char byte;
 
@@ -50,8 +48,7 @@ static iouringnet_status receive_by_op(iouringnet_stream *stream)
     return op_finish(op, NULL);
 }
 
-TEST(a_wait_for_an_op_lasts_its_time)
-{
+TEST(a_wait_for_an_op_lasts_its_time) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *op;
 
@@ -61,8 +58,7 @@ TEST(a_wait_for_an_op_lasts_its_time)
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
 }
 
-TEST(receives_last_their_time)
-{
+TEST(receives_last_their_time) {
     struct pair p = tcp_pair();
     char byte;
 
@@ -75,8 +71,7 @@ TEST(receives_last_their_time)
 }
 
 /* They wait behind another one, so that nothing of them goes out and the sink stays good. */
-TEST(sends_last_their_time)
-{
+TEST(sends_last_their_time) {
     enum { MUCH = 64 << 20 };
     struct pair p = tcp_pair_apart();
     char *data = take(MUCH);
@@ -93,8 +88,7 @@ TEST(sends_last_their_time)
     free(data);
 }
 
-TEST(a_dial_lasts_its_time)
-{
+TEST(a_dial_lasts_its_time) {
     iouringnet_net *net = net_of_mode();
     struct full_listener full = full_listener();
     iouringnet_dial_options options;

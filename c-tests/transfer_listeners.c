@@ -8,8 +8,7 @@ struct doors {
     atomic_int got;
 };
 
-static void counts_doors(void *user, const iouringnet_completion *done)
-{
+static void counts_doors(void *user, const iouringnet_completion *done) {
     struct doors *doors = user;
 
     if (done->status != 0) {
@@ -22,8 +21,7 @@ static void counts_doors(void *user, const iouringnet_completion *done)
     stream_close(done->stream);
 }
 
-TEST(a_close_resets_the_connections_that_wait)
-{
+TEST(a_close_resets_the_connections_that_wait) {
     struct doors doors = {ENDING, 0};
     struct busy busy = BUSY;
     iouringnet_net *net = net_of_mode();
@@ -33,8 +31,8 @@ TEST(a_close_resets_the_connections_that_wait)
 
     CHECK_OK(listener_watch(listener, counts_doors, &doors));
     settle(net);
-    busy_begin(&busy, net);     /* the loop accepts nothing meanwhile */
-    fd = raw_dial(address.text);    /* it waits until the loop comes back */
+    busy_begin(&busy, net);      /* the loop accepts nothing meanwhile */
+    fd = raw_dial(address.text); /* it waits until the loop comes back */
     listener_close(listener);
     busy_end(&busy);
     CHECK_STATUS(ending_wait(&doors.ending), IOURINGNET_CLOSED);
@@ -45,8 +43,7 @@ TEST(a_close_resets_the_connections_that_wait)
 }
 
 /* A connection that comes while nobody wants it any more is left to the kernel, of which the reset at the close tells. */
-TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing)
-{
+TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing) {
     for (int watched = 0; watched < 2; watched++) {
         struct doors doors = {ENDING, 0};
         struct busy busy = BUSY;
@@ -62,7 +59,7 @@ TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing)
             CHECK_OK(listener_accept_async(listener, NULL, NULL, &op));
         settle(net);
         busy_begin(&busy, net);
-        fd = raw_dial(address.text);    /* it waits until the loop comes back */
+        fd = raw_dial(address.text); /* it waits until the loop comes back */
         if (watched)
             CHECK_OK(listener_watch(listener, NULL, NULL));
         else
@@ -81,8 +78,7 @@ TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing)
     }
 }
 
-TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts)
-{
+TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts) {
     iouringnet_net *net = net_of_mode();
     struct ending ending = ENDING;
     iouringnet_address address;
@@ -105,8 +101,7 @@ TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts)
 }
 
 /* a connection is the first one's who has asked */
-TEST(accepts_take_connections_in_the_order_of_the_calls)
-{
+TEST(accepts_take_connections_in_the_order_of_the_calls) {
     enum { COUNT = 4 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -135,8 +130,7 @@ struct arrivals {
     iouringnet_completion done[3];
 };
 
-static void keeps_arrivals(void *user, const iouringnet_completion *done)
-{
+static void keeps_arrivals(void *user, const iouringnet_completion *done) {
     struct arrivals *arrivals = user;
 
     CHECK_EQ(done->size, sizeof *done);
@@ -151,8 +145,7 @@ static void keeps_arrivals(void *user, const iouringnet_completion *done)
     ending_note(&arrivals->ending, done->status);
 }
 
-TEST(a_watch_gives_each_connection_whole_and_once)
-{
+TEST(a_watch_gives_each_connection_whole_and_once) {
     enum { COUNT = 3 };
     struct arrivals arrivals = {.ending = ENDING};
     iouringnet_net *net = net_of_mode();
@@ -191,8 +184,7 @@ struct door {
     int ends;
 };
 
-static void lets_in(void *user, const iouringnet_completion *done)
-{
+static void lets_in(void *user, const iouringnet_completion *done) {
     struct door *door = user;
     CHECK_EQ(door->ends, 0);
     if (done->status == 0) {
@@ -206,8 +198,7 @@ static void lets_in(void *user, const iouringnet_completion *done)
     }
 }
 
-TEST(a_listener_stops_accepting_and_goes_on)
-{
+TEST(a_listener_stops_accepting_and_goes_on) {
     iouringnet_net *net = net_of_mode();
     struct door door = {LATCH(1), LATCH(1), 0, 0};
     iouringnet_address address;

@@ -11,8 +11,7 @@ struct log {
     iouringnet_net *_Atomic net;
 };
 
-static void count_lines(void *user, int32_t level, const char *text)
-{
+static void count_lines(void *user, int32_t level, const char *text) {
     struct log *log = user;
     iouringnet_net *net = atomic_load(&log->net);
     iouringnet_stats stats;
@@ -27,8 +26,7 @@ static void count_lines(void *user, int32_t level, const char *text)
 }
 
 /* a receive that waits for its bytes on the loop, in each mode */
-static void echo(struct pair *p)
-{
+static void echo(struct pair *p) {
     struct result recv = RESULT;
     char got[5];
 
@@ -39,8 +37,7 @@ static void echo(struct pair *p)
     CHECK_MEM(got, "hello", 5);
 }
 
-static void echo_with_log(uint32_t level, struct log *log)
-{
+static void echo_with_log(uint32_t level, struct log *log) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
     struct pair p;
@@ -56,8 +53,7 @@ static void echo_with_log(uint32_t level, struct log *log)
     CHECK_OK(net_stop(net));
 }
 
-TEST(the_log_tells_what_its_level_says)
-{
+TEST(the_log_tells_what_its_level_says) {
     struct log log = {0};
 
     echo_with_log(IOURINGNET_LOG_TRACE, &log);
@@ -67,8 +63,7 @@ TEST(the_log_tells_what_its_level_says)
     CHECK(log.lines[IOURINGNET_LOG_TRACE] >= 2); /* at least a receive, submitted and completed */
 }
 
-TEST(the_log_tells_no_more_than_its_level)
-{
+TEST(the_log_tells_no_more_than_its_level) {
     struct log log = {0};
 
     echo_with_log(IOURINGNET_LOG_INFO, &log);
@@ -78,8 +73,7 @@ TEST(the_log_tells_no_more_than_its_level)
 }
 
 /* each level tells what it says and nothing beyond, also beside a net that tells more */
-TEST(each_net_has_the_level_of_its_own)
-{
+TEST(each_net_has_the_level_of_its_own) {
     struct log all = {0};
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -102,8 +96,7 @@ TEST(each_net_has_the_level_of_its_own)
     CHECK(all.lines[IOURINGNET_LOG_INFO] >= 4);
 }
 
-TEST(a_net_tells_more_than_those_before_it)
-{
+TEST(a_net_tells_more_than_those_before_it) {
     for (uint32_t level = IOURINGNET_LOG_ERROR; level <= IOURINGNET_LOG_TRACE; level++) {
         struct log log = {0};
 
@@ -114,8 +107,7 @@ TEST(a_net_tells_more_than_those_before_it)
 }
 
 /* A quiet net begins, then one that tells a little more: neither takes anything away from one that tells everything. */
-TEST(a_net_tells_everything_also_after_quieter_ones_have_begun)
-{
+TEST(a_net_tells_everything_also_after_quieter_ones_have_begun) {
     struct log all = {0};
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -144,8 +136,7 @@ TEST(a_net_tells_everything_also_after_quieter_ones_have_begun)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_log_callback_cannot_call_the_library)
-{
+TEST(a_log_callback_cannot_call_the_library) {
     struct log log = {0};
 
     echo_with_log(IOURINGNET_LOG_TRACE, &log);

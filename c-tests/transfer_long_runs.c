@@ -13,8 +13,7 @@ struct player {
     struct latch *over;
 };
 
-static size_t plays(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t plays(void *user, iouringnet_status status, const void *data, size_t size) {
     struct player *player = user;
     unsigned char answer;
 
@@ -32,8 +31,7 @@ static size_t plays(void *user, iouringnet_status status, const void *data, size
 }
 
 /* The kernel counts the buffers of a loop's receives in 16 bits. */
-TEST(seventy_thousand_messages_go_to_and_fro_on_one_loop)
-{
+TEST(seventy_thousand_messages_go_to_and_fro_on_one_loop) {
     iouringnet_net *net = net_of_mode();
     struct pair pairs[PLAYERS];
     struct player players[PLAYERS][2];
@@ -58,8 +56,7 @@ TEST(seventy_thousand_messages_go_to_and_fro_on_one_loop)
 
 /* ---- connections that wait for their collector ---- */
 
-static void collect_and_close(iouringnet_net *net, iouringnet_listener *listener, const char *address, int count)
-{
+static void collect_and_close(iouringnet_net *net, iouringnet_listener *listener, const char *address, int count) {
     for (int i = 0; i < count; i++) {
         iouringnet_completion accepted, dialled;
         iouringnet_op *accept, *dial;
@@ -78,8 +75,7 @@ static void collect_and_close(iouringnet_net *net, iouringnet_listener *listener
     EVENTUALLY(stats_of(net).connections == 0);
 }
 
-TEST(connections_collected_from_their_ops_leave_nothing)
-{
+TEST(connections_collected_from_their_ops_leave_nothing) {
     enum { FEW = 200, COUNT = 3000 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -104,8 +100,7 @@ struct keeper {
 };
 
 /* all but the last few bytes of the flood */
-static size_t keeps_few(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keeps_few(void *user, iouringnet_status status, const void *data, size_t size) {
     struct keeper *keeper = user;
 
     (void)data;
@@ -119,8 +114,7 @@ static size_t keeps_few(void *user, iouringnet_status status, const void *data, 
     return size - KEPT;
 }
 
-TEST(a_few_bytes_that_watches_keep_hold_little_memory)
-{
+TEST(a_few_bytes_that_watches_keep_hold_little_memory) {
     iouringnet_net *net = net_of_mode();
     struct keeper keepers[KEEPERS];
     struct pair pairs[KEEPERS];
@@ -153,8 +147,7 @@ TEST(a_few_bytes_that_watches_keep_hold_little_memory)
     free(data);
 }
 
-TEST(a_large_fill_that_was_consumed_leaves_no_memory)
-{
+TEST(a_large_fill_that_was_consumed_leaves_no_memory) {
     enum { LARGE = 32 << 20 };
     iouringnet_config config = config_of_mode();
     struct pair p;

@@ -12,8 +12,7 @@ struct posting {
     char *data;
 };
 
-static void posting_begin(struct posting *posting, size_t mark)
-{
+static void posting_begin(struct posting *posting, size_t mark) {
     iouringnet_config config = config_of_mode();
 
     config.post_mark = mark;
@@ -24,16 +23,14 @@ static void posting_begin(struct posting *posting, size_t mark)
     CHECK_OK(sink_watch(posting->m.sink, ending_store, &posting->watch));
 }
 
-static void posting_end(struct posting *posting)
-{
+static void posting_end(struct posting *posting) {
     mixed_close(&posting->m);
     CHECK_EQ(posting->watch.ends, 1);
     free(posting->data);
 }
 
 /* only what the peer takes is progress */
-TEST(further_posts_do_not_renew_the_time_of_posts)
-{
+TEST(further_posts_do_not_renew_the_time_of_posts) {
     struct posting posting;
 
     posting_begin(&posting, 64 << 20);
@@ -50,8 +47,7 @@ TEST(further_posts_do_not_renew_the_time_of_posts)
     posting_end(&posting);
 }
 
-TEST(a_limit_set_on_posts_that_wait_counts_from_then)
-{
+TEST(a_limit_set_on_posts_that_wait_counts_from_then) {
     struct posting posting;
     int64_t began;
 
@@ -66,8 +62,7 @@ TEST(a_limit_set_on_posts_that_wait_counts_from_then)
 }
 
 /* 0 is one try for sends, and no limit for posts */
-TEST(posts_have_no_limit_with_timeout_0)
-{
+TEST(posts_have_no_limit_with_timeout_0) {
     struct posting posting;
 
     posting_begin(&posting, 64 << 20);
@@ -81,8 +76,7 @@ TEST(posts_have_no_limit_with_timeout_0)
 }
 
 /* while a callback takes long, room comes and the watch ends */
-TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback)
-{
+TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback) {
     struct posting posting;
     struct busy busy = BUSY;
     char *got = take(SIZE);

@@ -10,8 +10,7 @@ struct room {
     int ends;
 };
 
-static void tells_room(void *user, const iouringnet_completion *done)
-{
+static void tells_room(void *user, const iouringnet_completion *done) {
     struct room *room = user;
     CHECK_EQ(room->ends, 0);
     if (done->status == 0) {
@@ -24,8 +23,7 @@ static void tells_room(void *user, const iouringnet_completion *done)
     }
 }
 
-static void *reads_to_end(void *user)
-{
+static void *reads_to_end(void *user) {
     struct end *end = user;
     char *into = take(1 << 20);
     size_t at = 0, count;
@@ -40,8 +38,7 @@ static void *reads_to_end(void *user)
     return (void *)at;
 }
 
-TEST(posts_beyond_the_mark)
-{
+TEST(posts_beyond_the_mark) {
     enum { SIZE = 48 << 20, PIECE = 64 << 10 };
     iouringnet_config config = config_of_mode();
     struct pair p;
@@ -81,8 +78,7 @@ TEST(posts_beyond_the_mark)
     free(data);
 }
 
-TEST(a_post_of_64_mib_on_an_empty_sink)
-{
+TEST(a_post_of_64_mib_on_an_empty_sink) {
     enum { SIZE = 64 << 20 };
     struct pair p = tcp_pair();
     char *data = take(SIZE);
@@ -102,8 +98,7 @@ TEST(a_post_of_64_mib_on_an_empty_sink)
     free(data);
 }
 
-TEST(room_is_told_at_once_when_armed_late)
-{
+TEST(room_is_told_at_once_when_armed_late) {
     struct pair p = tcp_pair();
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
     size_t total = jam(&p.a);
@@ -127,8 +122,7 @@ TEST(room_is_told_at_once_when_armed_late)
 }
 
 /* a watch that has ended does not swallow what the next one is to be told */
-TEST(room_is_told_to_the_next_watch)
-{
+TEST(room_is_told_to_the_next_watch) {
     struct pair p = tcp_pair();
     struct room first = {0, LATCH(1), LATCH(1), 0, 0}, second = {0, LATCH(1), LATCH(1), 0, 0};
     size_t total;
@@ -148,8 +142,7 @@ TEST(room_is_told_to_the_next_watch)
     free(into);
 }
 
-TEST(no_room_is_told_without_a_full)
-{
+TEST(no_room_is_told_without_a_full) {
     struct pair p = tcp_pair();
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
     char into[4];
@@ -165,8 +158,7 @@ TEST(no_room_is_told_without_a_full)
     pair_close(&p);
 }
 
-TEST(a_failed_post_is_told)
-{
+TEST(a_failed_post_is_told) {
     struct mixed m = mixed_pair_sized(16384);
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
 
@@ -182,8 +174,7 @@ TEST(a_failed_post_is_told)
     CHECK_EQ(room.ends, 1);
 }
 
-TEST(flush_waits_for_what_was_accepted)
-{
+TEST(flush_waits_for_what_was_accepted) {
     enum { SIZE = 16 << 20 };
     struct pair p = tcp_pair();
     struct result sent = RESULT, flushed = RESULT;
@@ -212,8 +203,7 @@ TEST(flush_waits_for_what_was_accepted)
 }
 
 /* posts that make no progress for the sink's timeout break it, and that is told */
-TEST(posts_without_progress_time_out)
-{
+TEST(posts_without_progress_time_out) {
     struct pair p = tcp_pair();
     struct room room = {0, LATCH(1), LATCH(1), 0, 0};
 
@@ -228,8 +218,7 @@ TEST(posts_without_progress_time_out)
 }
 
 /* a send without a limit of its own has waited for long; the time of a post behind it begins with the post */
-TEST(a_post_behind_a_stuck_send_has_its_own_time)
-{
+TEST(a_post_behind_a_stuck_send_has_its_own_time) {
     enum { SIZE = 32 << 20, LIMIT_MS = 200 };
     struct mixed m = mixed_pair_sized(16384);
     struct result stuck = RESULT;
@@ -255,8 +244,7 @@ TEST(a_post_behind_a_stuck_send_has_its_own_time)
 }
 
 /* arming is accepted also then, and so there is a last call */
-TEST(a_watch_of_a_broken_sink_is_told_the_cause)
-{
+TEST(a_watch_of_a_broken_sink_is_told_the_cause) {
     struct mixed m = mixed_pair();
     char byte;
 

@@ -4,13 +4,11 @@
 #include "inside.h"
 
 /* The loop sleeps: the next who has something for it must wake it. */
-static void loop_sleeps(pid_t thread)
-{
+static void loop_sleeps(pid_t thread) {
     EVENTUALLY(thread_sleeps(thread));
 }
 
-TEST(callbacks_and_wake_ups_are_counted)
-{
+TEST(callbacks_and_wake_ups_are_counted) {
     enum { CALLS = 10 };
     iouringnet_net *net = net_of_mode();
     pid_t loop = thread_named("iouringnet-recv");
@@ -39,8 +37,7 @@ TEST(callbacks_and_wake_ups_are_counted)
     CHECK_OK(net_stop(net));
 }
 
-TEST(the_calls_of_watches_are_counted_with_their_last_ones)
-{
+TEST(the_calls_of_watches_are_counted_with_their_last_ones) {
     struct pair p = tcp_pair();
     iouringnet_address address;
     iouringnet_listener *listener = bind_loopback(p.b.net, &address);
@@ -65,8 +62,7 @@ TEST(the_calls_of_watches_are_counted_with_their_last_ones)
 }
 
 /* also where messages come one by one, and nothing else happens to the watch */
-TEST(the_calls_of_a_watch_that_goes_on_are_counted)
-{
+TEST(the_calls_of_a_watch_that_goes_on_are_counted) {
     enum { MESSAGES = 20 };
     struct pair p = tcp_pair();
     struct ending bytes = ENDING;
@@ -84,8 +80,7 @@ TEST(the_calls_of_a_watch_that_goes_on_are_counted)
     pair_close(&p);
 }
 
-TEST(the_calls_of_a_listeners_watch_are_counted)
-{
+TEST(the_calls_of_a_listeners_watch_are_counted) {
     enum { CONNECTIONS = 5 };
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
@@ -109,8 +104,7 @@ TEST(the_calls_of_a_listeners_watch_are_counted)
 }
 
 /* what was over at once has a callback too, with an op and without */
-TEST(callbacks_of_what_is_over_at_once_are_counted)
-{
+TEST(callbacks_of_what_is_over_at_once_are_counted) {
     enum { SENDS = 10 };
     struct mixed m = mixed_pair();
     uint64_t before = stats_of(m.net).callbacks;
@@ -130,8 +124,7 @@ TEST(callbacks_of_what_is_over_at_once_are_counted)
     mixed_close(&m);
 }
 
-TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
-{
+TEST(what_the_receive_loop_asks_of_the_kernel_is_counted) {
     enum { RECEIVES = 10 };
     struct pair p = tcp_pair();
     iouringnet_stats before, after;
@@ -158,8 +151,7 @@ TEST(what_the_receive_loop_asks_of_the_kernel_is_counted)
 }
 
 /* The kernel wakes the loop for bytes of a peer, and no call has to. */
-TEST(bytes_of_a_peer_are_no_wake_ups)
-{
+TEST(bytes_of_a_peer_are_no_wake_ups) {
     enum { MESSAGES = 20 };
     struct mixed m = mixed_pair();
     pid_t loop = thread_named("iouringnet-recv");
@@ -183,8 +175,7 @@ TEST(bytes_of_a_peer_are_no_wake_ups)
     mixed_close(&m);
 }
 
-TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
-{
+TEST(what_the_send_loop_asks_of_the_kernel_is_counted) {
     enum { SENDS = 10 };
     iouringnet_config config = config_of_mode();
     iouringnet_net *net;
@@ -216,8 +207,7 @@ TEST(what_the_send_loop_asks_of_the_kernel_is_counted)
     CHECK_OK(net_stop(net));
 }
 
-TEST(what_is_open_is_counted)
-{
+TEST(what_is_open_is_counted) {
     iouringnet_net *net = net_of_mode();
     iouringnet_address address;
     iouringnet_listener *listener, *second;
@@ -252,8 +242,7 @@ TEST(what_is_open_is_counted)
     CHECK_OK(net_stop(net));
 }
 
-static size_t eats(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t eats(void *user, iouringnet_status status, const void *data, size_t size) {
     size_t *eaten = user;
 
     (void)data;
@@ -263,8 +252,7 @@ static size_t eats(void *user, iouringnet_status status, const void *data, size_
 }
 
 /* What a watch asks the kernel for at once is bounded, so that little can come after a pause. */
-TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep)
-{
+TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep) {
     enum { MESSAGES = 400, SIZE = 1000, MAX = 16 << 10 };
     static size_t eaten;
     iouringnet_config config = config_of_mode();
@@ -292,16 +280,14 @@ struct posts {
     struct latch ran;
 };
 
-static void has_run(void *user, const iouringnet_completion *done)
-{
+static void has_run(void *user, const iouringnet_completion *done) {
     struct posts *posts = user;
 
     CHECK_OK(done->status);
     latch_open(&posts->ran);
 }
 
-static size_t posts_a_call(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t posts_a_call(void *user, iouringnet_status status, const void *data, size_t size) {
     struct posts *posts = user;
 
     (void)data;
@@ -311,8 +297,7 @@ static size_t posts_a_call(void *user, iouringnet_status status, const void *dat
 }
 
 /* The bytes wake the loop, and its callback's work finds it awake. */
-TEST(a_callback_that_gives_its_own_loop_work_wakes_nobody)
-{
+TEST(a_callback_that_gives_its_own_loop_work_wakes_nobody) {
     enum { COUNT = 50 };
     iouringnet_net *net = net_of_mode();
     pid_t loop = thread_named("iouringnet-recv");

@@ -10,8 +10,7 @@ struct begun_early {
     struct latch over;
 };
 
-static void ran(void *user, const iouringnet_completion *done)
-{
+static void ran(void *user, const iouringnet_completion *done) {
     struct begun_early *call = user;
 
     CHECK_OK(done->status);
@@ -19,8 +18,7 @@ static void ran(void *user, const iouringnet_completion *done)
     latch_open(&call->over);
 }
 
-static void begins_and_goes_on(void *user)
-{
+static void begins_and_goes_on(void *user) {
     struct begun_early *call = user;
 
     call->began_us = now_us();
@@ -29,8 +27,7 @@ static void begins_and_goes_on(void *user)
         ;
 }
 
-TEST(a_timer_fires_no_part_of_a_millisecond_early)
-{
+TEST(a_timer_fires_no_part_of_a_millisecond_early) {
     iouringnet_net *net = net_of_mode();
 
     for (int i = 0; i < 50; i++) {
@@ -48,16 +45,14 @@ struct timed {
     int64_t at;
 };
 
-static void timed_store(void *user, const iouringnet_completion *done)
-{
+static void timed_store(void *user, const iouringnet_completion *done) {
     struct timed *timed = user;
 
     timed->at = now_ms();
     result_store(&timed->result, done);
 }
 
-TEST(a_timer_never_fires_early)
-{
+TEST(a_timer_never_fires_early) {
     static const int64_t delays[] = {0, 1, 2, 5, 20, 50, 100};
     iouringnet_net *net = net_of_mode();
     struct timed timed[sizeof delays / sizeof *delays];
@@ -91,8 +86,7 @@ struct ordered {
     int number;
 };
 
-static void ordered_store(void *user, const iouringnet_completion *done)
-{
+static void ordered_store(void *user, const iouringnet_completion *done) {
     struct ordered *ordered = user;
 
     CHECK_OK(done->status);
@@ -100,8 +94,7 @@ static void ordered_store(void *user, const iouringnet_completion *done)
     latch_open(&ordered->order->latch);
 }
 
-TEST(timers_fire_in_the_order_of_their_times)
-{
+TEST(timers_fire_in_the_order_of_their_times) {
     enum { TIMERS = 40 };
     iouringnet_net *net = net_of_mode();
     struct order order = {LATCH(TIMERS), 0, {0}};
@@ -130,8 +123,7 @@ TEST(timers_fire_in_the_order_of_their_times)
     CHECK_OK(net_stop(net));
 }
 
-static void calls_in_order(int64_t delay_ms)
-{
+static void calls_in_order(int64_t delay_ms) {
     enum { CALLS = 256 };
     iouringnet_net *net = net_of_mode();
     struct order order = {LATCH(CALLS), 0, {0}};
@@ -147,13 +139,11 @@ static void calls_in_order(int64_t delay_ms)
     CHECK_OK(net_stop(net));
 }
 
-TEST(calls_without_delay_run_in_order)
-{
+TEST(calls_without_delay_run_in_order) {
     calls_in_order(0);
 }
 
-TEST(calls_of_one_delay_run_in_order)
-{
+TEST(calls_of_one_delay_run_in_order) {
     calls_in_order(30);
 }
 
@@ -169,24 +159,21 @@ struct two_timers {
 
 enum { DELAY_MS = 10 };
 
-static void first_store(void *user, const iouringnet_completion *done)
-{
+static void first_store(void *user, const iouringnet_completion *done) {
     struct two_timers *timers = user;
 
     timers->place[0] = timers->order++;
     result_store(&timers->first, done);
 }
 
-static void second_store(void *user, const iouringnet_completion *done)
-{
+static void second_store(void *user, const iouringnet_completion *done) {
     struct two_timers *timers = user;
 
     timers->place[1] = timers->order++;
     result_store(&timers->second, done);
 }
 
-static void takes_until_both_are_due(void *user, const iouringnet_completion *done)
-{
+static void takes_until_both_are_due(void *user, const iouringnet_completion *done) {
     struct two_timers *timers = user;
 
     CHECK_OK(done->status);
@@ -195,8 +182,7 @@ static void takes_until_both_are_due(void *user, const iouringnet_completion *do
 }
 
 /* the second timer comes to the loop in the same round as a callback that outlasts both times */
-static void begins_the_second(void *user, const iouringnet_completion *done)
-{
+static void begins_the_second(void *user, const iouringnet_completion *done) {
     struct two_timers *timers = user;
 
     CHECK_OK(done->status);
@@ -206,8 +192,7 @@ static void begins_the_second(void *user, const iouringnet_completion *done)
         ;
 }
 
-static void begins_the_first(void *user)
-{
+static void begins_the_first(void *user) {
     struct two_timers *timers = user;
 
     timers->due = now_ms() + DELAY_MS;
@@ -215,8 +200,7 @@ static void begins_the_first(void *user)
     CHECK_OK(net_call(timers->net, 1, begins_the_second, timers, NULL));
 }
 
-TEST(calls_of_one_delay_run_in_order_behind_a_long_callback)
-{
+TEST(calls_of_one_delay_run_in_order_behind_a_long_callback) {
     struct pair p = tcp_pair();
 
     for (int i = 0; i < 25; i++) {
@@ -231,8 +215,7 @@ TEST(calls_of_one_delay_run_in_order_behind_a_long_callback)
     pair_close(&p);
 }
 
-TEST(a_cancelled_timer_is_told_at_once)
-{
+TEST(a_cancelled_timer_is_told_at_once) {
     iouringnet_net *net = net_of_mode();
     struct result timer = RESULT;
     iouringnet_op *op;
@@ -248,8 +231,7 @@ TEST(a_cancelled_timer_is_told_at_once)
     CHECK_EQ(timer.calls, 1);
 }
 
-TEST(cancelled_timers_leave_nothing_until_their_time)
-{
+TEST(cancelled_timers_leave_nothing_until_their_time) {
     enum { BATCHES = 20, WARM = 4, BATCH = 500 };
     iouringnet_net *net = net_of_mode();
     iouringnet_op *ops[BATCH];
@@ -273,8 +255,7 @@ TEST(cancelled_timers_leave_nothing_until_their_time)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_cancel_that_comes_too_late_changes_nothing)
-{
+TEST(a_cancel_that_comes_too_late_changes_nothing) {
     iouringnet_net *net = net_of_mode();
     struct result timer = RESULT;
     iouringnet_op *op;
@@ -288,8 +269,7 @@ TEST(a_cancel_that_comes_too_late_changes_nothing)
     CHECK_OK(net_stop(net));
 }
 
-TEST(cancel_races_with_the_time_and_one_of_them_is_told)
-{
+TEST(cancel_races_with_the_time_and_one_of_them_is_told) {
     enum { TIMERS = 500 };
     iouringnet_net *net = net_of_mode();
     struct result *timers = take(TIMERS * sizeof *timers);
@@ -313,8 +293,7 @@ TEST(cancel_races_with_the_time_and_one_of_them_is_told)
     free(ops);
 }
 
-TEST(a_timer_goes_on_when_its_op_is_released)
-{
+TEST(a_timer_goes_on_when_its_op_is_released) {
     iouringnet_net *net = net_of_mode();
     struct result timer = RESULT;
     iouringnet_op *op;
@@ -326,8 +305,7 @@ TEST(a_timer_goes_on_when_its_op_is_released)
     CHECK_OK(net_stop(net));
 }
 
-TEST(a_timer_without_a_callback_is_waited_for)
-{
+TEST(a_timer_without_a_callback_is_waited_for) {
     iouringnet_net *net = net_of_mode();
     iouringnet_op *op;
     int64_t began = now_ms();
@@ -350,16 +328,14 @@ struct nested {
     bool inside;
 };
 
-static void inner_store(void *user, const iouringnet_completion *done)
-{
+static void inner_store(void *user, const iouringnet_completion *done) {
     struct nested *nested = user;
 
     CHECK(!nested->inside);
     result_store(&nested->inner, done);
 }
 
-static void outer(void *user)
-{
+static void outer(void *user) {
     struct nested *nested = user;
 
     nested->inside = true;
@@ -371,8 +347,7 @@ static void outer(void *user)
     nested->inside = false;
 }
 
-TEST(a_call_made_in_a_callback_runs_after_it)
-{
+TEST(a_call_made_in_a_callback_runs_after_it) {
     struct nested nested = {net_of_mode(), NULL, RESULT, false};
 
     on_callback_thread(nested.net, outer, &nested);
@@ -381,8 +356,7 @@ TEST(a_call_made_in_a_callback_runs_after_it)
     CHECK_EQ(nested.inner.calls, 1);
 }
 
-TEST(a_callback_cancels_another_timer)
-{
+TEST(a_callback_cancels_another_timer) {
     struct nested nested = {net_of_mode(), NULL, RESULT, false};
     struct result timer = RESULT;
 
@@ -401,8 +375,7 @@ struct endless {
     atomic_size_t rounds;
 };
 
-static void again(void *user, const iouringnet_completion *done)
-{
+static void again(void *user, const iouringnet_completion *done) {
     struct endless *endless = user;
 
     CHECK_OK(done->status);
@@ -413,8 +386,7 @@ static void again(void *user, const iouringnet_completion *done)
         CHECK_OK(net_call(endless->net, 0, again, endless, NULL));
 }
 
-TEST(calls_that_call_again_for_ever_starve_nothing)
-{
+TEST(calls_that_call_again_for_ever_starve_nothing) {
     struct endless endless = {net_of_mode(), false, LATCH(1), 0};
     struct pair p = tcp_pair_in(endless.net, endless.net);
     struct result timer = RESULT;
@@ -438,8 +410,7 @@ TEST(calls_that_call_again_for_ever_starve_nothing)
     CHECK_OK(net_stop(endless.net));
 }
 
-TEST(ten_thousand_timers_at_once)
-{
+TEST(ten_thousand_timers_at_once) {
     enum { TIMERS = 10000 };
     iouringnet_net *net = net_of_mode();
     struct result *timers = take(TIMERS * sizeof *timers);
@@ -459,15 +430,13 @@ TEST(ten_thousand_timers_at_once)
 
 /* ---- beside messages ---- */
 
-static size_t send_back(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t send_back(void *user, iouringnet_status status, const void *data, size_t size) {
     if (status == 0)
         CHECK_OK(sink_post(user, data, size));
     return size;
 }
 
-TEST(calls_and_timers_come_beside_messages_and_a_long_spin)
-{
+TEST(calls_and_timers_come_beside_messages_and_a_long_spin) {
     iouringnet_config config = config_of_mode();
     struct pair p;
 

@@ -8,17 +8,16 @@
 struct watcher {
     struct pair *pair;
     struct latch enough, over;
-    size_t want;            /* opens `enough` when so much has been consumed */
-    size_t consumed;        /* the callbacks alone write; read by the test after a latch */
+    size_t want;     /* opens `enough` when so much has been consumed */
+    size_t consumed; /* the callbacks alone write; read by the test after a latch */
     int calls;
     int ends;
     iouringnet_status status;
     uint32_t seed;
-    atomic_bool paused;     /* set around stream_pause: no call may start then */
+    atomic_bool paused; /* set around stream_pause: no call may start then */
 };
 
-static void watcher_init(struct watcher *self, struct pair *pair, size_t want, uint32_t seed)
-{
+static void watcher_init(struct watcher *self, struct pair *pair, size_t want, uint32_t seed) {
     memset(self, 0, sizeof *self);
     self->pair = pair;
     self->want = want;
@@ -28,8 +27,7 @@ static void watcher_init(struct watcher *self, struct pair *pair, size_t want, u
 }
 
 /* the part that all watchers share; true: there is data to consume */
-static bool watcher_call(struct watcher *self, iouringnet_status status, const void *data, size_t size)
-{
+static bool watcher_call(struct watcher *self, iouringnet_status status, const void *data, size_t size) {
     CHECK_EQ(self->ends, 0);
     self->calls++;
     if (status == 0) {
@@ -45,8 +43,7 @@ static bool watcher_call(struct watcher *self, iouringnet_status status, const v
     return false;
 }
 
-static size_t watcher_consume(struct watcher *self, size_t size)
-{
+static size_t watcher_consume(struct watcher *self, size_t size) {
     bool before = self->consumed < self->want;
     self->consumed += size;
     if (before && self->consumed >= self->want)
@@ -54,18 +51,15 @@ static size_t watcher_consume(struct watcher *self, size_t size)
     return size;
 }
 
-static size_t consumes_all(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t consumes_all(void *user, iouringnet_status status, const void *data, size_t size) {
     return watcher_call(user, status, data, size) ? watcher_consume(user, size) : 0;
 }
 
-static size_t consumes_by_halves(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t consumes_by_halves(void *user, iouringnet_status status, const void *data, size_t size) {
     return watcher_call(user, status, data, size) ? watcher_consume(user, (size + 1) / 2) : 0;
 }
 
-static void send_pattern(iouringnet_sink *sink, size_t from, size_t to, size_t piece, uint32_t seed)
-{
+static void send_pattern(iouringnet_sink *sink, size_t from, size_t to, size_t piece, uint32_t seed) {
     char *data = take(piece);
     for (size_t at = from; at < to; at += piece) {
         if (piece > to - at)
@@ -76,8 +70,7 @@ static void send_pattern(iouringnet_sink *sink, size_t from, size_t to, size_t p
     free(data);
 }
 
-TEST(consumes_by_halves_and_ends_once)
-{
+TEST(consumes_by_halves_and_ends_once) {
     enum { SIZE = 1 << 20 };
     struct pair p = tcp_pair_apart();
     struct watcher self;
@@ -101,8 +94,7 @@ TEST(consumes_by_halves_and_ends_once)
     CHECK_EQ(self.ends, 1);
 }
 
-TEST(arrives_whole_in_any_pieces)
-{
+TEST(arrives_whole_in_any_pieces) {
     enum { SIZE = 8 << 20 };
     static const size_t pieces[] = {1000, 65536, SIZE};
 
@@ -119,16 +111,14 @@ TEST(arrives_whole_in_any_pieces)
     }
 }
 
-static void resumes(void *user, const iouringnet_completion *done)
-{
+static void resumes(void *user, const iouringnet_completion *done) {
     struct watcher *self = user;
     CHECK_OK(done->status);
     CHECK_OK(stream_resume(self->pair->b.stream));
 }
 
 /* leaves a little of each call but the last, and pauses now and then until a timer resumes */
-static size_t leaves_and_pauses(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t leaves_and_pauses(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (!watcher_call(self, status, data, size))
         return 0;
@@ -142,8 +132,7 @@ static size_t leaves_and_pauses(void *user, iouringnet_status status, const void
 }
 
 /* more than a pool buffer takes at once, so that the loop receives by calls of its own */
-TEST(a_flood_is_left_in_part_and_paused)
-{
+TEST(a_flood_is_left_in_part_and_paused) {
     enum { SIZE = 32 << 20 };
     struct pair p = tcp_pair_apart();
     struct watcher self;
@@ -163,8 +152,7 @@ TEST(a_flood_is_left_in_part_and_paused)
 }
 
 /* bytes that a receive had read ahead are the watch's first */
-TEST(begins_with_what_was_buffered)
-{
+TEST(begins_with_what_was_buffered) {
     struct pair p = tcp_pair();
     struct watcher self;
     char into[100];
@@ -180,8 +168,7 @@ TEST(begins_with_what_was_buffered)
     pair_close(&p);
 }
 
-TEST(paused_and_resumed_from_another_thread)
-{
+TEST(paused_and_resumed_from_another_thread) {
     enum { ROUNDS = 200, PIECE = 10000 };
     struct pair p = tcp_pair_apart();
     struct watcher self;
@@ -207,8 +194,7 @@ TEST(paused_and_resumed_from_another_thread)
     pair_close(&p);
 }
 
-static size_t pauses_each_time(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t pauses_each_time(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (!watcher_call(self, status, data, size))
         return 0;
@@ -218,8 +204,7 @@ static size_t pauses_each_time(void *user, iouringnet_status status, const void 
     return size;
 }
 
-TEST(paused_during_the_callback)
-{
+TEST(paused_during_the_callback) {
     struct pair p = tcp_pair();
     struct watcher self;
     size_t sent = 0;
@@ -239,8 +224,7 @@ TEST(paused_during_the_callback)
 }
 
 /* a pause and a resume inside one call owe a further call with the bytes that it kept */
-static size_t resumes_inside(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t resumes_inside(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (!watcher_call(self, status, data, size))
         return 0;
@@ -252,8 +236,7 @@ static size_t resumes_inside(void *user, iouringnet_status status, const void *d
     return watcher_consume(self, size);
 }
 
-TEST(resumed_during_the_callback)
-{
+TEST(resumed_during_the_callback) {
     struct pair p = tcp_pair();
     struct watcher self;
 
@@ -267,8 +250,7 @@ TEST(resumed_during_the_callback)
 
 /* a pause and a resume inside every call that has not seen all of a message yet: each is owed a further call, and the rest of
    the message and other connections come nevertheless */
-static size_t resumes_inside_until_whole(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t resumes_inside_until_whole(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (!watcher_call(self, status, data, size))
         return 0;
@@ -280,8 +262,7 @@ static size_t resumes_inside_until_whole(void *user, iouringnet_status status, c
     return watcher_consume(self, size);
 }
 
-TEST(resumed_during_each_callback_until_a_message_is_whole)
-{
+TEST(resumed_during_each_callback_until_a_message_is_whole) {
     struct pair p = tcp_pair(), other = tcp_pair();
     struct watcher self;
 
@@ -302,8 +283,7 @@ TEST(resumed_during_each_callback_until_a_message_is_whole)
 }
 
 /* the end of the stream comes after the calls that are owed, and what they left stays receivable */
-static size_t resumes_inside_50_times(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t resumes_inside_50_times(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (watcher_call(self, status, data, size) && self->calls < 50) {
         CHECK_OK(stream_pause(self->pair->b.stream));
@@ -312,8 +292,7 @@ static size_t resumes_inside_50_times(void *user, iouringnet_status status, cons
     return 0;
 }
 
-TEST(resumed_during_each_callback_until_after_the_end)
-{
+TEST(resumed_during_each_callback_until_after_the_end) {
     struct pair p = tcp_pair();
     struct watcher self;
     char into[40];
@@ -334,8 +313,7 @@ TEST(resumed_during_each_callback_until_after_the_end)
 }
 
 /* kept bytes alone do not bring a call: only new bytes or the end of a pause do */
-static size_t keeps_until_told(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keeps_until_told(void *user, iouringnet_status status, const void *data, size_t size) {
     struct watcher *self = user;
     if (!watcher_call(self, status, data, size))
         return 0;
@@ -343,8 +321,7 @@ static size_t keeps_until_told(void *user, iouringnet_status status, const void 
     return 0;
 }
 
-TEST(a_resume_shows_the_kept_bytes_once)
-{
+TEST(a_resume_shows_the_kept_bytes_once) {
     struct pair p = tcp_pair();
     struct watcher self;
 
@@ -367,8 +344,7 @@ TEST(a_resume_shows_the_kept_bytes_once)
     pair_close(&p);
 }
 
-TEST(a_pause_holds_the_peer_back)
-{
+TEST(a_pause_holds_the_peer_back) {
     enum { SIZE = 32 << 20 };
     struct pair p = tcp_pair_apart();
     struct watcher self;
@@ -391,8 +367,7 @@ TEST(a_pause_holds_the_peer_back)
     free(data);
 }
 
-TEST(the_end_waits_for_resume)
-{
+TEST(the_end_waits_for_resume) {
     struct pair p = tcp_pair_apart();
     struct watcher self;
 
@@ -410,8 +385,7 @@ TEST(the_end_waits_for_resume)
     pair_close(&p);
 }
 
-TEST(a_close_does_not_wait_for_resume)
-{
+TEST(a_close_does_not_wait_for_resume) {
     struct pair p = tcp_pair();
     struct watcher self;
 
@@ -426,8 +400,7 @@ TEST(a_close_does_not_wait_for_resume)
     pair_close(&p);
 }
 
-TEST(keeping_too_much_ends_with_too_big)
-{
+TEST(keeping_too_much_ends_with_too_big) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     struct watcher self;
@@ -450,15 +423,13 @@ TEST(keeping_too_much_ends_with_too_big)
 }
 
 /* a parser of messages of just buffer_max bytes never keeps so many, whatever arrives with them */
-static size_t consumes_messages(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t consumes_messages(void *user, iouringnet_status status, const void *data, size_t size) {
     if (!watcher_call(user, status, data, size))
         return 0;
     return watcher_consume(user, size - size % 100000);
 }
 
-TEST(keeping_up_to_buffer_max_is_fine)
-{
+TEST(keeping_up_to_buffer_max_is_fine) {
     enum { SIZE = 4000000 };
     iouringnet_config config = config_of_mode();
     struct pair p;
@@ -475,13 +446,11 @@ TEST(keeping_up_to_buffer_max_is_fine)
     pair_close(&p);
 }
 
-static size_t takes_more_than_shown(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t takes_more_than_shown(void *user, iouringnet_status status, const void *data, size_t size) {
     return watcher_call(user, status, data, size) ? size + 1 : 0;
 }
 
-TEST(consuming_more_than_shown_ends_with_invalid)
-{
+TEST(consuming_more_than_shown_ends_with_invalid) {
     struct pair p = tcp_pair();
     struct watcher self;
 
@@ -500,8 +469,7 @@ struct rearming {
     int rounds;
 };
 
-static size_t arms_again(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t arms_again(void *user, iouringnet_status status, const void *data, size_t size) {
     struct rearming *self = user;
     if (watcher_call(&self->watcher, status, data, size))
         return watcher_consume(&self->watcher, size);
@@ -511,8 +479,7 @@ static size_t arms_again(void *user, iouringnet_status status, const void *data,
     return 0;
 }
 
-TEST(armed_again_in_the_last_call)
-{
+TEST(armed_again_in_the_last_call) {
     struct pair p = tcp_pair();
     struct rearming self = {.rounds = 3};
 
@@ -529,8 +496,7 @@ TEST(armed_again_in_the_last_call)
     CHECK_EQ(self.rounds, 0);
 }
 
-TEST(a_watch_and_receives_exclude_each_other)
-{
+TEST(a_watch_and_receives_exclude_each_other) {
     struct pair p = tcp_pair();
     struct watcher self;
     struct result result = RESULT;
@@ -553,8 +519,7 @@ TEST(a_watch_and_receives_exclude_each_other)
     pair_close(&p);
 }
 
-/* alone */ TEST(a_quiet_watch_times_out)
-{
+/* alone */ TEST(a_quiet_watch_times_out) {
     struct pair p = tcp_pair();
     struct watcher self;
     int64_t began;
@@ -577,8 +542,7 @@ TEST(a_watch_and_receives_exclude_each_other)
     pair_close(&p);
 }
 
-/* alone */ TEST(paused_time_does_not_count)
-{
+/* alone */ TEST(paused_time_does_not_count) {
     struct pair p = tcp_pair();
     struct watcher self;
     struct result timer = RESULT;
@@ -605,8 +569,7 @@ struct dawdler {
     int fd;
 };
 
-static size_t takes_longer_than_the_limit(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t takes_longer_than_the_limit(void *user, iouringnet_status status, const void *data, size_t size) {
     struct dawdler *self = user;
     char next;
 
@@ -623,8 +586,7 @@ static size_t takes_longer_than_the_limit(void *user, iouringnet_status status, 
     return size;
 }
 
-/* alone */ TEST(a_callbacks_own_time_does_not_count)
-{
+/* alone */ TEST(a_callbacks_own_time_does_not_count) {
     iouringnet_net *net = net_of_mode();
     iouringnet_sink *sink;
     struct dawdler self;

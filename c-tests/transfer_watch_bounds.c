@@ -9,8 +9,7 @@
 enum { MAX = 2000 };
 
 /* a connection whose peer is a plain socket, with a buffer_max of MAX */
-static struct mixed watched(void)
-{
+static struct mixed watched(void) {
     iouringnet_config config = config_of_mode();
 
     config.buffer_max = MAX;
@@ -23,8 +22,7 @@ struct keeper {
     atomic_size_t shown, kept;
 };
 
-static size_t keeps_large(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t keeps_large(void *user, iouringnet_status status, const void *data, size_t size) {
     struct keeper *keeper = user;
 
     if (status != 0) {
@@ -40,8 +38,7 @@ static size_t keeps_large(void *user, iouringnet_status status, const void *data
 }
 
 /* `count` messages, each shown before the next one comes, so that the watch is in the way of its habit */
-static void small_messages(struct mixed *w, struct keeper *keeper, int count)
-{
+static void small_messages(struct mixed *w, struct keeper *keeper, int count) {
     for (int i = 0; i < count; i++) {
         size_t before = atomic_load(&keeper->shown);
 
@@ -50,8 +47,7 @@ static void small_messages(struct mixed *w, struct keeper *keeper, int count)
     }
 }
 
-TEST(keeping_just_buffer_max_is_fine)
-{
+TEST(keeping_just_buffer_max_is_fine) {
     for (int messages = 0; messages < 6; messages += 5) {
         struct mixed w = watched();
         struct keeper keeper = {.ending = ENDING};
@@ -71,8 +67,7 @@ TEST(keeping_just_buffer_max_is_fine)
     }
 }
 
-TEST(keeping_more_than_buffer_max_of_one_message_ends_the_watch)
-{
+TEST(keeping_more_than_buffer_max_of_one_message_ends_the_watch) {
     for (int messages = 0; messages < 6; messages += 5) {
         struct mixed w = watched();
         struct keeper keeper = {.ending = ENDING};
@@ -89,8 +84,7 @@ TEST(keeping_more_than_buffer_max_of_one_message_ends_the_watch)
     }
 }
 
-TEST(a_limit_set_on_a_watch_that_was_idle_counts_from_then)
-{
+TEST(a_limit_set_on_a_watch_that_was_idle_counts_from_then) {
     enum { IDLE_MS = 700, LIMIT_MS = 400 };
     struct pair p = tcp_pair();
     struct ending ending = ENDING;
@@ -107,8 +101,7 @@ TEST(a_limit_set_on_a_watch_that_was_idle_counts_from_then)
 }
 
 /* what has come and the library has not received */
-static int left_in_kernel(int fd)
-{
+static int left_in_kernel(int fd) {
     int left = -1;
 
     CHECK_EQ(ioctl(fd, FIONREAD, &left), 0);
@@ -117,8 +110,7 @@ static int left_in_kernel(int fd)
 
 /* What comes after a pause stays in the kernel, which holds the peer back, but for the first of it: that ends
    the receive that was in flight. */
-TEST(a_pause_ends_the_receive_in_flight)
-{
+TEST(a_pause_ends_the_receive_in_flight) {
     struct mixed w = watched();
     struct keeper keeper = {.ending = ENDING};
     int fd = descriptor_of(w.sink), messages = 0;
@@ -143,8 +135,7 @@ TEST(a_pause_ends_the_receive_in_flight)
     mixed_close(&w);
 }
 
-TEST(a_waiting_receive_excludes_consuming)
-{
+TEST(a_waiting_receive_excludes_consuming) {
     struct pair p = tcp_pair();
     struct result received = RESULT;
     const void *data;
@@ -171,8 +162,7 @@ struct receiver {
     iouringnet_status status;
 };
 
-static void *receives_eight(void *user)
-{
+static void *receives_eight(void *user) {
     struct receiver *self = user;
 
     waiter_begins(&self->waiter);
@@ -180,8 +170,7 @@ static void *receives_eight(void *user)
     return NULL;
 }
 
-TEST(a_thread_that_waits_in_a_receive_excludes_consuming)
-{
+TEST(a_thread_that_waits_in_a_receive_excludes_consuming) {
     struct pair p = tcp_pair();
     struct receiver self = {.stream = p.b.stream};
     pthread_t thread;

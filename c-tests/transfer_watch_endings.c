@@ -17,8 +17,7 @@ struct first {
     atomic_size_t consumed;
 };
 
-static size_t ends_in_its_first_call(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t ends_in_its_first_call(void *user, iouringnet_status status, const void *data, size_t size) {
     struct first *first = user;
 
     if (status != 0) {
@@ -30,35 +29,24 @@ static size_t ends_in_its_first_call(void *user, iouringnet_status status, const
     pattern_check(data, size, atomic_load(&first->consumed), SEED);
     ending_note(&first->ending, 0);
     switch (first->way) {
-    case CONSUMES_TOO_MUCH:
-        atomic_fetch_add(&first->consumed, size);
-        return size + 1;
-    case KEEPS_TOO_MUCH:
-        return 0;
-    case UNWATCHES:
-        CHECK_OK(stream_watch(first->stream, NULL, NULL));
-        break;
-    case CLOSES:
-        stream_close(first->stream);
-        break;
-    case PAUSES:
-        CHECK_OK(stream_pause(first->stream));
-        break;
+    case CONSUMES_TOO_MUCH: atomic_fetch_add(&first->consumed, size); return size + 1;
+    case KEEPS_TOO_MUCH: return 0;
+    case UNWATCHES: CHECK_OK(stream_watch(first->stream, NULL, NULL)); break;
+    case CLOSES: stream_close(first->stream); break;
+    case PAUSES: CHECK_OK(stream_pause(first->stream)); break;
     }
     atomic_fetch_add(&first->consumed, 100);
     return 100;
 }
 
-static void arms(void *user)
-{
+static void arms(void *user) {
     struct first *first = user;
 
     CHECK_OK(stream_watch(first->stream, ends_in_its_first_call, first));
 }
 
 /* The bytes take several buffers, and are all there when the watch is armed. */
-static struct pair pieces_that_wait(size_t buffer_max)
-{
+static struct pair pieces_that_wait(size_t buffer_max) {
     iouringnet_config config = config_of_mode();
     struct pair p;
     char *data = take(PIECES);
@@ -79,8 +67,7 @@ static struct pair pieces_that_wait(size_t buffer_max)
 }
 
 /* what the watch has not consumed */
-static void receive_the_rest(struct first *first)
-{
+static void receive_the_rest(struct first *first) {
     size_t rest = PIECES - atomic_load(&first->consumed);
     char *got = take(rest);
 
@@ -89,8 +76,7 @@ static void receive_the_rest(struct first *first)
     free(got);
 }
 
-static void ends_at_once(enum way way, iouringnet_status status)
-{
+static void ends_at_once(enum way way, iouringnet_status status) {
     struct pair p = pieces_that_wait(way == KEEPS_TOO_MUCH ? 16 << 10 : 0);
     struct first first = {.ending = ENDING, .stream = p.b.stream, .way = way};
 
@@ -104,28 +90,23 @@ static void ends_at_once(enum way way, iouringnet_status status)
     pair_close(&p);
 }
 
-TEST(no_bytes_are_shown_after_a_call_that_consumed_too_much)
-{
+TEST(no_bytes_are_shown_after_a_call_that_consumed_too_much) {
     ends_at_once(CONSUMES_TOO_MUCH, IOURINGNET_INVALID);
 }
 
-TEST(no_bytes_are_shown_after_a_call_that_kept_too_much)
-{
+TEST(no_bytes_are_shown_after_a_call_that_kept_too_much) {
     ends_at_once(KEEPS_TOO_MUCH, IOURINGNET_TOO_BIG);
 }
 
-TEST(no_bytes_are_shown_after_a_call_that_ended_the_watch)
-{
+TEST(no_bytes_are_shown_after_a_call_that_ended_the_watch) {
     ends_at_once(UNWATCHES, IOURINGNET_CANCELLED);
 }
 
-TEST(no_bytes_are_shown_after_a_call_that_closed_the_stream)
-{
+TEST(no_bytes_are_shown_after_a_call_that_closed_the_stream) {
     ends_at_once(CLOSES, IOURINGNET_CLOSED);
 }
 
-TEST(no_bytes_are_shown_after_a_call_that_paused)
-{
+TEST(no_bytes_are_shown_after_a_call_that_paused) {
     struct pair p = pieces_that_wait(0);
     struct first first = {.ending = ENDING, .stream = p.b.stream, .way = PAUSES};
 
@@ -143,8 +124,7 @@ TEST(no_bytes_are_shown_after_a_call_that_paused)
 
 /* ---- afterwards ---- */
 
-static iouringnet_status watch_again(iouringnet_stream *stream)
-{
+static iouringnet_status watch_again(iouringnet_stream *stream) {
     struct ending ending = ENDING;
 
     CHECK_OK(stream_watch(stream, ending_store_data, &ending));
@@ -154,8 +134,7 @@ static iouringnet_status watch_again(iouringnet_stream *stream)
 }
 
 /* the same status from every call, as often as it is asked */
-static void ends_for_ever(bool reset, iouringnet_status status)
-{
+static void ends_for_ever(bool reset, iouringnet_status status) {
     struct mixed m = mixed_pair();
     struct ending ending = ENDING;
     const void *data;
@@ -188,18 +167,15 @@ static void ends_for_ever(bool reset, iouringnet_status status)
     CHECK_OK(net_stop(m.net));
 }
 
-TEST(a_reset_that_ended_a_watch_is_told_ever_after)
-{
+TEST(a_reset_that_ended_a_watch_is_told_ever_after) {
     ends_for_ever(true, -ECONNRESET);
 }
 
-TEST(an_end_that_ended_a_watch_is_told_ever_after)
-{
+TEST(an_end_that_ended_a_watch_is_told_ever_after) {
     ends_for_ever(false, IOURINGNET_EOF);
 }
 
-TEST(only_a_watch_can_be_paused_and_resumed)
-{
+TEST(only_a_watch_can_be_paused_and_resumed) {
     struct pair p = tcp_pair();
     struct ending ending = ENDING;
 
@@ -220,8 +196,7 @@ TEST(only_a_watch_can_be_paused_and_resumed)
 
 /* ---- an aborted connection ---- */
 
-TEST(the_stream_of_an_aborted_connection_gives_nothing)
-{
+TEST(the_stream_of_an_aborted_connection_gives_nothing) {
     struct pair p = tcp_pair();
     struct result received = RESULT, filled = RESULT;
     const void *data = &p;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The Rust code is formatted as rustfmt.toml says, the C and C++ code of bench/ and examples-c/ as .clang-format says; --write
-# mends both.
+# The Rust code is formatted as rustfmt.toml says, the C and C++ code of bench/, examples-c/ and c-tests/ as .clang-format
+# says; --write mends both.
 # usage: ci/format.sh [--write]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 sh ci/need.sh clang-format
-sources=(bench/*.c bench/*.h bench/*.cpp examples-c/*.c examples-c/*.h)
+sources=(bench/*.c bench/*.h bench/*.cpp examples-c/*.c examples-c/*.h c-tests/*.c c-tests/*.h c-tests/plugin/*.c)
 
 if [ "${1:-}" = --write ]; then
     cargo fmt --all

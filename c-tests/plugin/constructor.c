@@ -34,23 +34,20 @@ iouringnet_op *constructor_op;
 
 static atomic_size_t shown;
 
-static size_t count_bytes(void *user, iouringnet_status status, const void *data, size_t size)
-{
+static size_t count_bytes(void *user, iouringnet_status status, const void *data, size_t size) {
     (void)user, (void)data;
     if (status == 0)
         atomic_fetch_add(&shown, size);
     return size;
 }
 
-static void nap(void)
-{
+static void nap(void) {
     struct timespec ms = {0, 1000000};
 
     nanosleep(&ms, NULL);
 }
 
-static void echo_by_waiting(iouringnet_net *net, const char *address)
-{
+static void echo_by_waiting(iouringnet_net *net, const char *address) {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     char got[5];
@@ -63,8 +60,7 @@ static void echo_by_waiting(iouringnet_net *net, const char *address)
     stream_close(stream);
 }
 
-static void echo_by_callbacks(iouringnet_net *net, const char *address)
-{
+static void echo_by_callbacks(iouringnet_net *net, const char *address) {
     iouringnet_completion done;
     iouringnet_op *op;
 
@@ -82,13 +78,11 @@ static void echo_by_callbacks(iouringnet_net *net, const char *address)
     stream_close(done.stream);
 }
 
-static void ignore_line(void *user, int32_t level, const char *text)
-{
+static void ignore_line(void *user, int32_t level, const char *text) {
     (void)user, (void)level, (void)text;
 }
 
-__attribute__((constructor)) static void at_load(void)
-{
+__attribute__((constructor)) static void at_load(void) {
     const char *wanted = getenv("IOURINGNET_TEST_CONSTRUCTOR");
     iouringnet_config config;
     iouringnet_net *net;

@@ -3,8 +3,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     void *loaded = count == 2 ? dlopen(arguments[1], RTLD_NOW | RTLD_LOCAL) : NULL;
     int *line = loaded ? dlsym(loaded, "constructor_failed_in_line") : NULL;
     int *status = loaded ? dlsym(loaded, "constructor_status") : NULL;
