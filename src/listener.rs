@@ -253,10 +253,10 @@ impl Listener {
             state.retry = None;
         }
         if may_look && state.look.is_due() {
-            self.take(state);
-            let found = !state.ready.is_empty();
+            // Without descriptors accept4(2) fails even if no connection is there. The poll tells whether one is.
+            let found = self.take(state).is_ok() && !state.ready.is_empty();
             state.look.found(found);
-            if found || state.retry.is_some() {
+            if found {
                 return true;
             }
         }
@@ -318,8 +318,8 @@ impl Listener {
         self.net.members.leave(&**self);
     }
 
-    /// Takes one connection from the kernel, if there is one.
-    fn take(self: &Arc<Self>, state: &mut State) {
+    /// Takes one connection from the kernel, if there is one. Returns an error that would come again at once.
+    fn take(&self, state: &mut State) -> Result {
         match self.socket.accept() {
             Answer::Done(socket) => {
                 tracing::debug!(fd = socket.fd(), listener = self.address, "accepted a connection");
@@ -331,8 +331,9 @@ impl Listener {
                 tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
                 self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
             }
-            Answer::Failed(error) => self.failed(state, error),
+            Answer::Failed(error) => return Err(error),
         }
+        Ok(())
     }
 
     fn failed(self: &Arc<Self>, state: &mut State, error: Error) {
@@ -404,10 +405,13 @@ impl Handler for Listener {
         state.request = None;
         state.interrupting = false;
         state.drop_cancelled();
-        match reaped.answer() {
+        let taken = match reaped.answer() {
             Answer::Done(_) if state.wants() => self.take(&mut state),
-            Answer::Done(_) | Answer::WouldBlock | Answer::Again => {}
-            Answer::Failed(error) => self.failed(&mut state, error),
+            Answer::Done(_) | Answer::WouldBlock | Answer::Again => Ok(()),
+            Answer::Failed(error) => Err(error),
+        };
+        if let Err(error) = taken {
+            self.failed(&mut state, error);
         }
         self.drive(state, event_loop);
     }
@@ -449,7 +453,7 @@ mod tests {
         let stand_in = StandIn::of(&socket).unwrap();
         let listener = Listener::open(&net, socket, stand_in).unwrap();
         let mut state = listener.state.lock();
-        listener.take(&mut state);
+        assert_eq!(listener.take(&mut state), Ok(()));
         assert!(state.ready.is_empty() && state.retry.is_none());
         drop(state);
         assert_eq!(net.stats().accept_errors, 0);
