@@ -36,6 +36,40 @@ TEST(a_receive_that_waits_alone_stays_before_the_next) {
     pair_close(&p);
 }
 
+TEST(a_receive_behind_a_thread_that_waits_ends_at_its_own_limit) {
+    struct pair p = tcp_pair();
+    struct receiver first = {{0}, p.b.stream, ""};
+    struct result second = RESULT;
+    pthread_t thread = spawn(receives_four, &first);
+    char into[4];
+
+    waiter_sleeps(&first.waiter);
+    CHECK_OK(stream_set_timeout(p.b.stream, 50));
+    CHECK_OK(stream_recv_async(p.b.stream, into, 4, result_store, &second, NULL));
+    CHECK_STATUS(result_wait(&second), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_send(p.a.sink, "four", 4, NULL));
+    join(thread);
+    CHECK_MEM(first.into, "four", 4);
+    pair_close(&p);
+}
+
+TEST(a_receive_behind_a_thread_that_waits_is_cancelled) {
+    struct pair p = tcp_pair();
+    struct receiver first = {{0}, p.b.stream, ""};
+    iouringnet_op *second;
+    pthread_t thread = spawn(receives_four, &first);
+    char into[4];
+
+    waiter_sleeps(&first.waiter);
+    CHECK_OK(stream_recv_async(p.b.stream, into, 4, NULL, NULL, &second));
+    CHECK_OK(op_cancel(second));
+    CHECK_STATUS(op_finish(second, NULL), IOURINGNET_CANCELLED);
+    CHECK_OK(sink_send(p.a.sink, "four", 4, NULL));
+    join(thread);
+    CHECK_MEM(first.into, "four", 4);
+    pair_close(&p);
+}
+
 /* A thread that waits has a descriptor, which ends with it. */
 /* one mode */ TEST(threads_that_have_waited_leave_no_descriptor) {
     struct pair p = tcp_pair();

@@ -278,6 +278,26 @@ TEST(sizes_around_the_read_buffer) {
     free(into);
 }
 
+TEST(a_receive_as_large_as_the_read_buffer_begins_with_what_is_buffered) {
+    enum { BUFFER = 4096, BEFORE = 10 };
+    iouringnet_config config = config_of_mode();
+    struct pair p;
+    char data[BEFORE + BUFFER], into[BUFFER];
+    struct result result = RESULT;
+
+    config.read_buffer = BUFFER;
+    p = tcp_pair_with(&config);
+    pattern_fill(data, sizeof data, 0, 10);
+    CHECK_OK(sink_send(p.a.sink, data, 3 * BEFORE, NULL));
+    CHECK_OK(stream_fill(p.b.stream, 3 * BEFORE)); /* all of it is buffered */
+    CHECK_OK(stream_recv(p.b.stream, into, BEFORE, NULL));
+    CHECK_OK(stream_recv_async(p.b.stream, into, BUFFER, result_store, &result, NULL));
+    CHECK_OK(sink_send(p.a.sink, data + 3 * BEFORE, sizeof data - 3 * BEFORE, NULL));
+    CHECK_OK(result_wait(&result));
+    pattern_check(into, BUFFER, BEFORE, 10);
+    pair_close(&p);
+}
+
 /* ---- sends cut short ---- */
 
 /* the peer reads to the end and must find exactly the bytes that the completions counted */

@@ -27,6 +27,22 @@ TEST(receives_behind_one_another_end_each_at_its_time) {
     pair_close(&p);
 }
 
+TEST(a_receive_behind_one_with_a_longer_limit_ends_at_its_own) {
+    struct pair p = tcp_pair();
+    struct result first = RESULT, second = RESULT;
+    char into[2];
+
+    CHECK_OK(stream_set_timeout(p.b.stream, 2 * WAIT_MS));
+    CHECK_OK(stream_recv_async(p.b.stream, &into[0], 1, result_store, &first, NULL));
+    settle(p.b.net); /* the receive loop has a deadline now */
+    CHECK_OK(stream_set_timeout(p.b.stream, 100));
+    CHECK_OK(stream_recv_async(p.b.stream, &into[1], 1, result_store, &second, NULL));
+    CHECK_STATUS(result_wait(&second), IOURINGNET_TIMEOUT);
+    CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
+    CHECK_OK(result_wait(&first));
+    pair_close(&p);
+}
+
 /* ---- never early ---- */
 
 enum { LIMIT = 60, TIMES = 3 };
