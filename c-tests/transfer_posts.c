@@ -1,4 +1,5 @@
-/* Posts: what their time limit counts from, and what a watch of their sink is told if it could not be told before.
+/* Posts: what their time limit counts from, what a watch of their sink is told if it could not be told before, and that
+   those of one callback on several sinks all go out.
    Rule: Watches. */
 
 #include "support.h"
@@ -94,4 +95,33 @@ TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback) {
     CHECK_EQ(posting.watch.events, 1);
     posting_end(&posting);
     free(got);
+}
+
+/* ---- several sinks ---- */
+
+enum { SINKS = 3, POSTS = 3 };
+
+static void posts_on_each_by_turns(void *user) {
+    const struct pair *pairs = user;
+
+    for (int turn = 0; turn < POSTS; turn++) {
+        for (int i = 0; i < SINKS; i++)
+            CHECK_OK(sink_post(pairs[i].a.sink, "post", 4));
+    }
+}
+
+TEST(posts_of_one_callback_on_several_sinks_all_go_out) {
+    iouringnet_net *net = net_of_mode();
+    struct pair pairs[SINKS];
+    char got[4 * POSTS];
+
+    for (int i = 0; i < SINKS; i++)
+        pairs[i] = tcp_pair_in(net, net);
+    on_callback_thread(net, posts_on_each_by_turns, pairs);
+    for (int i = 0; i < SINKS; i++) {
+        CHECK_OK(stream_recv(pairs[i].b.stream, got, sizeof got, NULL));
+        CHECK_MEM(got, "postpostpost", sizeof got);
+        pair_close(&pairs[i]);
+    }
+    CHECK_OK(net_stop(net));
 }

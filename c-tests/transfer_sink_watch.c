@@ -202,6 +202,30 @@ TEST(flush_waits_for_what_was_accepted) {
     free(into);
 }
 
+TEST(a_flush_waits_for_the_send_of_another_thread) {
+    enum { SIZE = 32 << 20 };
+    struct pair p = tcp_pair();
+    char *data = take(SIZE), *got = take(SIZE);
+    struct sender first = {p.a.sink, data, SIZE, 0, IOURINGNET_PENDING};
+    struct result flushed = RESULT;
+    pthread_t thread;
+
+    pattern_fill(data, SIZE, 0, 4);
+    thread = spawn(sender_run, &first);
+    EVENTUALLY(unsent_of(p.a.sink) > 0);
+    CHECK_OK(sink_flush_async(p.a.sink, result_store, &flushed, NULL));
+    settle(p.a.net);
+    CHECK_EQ(flushed.calls, 0);
+    CHECK_OK(stream_recv(p.b.stream, got, SIZE, NULL));
+    CHECK_OK(result_wait(&flushed));
+    join(thread);
+    CHECK_OK(first.status);
+    CHECK_MEM(got, data, SIZE);
+    pair_close(&p);
+    free(data);
+    free(got);
+}
+
 /* posts that make no progress for the sink's timeout break it, and that is told */
 TEST(posts_without_progress_time_out) {
     struct pair p = tcp_pair();
