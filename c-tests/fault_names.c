@@ -362,6 +362,24 @@ TEST(the_hosts_file_gives_a_name_all_its_addresses) {
     CHECK_OK(net_stop(net));
 }
 
+TEST(a_bind_tries_each_address_of_a_name) {
+    FILE *hosts = hosts_file();
+    iouringnet_net *net = net_of_mode();
+    iouringnet_listener *listener;
+    iouringnet_address address;
+
+    /* no host has the first one: it is for documentation */
+    CHECK(fputs("192.0.2.1 two.example\n127.0.0.1 two.example\n192.0.2.1 one.example\n", hosts) >= 0);
+    CHECK_EQ(fflush(hosts), 0);
+    CHECK_OK(net_bind(net, "two.example:0", NULL, &listener));
+    CHECK_OK(listener_address(listener, &address));
+    CHECK_MEM(address.text, "127.0.0.1:", 10);
+    CHECK_STATUS(net_bind(net, "one.example:0", NULL, &listener), -EADDRNOTAVAIL);
+    CHECK_EQ(lookups, 0);
+    CHECK_EQ(fclose(hosts), 0);
+    CHECK_OK(net_stop(net));
+}
+
 /* ---- dials that end before their lookup ---- */
 
 TEST(a_lookup_whose_dial_has_ended_is_not_made) {

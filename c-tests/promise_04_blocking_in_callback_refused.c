@@ -326,3 +326,18 @@ TEST(binding_and_watching_are_legal) {
     latch_wait(&self.freed);
     pair_close(&p);
 }
+
+/* Its lookup may block. */
+static void binds_a_name(void *user) {
+    iouringnet_listener *listener = NULL;
+
+    CHECK_STATUS(net_bind(user, "localhost:0", NULL, &listener), IOURINGNET_IN_CALLBACK);
+    CHECK(listener == NULL);
+}
+
+TEST(binding_a_name_is_refused) {
+    iouringnet_net *net = net_of_mode();
+
+    on_callback_thread(net, binds_a_name, net);
+    CHECK_OK(net_stop(net));
+}
