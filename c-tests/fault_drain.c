@@ -209,6 +209,7 @@ TEST(a_connection_that_a_stop_has_cut_is_no_drain_that_timed_out) {
 
     config.send_buffer = 4 << 20;
     config.shutdown_timeout_ms = 200;
+    config.close_timeout_ms = 10 * WAIT_MS; /* the stop does not wait for it */
     cut.net = net_with(&config);
     lingering = with_a_full_kernel(cut.net, data);
     mixed_stop(&lingering);

@@ -133,6 +133,7 @@ TEST(stop_tells_of_bytes_cut_in_the_kernel) {
     char *data = take(SIZE);
 
     config.shutdown_timeout_ms = 200;
+    config.close_timeout_ms = 10 * WAIT_MS; /* the stop does not wait for it */
     config.send_buffer = 1 << 20;
     /* it never reads before the stop, and has no room for all of it */
     m = mixed_pair_with(&config, 4096);
