@@ -356,25 +356,25 @@ typedef struct iouringnet_op iouringnet_op;
 
 /** An address as text: "127.0.0.1:7000", "[fe80::1%eth0]:7000". */
 typedef struct {
-  /** At most 127 characters, and then a zero byte. */
-  char text[128];
+    /** At most 127 characters, and then a zero byte. */
+    char text[128];
 } iouringnet_address;
 
 /** The result of an operation, or one event of a watch. */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_completion_init` sets it. */
-  size_t size;
-  /** The result of the operation, or the event of the watch. */
-  iouringnet_status status;
-  /** Number of bytes transferred, whatever the status. */
-  size_t bytes;
-  /**
-   * The half that sends of the new connection of a dial or an accept. The receiver closes it. NULL in any
-   * other completion.
-   */
-  iouringnet_sink *sink;
-  /** The half that receives of the same connection. The receiver closes it. NULL in any other completion. */
-  iouringnet_stream *stream;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_completion_init` sets it. */
+    size_t size;
+    /** The result of the operation, or the event of the watch. */
+    iouringnet_status status;
+    /** Number of bytes transferred, whatever the status. */
+    size_t bytes;
+    /**
+     * The half that sends of the new connection of a dial or an accept. The receiver closes it. NULL in any
+     * other completion.
+     */
+    iouringnet_sink *sink;
+    /** The half that receives of the same connection. The receiver closes it. NULL in any other completion. */
+    iouringnet_stream *stream;
 } iouringnet_completion;
 
 /**
@@ -411,146 +411,146 @@ typedef void (*iouringnet_log_callback)(void *user, int32_t level, const char *t
  * net_start returns IOURINGNET_INVALID if a field is out of its range.
  */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_config_init` sets it. */
-  size_t size;
-  /**
-   * Entries of each ring: 8 to 32768. Default: 256. They bound neither connections nor operations.
-   *
-   * If the limit on locked memory (RLIMIT_MEMLOCK) has no room for so many entries, both rings get fewer,
-   * but at least 16. All processes of a user share that limit. A net with 256 entries takes 108 KiB of it,
-   * and a net with 16 entries takes 20 KiB. Exceptions: the kernel does not count the rings of root, and
-   * Linux 5.12 to 6.13 count no rings.
-   */
-  uint32_t ring_entries;
-  /**
-   * Largest number of operations in flight. Default: 65536. A call that would exceed it returns
-   * IOURINGNET_LIMIT. One operation for each half of each connection does not count.
-   */
-  uint32_t max_operations;
-  /** TCP_NODELAY of connections: IOURINGNET_ON (default), IOURINGNET_OFF or IOURINGNET_SYSTEM. */
-  uint32_t nodelay;
-  /**
-   * Whether a call asks the kernel on the calling thread first, and uses a ring only for the rest:
-   * IOURINGNET_ON (default) or IOURINGNET_OFF.
-   */
-  uint32_t first_try;
-  /**
-   * Idle time until the first keepalive probe, in milliseconds. The library rounds it up to seconds, and
-   * takes more than 32,767 s as 32,767 s. Default: no keepalive. The system decides how many probes follow
-   * and how often: 9 probes, one every 75 s, unless it is configured otherwise.
-   */
-  int64_t keepalive_ms;
-  /** SO_SNDBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
-  size_t send_buffer;
-  /** SO_RCVBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
-  size_t recv_buffer;
-  /**
-   * Size of a stream's read buffer, in bytes: at most 1 GiB. Default: 64 KiB. Receives that are smaller come
-   * from the buffer. Other receives go straight to the caller's memory. IOURINGNET_UNBUFFERED: there is no
-   * buffer, and so nothing to peek or to fill.
-   */
-  size_t read_buffer;
-  /**
-   * Largest number of bytes that stream_fill may ask for, and that a watch may leave unconsumed: at most 1
-   * GiB. Default: 1 MiB.
-   */
-  size_t buffer_max;
-  /** Bytes posted and unsent at which sink_post returns IOURINGNET_FULL. Default: 1 MiB. */
-  size_t post_mark;
-  /**
-   * Time limit of operations, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
-   * half. Default: no limit. IOURINGNET_NO_TIMEOUT: no limit.
-   */
-  int64_t timeout_ms;
-  /**
-   * Time limit of a dial, in milliseconds. It covers the lookup of the name and all its addresses. Default:
-   * 10 s. IOURINGNET_NO_TIMEOUT: the kernel's limit.
-   */
-  int64_t dial_timeout_ms;
-  /**
-   * Longest time that a closed connection may make no progress, in milliseconds. Then the library resets it.
-   * Default: 30 s. IOURINGNET_NO_TIMEOUT: no limit.
-   */
-  int64_t close_timeout_ms;
-  /**
-   * Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: 5 s.
-   * IOURINGNET_NO_TIMEOUT: no limit.
-   */
-  int64_t shutdown_timeout_ms;
-  /**
-   * Longest time that a waiting receive, or the receive loop, spins before it sleeps, in microseconds: at
-   * most 1000. Default: 50. IOURINGNET_NO_SPIN: no spinning.
-   *
-   * The time adapts. After a spin that found something, spins are longer and more frequent. After other
-   * spins they are shorter and rarer. There is no spinning if `first_try` is off or the process may use only
-   * one CPU.
-   */
-  int64_t spin_us;
-  /** CPU of the send loop, as IOURINGNET_CPU(n). Default: any. */
-  int32_t send_cpu;
-  /** CPU of the receive loop, which runs the callbacks, as IOURINGNET_CPU(n). Default: any. */
-  int32_t recv_cpu;
-  /** What to log: IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE. Default: IOURINGNET_LOG_WARN. */
-  uint32_t log_level;
-  /** Must be 0. */
-  uint32_t reserved;
-  /** Gets the log. NULL: the library logs nothing. */
-  iouringnet_log_callback log;
-  /** Passed to `log`. It must stay valid until net_stop has returned. */
-  void *log_user;
-  /**
-   * Time that a closed connection waits for a peer that has acknowledged everything and does not end its
-   * side, in milliseconds. Default: 2 s. IOURINGNET_NO_LINGER: no wait.
-   *
-   * The time counts from the acknowledgement. If it has passed before the close, the peer still has 50 ms,
-   * or three round trips if they take longer, to answer the end of the stream. This is never more than
-   * `linger_ms`.
-   */
-  int64_t linger_ms;
-  /**
-   * Time limit of the whole drain after a close, with or without progress, in milliseconds. Default: 60 s,
-   * and 1 s for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: no
-   * limit.
-   *
-   * Only a peer that holds back exceeds the default. `close_timeout_ms` applies at the same time.
-   */
-  int64_t drain_timeout_ms;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_config_init` sets it. */
+    size_t size;
+    /**
+     * Entries of each ring: 8 to 32768. Default: 256. They bound neither connections nor operations.
+     *
+     * If the limit on locked memory (RLIMIT_MEMLOCK) has no room for so many entries, both rings get fewer,
+     * but at least 16. All processes of a user share that limit. A net with 256 entries takes 108 KiB of it,
+     * and a net with 16 entries takes 20 KiB. Exceptions: the kernel does not count the rings of root, and
+     * Linux 5.12 to 6.13 count no rings.
+     */
+    uint32_t ring_entries;
+    /**
+     * Largest number of operations in flight. Default: 65536. A call that would exceed it returns
+     * IOURINGNET_LIMIT. One operation for each half of each connection does not count.
+     */
+    uint32_t max_operations;
+    /** TCP_NODELAY of connections: IOURINGNET_ON (default), IOURINGNET_OFF or IOURINGNET_SYSTEM. */
+    uint32_t nodelay;
+    /**
+     * Whether a call asks the kernel on the calling thread first, and uses a ring only for the rest:
+     * IOURINGNET_ON (default) or IOURINGNET_OFF.
+     */
+    uint32_t first_try;
+    /**
+     * Idle time until the first keepalive probe, in milliseconds. The library rounds it up to seconds, and
+     * takes more than 32,767 s as 32,767 s. Default: no keepalive. The system decides how many probes follow
+     * and how often: 9 probes, one every 75 s, unless it is configured otherwise.
+     */
+    int64_t keepalive_ms;
+    /** SO_SNDBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
+    size_t send_buffer;
+    /** SO_RCVBUF of connections, in bytes: at most INT_MAX. Default: the system's value. */
+    size_t recv_buffer;
+    /**
+     * Size of a stream's read buffer, in bytes: at most 1 GiB. Default: 64 KiB. Receives that are smaller come
+     * from the buffer. Other receives go straight to the caller's memory. IOURINGNET_UNBUFFERED: there is no
+     * buffer, and so nothing to peek or to fill.
+     */
+    size_t read_buffer;
+    /**
+     * Largest number of bytes that stream_fill may ask for, and that a watch may leave unconsumed: at most 1
+     * GiB. Default: 1 MiB.
+     */
+    size_t buffer_max;
+    /** Bytes posted and unsent at which sink_post returns IOURINGNET_FULL. Default: 1 MiB. */
+    size_t post_mark;
+    /**
+     * Time limit of operations, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
+     * half. Default: no limit. IOURINGNET_NO_TIMEOUT: no limit.
+     */
+    int64_t timeout_ms;
+    /**
+     * Time limit of a dial, in milliseconds. It covers the lookup of the name and all its addresses. Default:
+     * 10 s. IOURINGNET_NO_TIMEOUT: the kernel's limit.
+     */
+    int64_t dial_timeout_ms;
+    /**
+     * Longest time that a closed connection may make no progress, in milliseconds. Then the library resets it.
+     * Default: 30 s. IOURINGNET_NO_TIMEOUT: no limit.
+     */
+    int64_t close_timeout_ms;
+    /**
+     * Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: 5 s.
+     * IOURINGNET_NO_TIMEOUT: no limit.
+     */
+    int64_t shutdown_timeout_ms;
+    /**
+     * Longest time that a waiting receive, or the receive loop, spins before it sleeps, in microseconds: at
+     * most 1000. Default: 50. IOURINGNET_NO_SPIN: no spinning.
+     *
+     * The time adapts. After a spin that found something, spins are longer and more frequent. After other
+     * spins they are shorter and rarer. There is no spinning if `first_try` is off or the process may use only
+     * one CPU.
+     */
+    int64_t spin_us;
+    /** CPU of the send loop, as IOURINGNET_CPU(n). Default: any. */
+    int32_t send_cpu;
+    /** CPU of the receive loop, which runs the callbacks, as IOURINGNET_CPU(n). Default: any. */
+    int32_t recv_cpu;
+    /** What to log: IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE. Default: IOURINGNET_LOG_WARN. */
+    uint32_t log_level;
+    /** Must be 0. */
+    uint32_t reserved;
+    /** Gets the log. NULL: the library logs nothing. */
+    iouringnet_log_callback log;
+    /** Passed to `log`. It must stay valid until net_stop has returned. */
+    void *log_user;
+    /**
+     * Time that a closed connection waits for a peer that has acknowledged everything and does not end its
+     * side, in milliseconds. Default: 2 s. IOURINGNET_NO_LINGER: no wait.
+     *
+     * The time counts from the acknowledgement. If it has passed before the close, the peer still has 50 ms,
+     * or three round trips if they take longer, to answer the end of the stream. This is never more than
+     * `linger_ms`.
+     */
+    int64_t linger_ms;
+    /**
+     * Time limit of the whole drain after a close, with or without progress, in milliseconds. Default: 60 s,
+     * and 1 s for each KiB that the peer had not acknowledged when the drain began. IOURINGNET_NO_TIMEOUT: no
+     * limit.
+     *
+     * Only a peer that holds back exceeds the default. `close_timeout_ms` applies at the same time.
+     */
+    int64_t drain_timeout_ms;
 } iouringnet_config;
 
 /** The options of a dial. Prepare them with `iouringnet_dial_options_init`. */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_dial_options_init` sets it. */
-  size_t size;
-  /**
-   * Time limit of the dial, in milliseconds. Default: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT:
-   * the kernel's limit.
-   */
-  int64_t timeout_ms;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_dial_options_init` sets it. */
+    size_t size;
+    /**
+     * Time limit of the dial, in milliseconds. Default: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT:
+     * the kernel's limit.
+     */
+    int64_t timeout_ms;
 } iouringnet_dial_options;
 
 /** The options of a bind. Prepare them with `iouringnet_bind_options_init`. */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_bind_options_init` sets it. */
-  size_t size;
-  /**
-   * Largest number of connections that wait in the kernel to be accepted. Default: 4096. The system's
-   * somaxconn is an upper bound.
-   */
-  uint32_t backlog;
-  /** SO_REUSEPORT, which binds one port in several nets: IOURINGNET_ON or IOURINGNET_OFF (default). */
-  uint32_t reuse_port;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_bind_options_init` sets it. */
+    size_t size;
+    /**
+     * Largest number of connections that wait in the kernel to be accepted. Default: 4096. The system's
+     * somaxconn is an upper bound.
+     */
+    uint32_t backlog;
+    /** SO_REUSEPORT, which binds one port in several nets: IOURINGNET_ON or IOURINGNET_OFF (default). */
+    uint32_t reuse_port;
 } iouringnet_bind_options;
 
 /** The result of sink_info. Prepare it with `iouringnet_sink_info_init`. */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_sink_info_init` sets it. */
-  size_t size;
-  /** Address of this end. */
-  iouringnet_address local;
-  /** Address of the peer. It is empty if the connection is gone. */
-  iouringnet_address peer;
-  /** Number of accepted bytes that the kernel does not have yet. */
-  size_t unsent;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_sink_info_init` sets it. */
+    size_t size;
+    /** Address of this end. */
+    iouringnet_address local;
+    /** Address of the peer. It is empty if the connection is gone. */
+    iouringnet_address peer;
+    /** Number of accepted bytes that the kernel does not have yet. */
+    size_t unsent;
 } iouringnet_sink_info;
 
 /**
@@ -558,63 +558,63 @@ typedef struct {
  * of the net, unless it says "now".
  */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_stats_init` sets it. */
-  size_t size;
-  /** System calls of the send loop into its ring. */
-  uint64_t send_enters;
-  /** Entries that the send loop has submitted. */
-  uint64_t send_entries;
-  /** Completions that the send loop has reaped. */
-  uint64_t send_completions;
-  /** Times that another thread has woken the send loop up. */
-  uint64_t send_wakes;
-  /** System calls of the receive loop into its ring. */
-  uint64_t recv_enters;
-  /** Entries that the receive loop has submitted. */
-  uint64_t recv_entries;
-  /** Completions that the receive loop has reaped. */
-  uint64_t recv_completions;
-  /** Times that another thread has woken the receive loop up. */
-  uint64_t recv_wakes;
-  /** Callbacks that the net has run. */
-  uint64_t callbacks;
-  /** Connections that are open now, including closed ones that drain or linger. */
-  uint64_t connections;
-  /** Listeners that are open now. */
-  uint64_t listeners;
-  /** Operations that are in flight now, as `max_operations` counts them. */
-  uint64_t operations;
-  /** Errors of accepts that did not end the accept or the watch, such as a shortage of descriptors. */
-  uint64_t accept_errors;
-  /** Closed connections that `close_timeout_ms` or `drain_timeout_ms` has reset. */
-  uint64_t drains_timed_out;
-  /** Closed connections that ended early because descriptors or memory ran short, the oldest first. */
-  uint64_t drains_shed;
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_stats_init` sets it. */
+    size_t size;
+    /** System calls of the send loop into its ring. */
+    uint64_t send_enters;
+    /** Entries that the send loop has submitted. */
+    uint64_t send_entries;
+    /** Completions that the send loop has reaped. */
+    uint64_t send_completions;
+    /** Times that another thread has woken the send loop up. */
+    uint64_t send_wakes;
+    /** System calls of the receive loop into its ring. */
+    uint64_t recv_enters;
+    /** Entries that the receive loop has submitted. */
+    uint64_t recv_entries;
+    /** Completions that the receive loop has reaped. */
+    uint64_t recv_completions;
+    /** Times that another thread has woken the receive loop up. */
+    uint64_t recv_wakes;
+    /** Callbacks that the net has run. */
+    uint64_t callbacks;
+    /** Connections that are open now, including closed ones that drain or linger. */
+    uint64_t connections;
+    /** Listeners that are open now. */
+    uint64_t listeners;
+    /** Operations that are in flight now, as `max_operations` counts them. */
+    uint64_t operations;
+    /** Errors of accepts that did not end the accept or the watch, such as a shortage of descriptors. */
+    uint64_t accept_errors;
+    /** Closed connections that `close_timeout_ms` or `drain_timeout_ms` has reset. */
+    uint64_t drains_timed_out;
+    /** Closed connections that ended early because descriptors or memory ran short, the oldest first. */
+    uint64_t drains_shed;
 } iouringnet_stats;
 
 /** The result of iouringnet_probe. Prepare it with `iouringnet_probe_result_init`. */
 typedef struct {
-  /** Size of this struct in bytes, as the program was compiled. `iouringnet_probe_result_init` sets it. */
-  size_t size;
-  /**
-   * The status that net_start would return:
-   *
-   *   IOURINGNET_OK             a net can start
-   *   IOURINGNET_UNAVAILABLE    io_uring cannot be used here
-   *   IOURINGNET_LOCKED_MEMORY  the limit on locked memory leaves no room
-   *   -EMFILE, -ENFILE          there are too few descriptors
-   *   -EAGAIN                   there are too few threads
-   *   -ENOMEM                   there is too little memory
-   */
-  iouringnet_status status;
-  /** The errno of the system's refusal, positive. 0 if a net can start. */
-  int32_t error;
-  /** Features that this kernel has: IOURINGNET_FEATURE_ bits. A net requires none of them. */
-  uint32_t features;
-  /** The kernel's release. */
-  char kernel[64];
-  /** What was found, or why io_uring cannot be used and the remedy. */
-  char text[256];
+    /** Size of this struct in bytes, as the program was compiled. `iouringnet_probe_result_init` sets it. */
+    size_t size;
+    /**
+     * The status that net_start would return:
+     *
+     *   IOURINGNET_OK             a net can start
+     *   IOURINGNET_UNAVAILABLE    io_uring cannot be used here
+     *   IOURINGNET_LOCKED_MEMORY  the limit on locked memory leaves no room
+     *   -EMFILE, -ENFILE          there are too few descriptors
+     *   -EAGAIN                   there are too few threads
+     *   -ENOMEM                   there is too little memory
+     */
+    iouringnet_status status;
+    /** The errno of the system's refusal, positive. 0 if a net can start. */
+    int32_t error;
+    /** Features that this kernel has: IOURINGNET_FEATURE_ bits. A net requires none of them. */
+    uint32_t features;
+    /** The kernel's release. */
+    char kernel[64];
+    /** What was found, or why io_uring cannot be used and the remedy. */
+    char text[256];
 } iouringnet_probe_result;
 
 #ifdef __cplusplus

@@ -133,8 +133,8 @@ fn every_function_tells_its_parameters_and_statuses() {
 }
 
 #[test]
-fn no_line_is_longer_than_110_characters() {
-    let long: Vec<&str> = HEADER.lines().filter(|line| line.chars().count() > 110).collect();
+fn no_line_is_longer_than_120_characters() {
+    let long: Vec<&str> = HEADER.lines().filter(|line| line.chars().count() > 120).collect();
     assert!(long.is_empty(), "{long:#?}");
 }
 
@@ -144,7 +144,7 @@ fn every_struct_with_a_size_has_its_macro() {
         let (body, rest) = block.split_once("\n} ").expect("a struct ends");
         let name = rest.split(';').next().expect("and has a name");
         assert_eq!(
-            body.contains("\n  size_t size;\n"),
+            body.contains("\n    size_t size;\n"),
             HEADER.contains(&format!("#define {name}_init(s) iouringnet_struct_init((s), sizeof *(s))\n")),
             "{name}"
         );
