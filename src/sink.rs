@@ -24,7 +24,7 @@ use crate::event_loop::RequestId;
 use crate::mailbox::Listed;
 use crate::members::Place;
 use crate::net::Net;
-use crate::ownership::{AfterRelease, Gate, Next, Owner};
+use crate::ownership::{Front, Gate, Next, Owner};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
@@ -75,11 +75,9 @@ enum Round {
 }
 
 struct State {
-    owner: Owner,
+    front: Front,
     /// What broke it; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
-    closing: bool,
-    closed: bool,
     /// The net takes no more work, or is about to say so: what is new is for it to allow.
     asks_net: bool,
     /// Counted as one of the two halves that have closed; see linger.rs.
@@ -120,10 +118,8 @@ impl Sink {
             had_several: AtomicBool::new(false),
             gate: Gate::new(net.config.first_try),
             state: Mutex::new(State {
-                owner: Owner::Nobody,
+                front: Front::default(),
                 cause: None,
-                closing: false,
-                closed: false,
                 asks_net: false,
                 counted: false,
                 queue: SendQueue::default(),
@@ -147,9 +143,7 @@ impl Sink {
 
     /// The state. From here on nobody claims the sink past the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock();
-        self.gate.shut(&mut state.owner);
-        state
+        self.gate.lock(&self.state)
     }
 
     /// Where a send that is made now comes from.
@@ -175,7 +169,14 @@ impl Sink {
 
     /// Something was queued: sees to it that somebody sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
-        match state.owner.queued(round != Round::None && self.net.config.first_try) {
+        let next = state.front.queued(round != Round::None && self.net.config.first_try);
+        self.follow(state, next);
+    }
+
+    /// Does what the rules of ownership ask for.
+    #[inline(always)] // what they say is known where something is queued
+    fn follow(self: &Arc<Self>, mut state: MutexGuard<'_, State>, next: Next) {
+        match next {
             Next::Nothing => state.interrupt_waiter(),
             Next::TellLoop => {
                 let has_timeout = state.timeout.is_some();
@@ -193,20 +194,18 @@ impl Sink {
                 drop(state);
                 self.net.recv_loop.at_round_end(Arc::clone(self) as _);
             }
-            Next::Try => {
-                drop(state);
-                self.try_queue();
-            }
+            Next::Try => self.try_queue(state),
+            Next::Open => {} // the gate stays shut for now
+            Next::Finish => self.finish_close(state),
         }
     }
 
     /// As the owner (`Caller`), offers what is queued to the kernel; the rest is the send loop's.
     #[allow(unsafe_code)]
-    fn try_queue(self: &Arc<Self>) {
-        let mut vectors = [EMPTY_PART; PARTS_MAX];
-        let mut state = self.lock();
+    fn try_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
         state.sweep(self.net.started()); // whether one is late is for the loop to judge
         if state.cause.is_none() && !state.queue.is_empty() {
+            let mut vectors = [EMPTY_PART; PARTS_MAX];
             let mut gather = Gather::new(&mut vectors);
             state.queue.gather(&mut gather);
             drop(state);
@@ -245,21 +244,25 @@ impl Sink {
     /// Releases the sink: what is left in the queue goes to the send loop, and a close that waited is finished.
     #[inline]
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        // As a rule all is out, and nothing happened meanwhile.
-        let plain = state.queue.is_empty() && state.cause.is_none() && !state.closing && !state.told_full;
-        if plain {
-            state.owner.release(false, false);
+        if state.cause.is_some() || state.told_full {
+            return self.release_to_tell(state);
+        }
+        let has_work = !state.queue.is_empty();
+        match state.front.release(has_work) {
             // For callbacks alone: what several threads post is better left to pile up behind the lock.
-            if self.net.config.first_try && self.net.recv_loop.current_round().is_some() && !state.asks_net {
-                self.gate.open();
+            Next::Open => {
+                let in_callback = self.net.config.first_try && self.net.recv_loop.current_round().is_some();
+                if in_callback && !state.asks_net {
+                    self.gate.open();
+                }
             }
-        } else {
-            self.release_with_work(state);
+            next => self.follow_rarely(state, next),
         }
     }
 
+    /// The same for a sink that is broken or has told FULL, whose watch may have something to tell.
     #[cold]
-    fn release_with_work(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    fn release_to_tell(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
             state.queue.fail_all(cause);
             if let Some(watch) = &state.watch {
@@ -267,16 +270,14 @@ impl Sink {
             }
         }
         state.tell_room(&self.net);
-        let (has_work, ends) = (!state.queue.is_empty(), state.closing && !state.closed);
-        match state.owner.release(has_work, ends) {
-            AfterRelease::Nothing => {}
-            AfterRelease::PostToLoop => {
-                state.progress = Instant::now();
-                drop(state);
-                self.post_to_loop();
-            }
-            AfterRelease::Finish => self.finish_close(state),
-        }
+        let has_work = !state.queue.is_empty();
+        let next = state.front.release(has_work);
+        self.follow(state, next);
+    }
+
+    #[cold]
+    fn follow_rarely(self: &Arc<Self>, state: MutexGuard<'_, State>, next: Next) {
+        self.follow(state, next);
     }
 
     fn post_to_loop(self: &Arc<Self>) {
@@ -314,7 +315,7 @@ impl Sink {
     /// Something has happened to the connection while nothing was sent, which may have broken it. Any other owner meets that
     /// by a send of its own.
     fn look_whether_broken(self: &Arc<Self>) {
-        if !self.lock().owner.claim() {
+        if !self.lock().front.claim() {
             return;
         }
         let error = self.socket.look_for_error();
@@ -329,10 +330,10 @@ impl Sink {
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.lock();
         state.timeout = timeout;
-        if !state.closing {
+        if !state.front.closing {
             state.progress = Instant::now();
         }
-        let owner = state.owner;
+        let owner = state.front.owner();
         drop(state);
         if owner == Owner::Loop {
             self.post_to_loop(); // posts read it anew
@@ -352,10 +353,10 @@ impl Sink {
 
 impl State {
     fn check_open(&self, net: &Net) -> Result {
-        if !self.closing && !self.asks_net {
+        if !self.front.closing && !self.asks_net {
             return Ok(());
         }
-        let closed = self.closing.then_some(Error::CLOSED);
+        let closed = self.front.closing.then_some(Error::CLOSED);
         net.refusal().or(closed).map_or(Ok(()), Err)
     }
 
@@ -402,7 +403,7 @@ impl State {
 
     /// Ends what was cancelled or is late.
     fn sweep(&mut self, now: Instant) {
-        if self.queue.sweep(now, self.closing) {
+        if self.queue.sweep(now, self.front.closing) {
             self.break_with(Error::TORN);
         }
     }
@@ -416,6 +417,13 @@ impl State {
         {
             self.told_full = false;
         }
+    }
+}
+
+impl AsMut<Front> for State {
+    #[inline]
+    fn as_mut(&mut self) -> &mut Front {
+        &mut self.front
     }
 }
 

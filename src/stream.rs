@@ -29,7 +29,7 @@ use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
-use crate::ownership::{AfterRelease, Next, Owner};
+use crate::ownership::{Front, Next, Owner};
 use crate::socket::{Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
@@ -52,13 +52,9 @@ pub struct Stream {
 }
 
 struct State {
-    owner: Owner,
+    front: Front,
     /// Why pending and later receives and the watch end: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
-    /// The handle is closed.
-    closing: bool,
-    /// The half is closed, too.
-    closed: bool,
     /// The end of the stream, or the error that broke the connection. Every later receive has it as its result.
     end: Option<Error>,
     buffer: ReadBuffer,
@@ -118,29 +114,28 @@ impl Stream {
             state.queue.fail_all(cause);
         }
         let has_work = !state.queue.is_empty() || state.watch.is_some();
-        let ends = state.closing && !state.closed;
-        match state.owner.release(has_work, ends) {
-            AfterRelease::Nothing => self.tell_successor(&mut state),
-            AfterRelease::PostToLoop => {
+        match state.front.release(has_work) {
+            Next::PostToLoop => {
                 drop(state);
                 self.post_to_loop();
             }
-            AfterRelease::Finish => {
+            Next::Finish => {
                 self.tell_successor(&mut state);
-                state.closed = true;
                 let buffer = mem::take(&mut state.buffer);
                 drop(state);
                 drop(buffer);
                 Linger::half_closed(&self.net, &self.socket);
                 self.net.members.leave(&**self);
             }
+            _ => self.tell_successor(&mut state), // nobody owns the stream
         }
     }
 
     /// Whether the stream receives nothing. If it does receive, it posts `successor` when it no longer does.
     pub fn is_quiet_or_tells<S: Handler + 'static>(&self, successor: &Arc<S>) -> bool {
         let mut state = self.state.lock();
-        let quiet = state.owner == Owner::Nobody || state.watch.as_ref().is_some_and(Watch::is_paused);
+        let quiet =
+            state.front.owner() == Owner::Nobody || state.watch.as_ref().is_some_and(Watch::is_paused);
         if !quiet {
             let successor: Weak<S> = Arc::downgrade(successor);
             state.successor = Some(successor);
@@ -199,10 +194,10 @@ impl Stream {
     /// Ends pending receives and the watch with CLOSED. Closing twice is harmless.
     pub fn close(self: &Arc<Self>) {
         let mut state = self.lock_to_change();
-        if state.closing {
+        if state.front.closing {
             return;
         }
-        state.closing = true;
+        state.front.closing = true;
         state.cause.get_or_insert(Error::CLOSED);
         self.look_again(state);
     }
@@ -217,9 +212,9 @@ impl Stream {
     /// Ends what is pending: here if nobody owns the stream, and otherwise through its owner.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.interrupt_waiter();
-        match state.owner.notify_closed() {
+        match state.front.notify_closed() {
             Next::Try => self.release(state),
-            Next::TellLoop => {
+            Next::PostToLoop => {
                 drop(state);
                 self.post_to_loop();
             }
@@ -234,7 +229,7 @@ impl Stream {
         event_loop: &mut EventLoop,
         brought: Brought<'_>,
     ) {
-        match (state.owner, &state.watch) {
+        match (state.front.owner(), &state.watch) {
             (Owner::Loop, Some(_)) => self.drive_watch(state, event_loop, brought),
             (Owner::Loop, None) => self.drive_queue(state, event_loop, brought),
             _ => {} // late mail: another owner has done what it was for
@@ -318,10 +313,8 @@ impl Stream {
 impl State {
     fn new(timeout: Option<Duration>) -> State {
         State {
-            owner: Owner::Nobody,
+            front: Front::default(),
             cause: None,
-            closing: false,
-            closed: false,
             end: None,
             buffer: ReadBuffer::default(),
             queue: RecvQueue::default(),
@@ -339,7 +332,7 @@ impl State {
     fn check_open(&self, net: &Net) -> Result {
         match net.refusal() {
             Some(refusal) => Err(refusal),
-            None if self.closing => Err(Error::CLOSED),
+            None if self.front.closing => Err(Error::CLOSED),
             None => Ok(()),
         }
     }
@@ -351,7 +344,7 @@ impl State {
     }
 
     fn check_idle(&self) -> Result {
-        if self.owner == Owner::Nobody { Ok(()) } else { Err(Error::BUSY) }
+        if self.front.owner() == Owner::Nobody { Ok(()) } else { Err(Error::BUSY) }
     }
 
     fn take_work(&mut self) -> Taken {
@@ -389,7 +382,7 @@ impl Target for Stream {
     fn cancel_requested(self: Arc<Self>) {
         let mut state = self.state.lock();
         state.queue.note_cancelled();
-        if state.owner == Owner::Loop {
+        if state.front.owner() == Owner::Loop {
             drop(state);
             self.post_to_loop(); // any other owner passes the queue to the loop when it releases the stream
         }
@@ -437,10 +430,10 @@ impl Member for Stream {
             return;
         };
         let mut state = self.lock_to_change();
-        if state.closed {
+        if state.front.is_closed() {
             return;
         }
-        state.closing = true;
+        state.front.closing = true;
         state.cause.get_or_insert(cause);
         self.look_again(state);
     }

@@ -7,7 +7,7 @@ use super::{Sink, State};
 use crate::error::Error;
 use crate::linger::Linger;
 use crate::members::{Member, Place, Stop};
-use crate::ownership::{Next, Owner};
+use crate::ownership::Owner;
 use crate::sync::MutexGuard;
 use std::mem;
 use std::sync::Arc;
@@ -16,7 +16,6 @@ use std::time::Instant;
 impl Sink {
     /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
     pub(super) fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.closed = true;
         let counted = mem::replace(&mut state.counted, true);
         let (cause, polls) = (state.cause, state.poll.is_some());
         if let (Some(watch), None) = (&state.watch, cause) {
@@ -40,10 +39,10 @@ impl Sink {
     /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
     pub fn close(self: &Arc<Self>) {
         let mut state = self.lock();
-        if state.closing || state.counted {
+        if state.front.closing || state.counted {
             return; // closed, or another thread is at it
         }
-        if state.owner != Owner::Nobody {
+        if state.front.owner() != Owner::Nobody {
             // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
             // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
             // net without members may end.
@@ -67,11 +66,11 @@ impl Sink {
 
     pub(super) fn end_now(self: &Arc<Self>, cause: Error) {
         let mut state = self.lock();
-        if state.closed && cause == Error::STOPPED {
+        if state.front.is_closed() && cause == Error::STOPPED {
             return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
         }
         let counted = mem::replace(&mut state.counted, true);
-        if !state.closed {
+        if !state.front.is_closed() {
             state.begin_closing();
             if cause == Error::STOPPED && !state.queue.is_empty() {
                 self.net.sends_were_cut();
@@ -88,23 +87,16 @@ impl Sink {
 
     /// The end has begun, of which the owner must learn.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.interrupt_waiter();
-        match state.owner.notify_closed() {
-            Next::Try => self.release(state),
-            Next::TellLoop => {
-                drop(state);
-                self.post_to_loop(); // from now on the close timeout counts
-            }
-            _ => {} // the owner sees it
-        }
+        let next = state.front.notify_closed();
+        self.follow(state, next); // from now on the close timeout counts
     }
 }
 
 impl State {
     fn begin_closing(&mut self) {
-        if !self.closing {
-            self.closing = true;
-            if self.owner != Owner::Nobody {
+        if !self.front.closing {
+            self.front.closing = true;
+            if self.front.owner() != Owner::Nobody {
                 self.progress = Instant::now(); // of the drain
             }
         }

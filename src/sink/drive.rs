@@ -18,8 +18,8 @@ use std::time::Instant;
 impl Sink {
     /// As the send loop: looks what is to be done, unless a send is in flight.
     fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
-        if state.owner != Owner::Loop {
-            if let Some(poll) = state.poll.filter(|_| state.closed) {
+        if state.front.owner() != Owner::Loop {
+            if let Some(poll) = state.poll.filter(|_| state.front.is_closed()) {
                 event_loop.cancel(poll);
             }
             return; // else mail that somebody else has answered meanwhile
@@ -55,7 +55,7 @@ impl Sink {
         if state.cause.is_none() && limit <= now {
             state.break_with(Error::TIMEOUT);
             tracing::warn!(fd = self.socket.fd(), "a peer takes too long; what is unsent is lost");
-            if state.closing {
+            if state.front.closing {
                 self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
             }
             if self.net.members.is_stopping() {
@@ -66,7 +66,7 @@ impl Sink {
 
     /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
     pub(super) fn begin_drain(&self, state: &mut State) {
-        if state.closing && self.socket.drain_until().is_none() {
+        if state.front.closing && self.socket.drain_until().is_none() {
             let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
             self.socket.begin_drain(self.net.config.drain_timeout.deadline(Instant::now(), left));
         }
@@ -74,7 +74,7 @@ impl Sink {
 
     /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
     fn progress_limit(&self, state: &State) -> Option<Instant> {
-        let limit = if state.closing {
+        let limit = if state.front.closing {
             Some(self.net.config.close_timeout)
         } else if state.queue.posted() > 0 {
             state.timeout.filter(|timeout| !timeout.is_zero())
@@ -86,7 +86,7 @@ impl Sink {
     }
 
     fn next_deadline(&self, state: &State) -> Option<Instant> {
-        let operations = state.queue.earliest().filter(|_| !state.closing);
+        let operations = state.queue.earliest().filter(|_| !state.front.closing);
         operations.into_iter().chain(self.progress_limit(state)).min()
     }
 
@@ -131,7 +131,7 @@ impl Handler for Sink {
     fn on_ready(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.lock();
         state.full = false;
-        if let (Some(poll), true) = (state.poll, state.owner != Owner::Loop) {
+        if let (Some(poll), true) = (state.poll, state.front.owner() != Owner::Loop) {
             event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
         } else {
             self.drive(state, event_loop);
@@ -145,9 +145,9 @@ impl Handler for Sink {
     }
 
     fn end_round(self: Arc<Self>) {
-        let ours = self.lock().owner.take_from_round();
-        if ours {
-            self.try_queue();
+        let mut state = self.lock();
+        if state.front.take_from_round() {
+            self.try_queue(state);
         }
     }
 

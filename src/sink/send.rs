@@ -93,9 +93,8 @@ impl Sink {
     ) -> Result<Begun> {
         let mut state = self.lock();
         // One that may not wait has what a round has collected leave before it.
-        if state.timeout == Some(Duration::ZERO) && state.owner.take_from_round() {
-            drop(state);
-            self.try_queue();
+        if state.timeout == Some(Duration::ZERO) && state.front.take_from_round() {
+            self.try_queue(state);
             state = self.lock();
         }
         state.check_open(&self.net)?;
@@ -108,7 +107,7 @@ impl Sink {
         }
         let limit = Limit::from_now(state.timeout);
         let collects = round == Round::Again && !limit.one_try;
-        if collects || !self.net.config.first_try || !state.owner.claim() {
+        if collects || !self.net.config.first_try || !state.front.claim() {
             return self.queue_untried(state, Outgoing { parts, size, sent: 0 }, accepted, limit, round);
         }
         drop(state);
@@ -216,7 +215,7 @@ impl Sink {
         limit: Limit,
         round: Round,
     ) -> Result<Begun> {
-        if limit.one_try && state.owner != Owner::Nobody {
+        if limit.one_try && state.front.owner() != Owner::Nobody {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
         }
         let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
@@ -239,7 +238,7 @@ impl Sink {
     ) -> (MutexGuard<'a, State>, bool) {
         while data.sent < data.size
             && state.cause.is_none()
-            && !state.closing
+            && !state.front.closing
             && state.queue.is_empty()
             && let Some(waiter) = SocketWaiter::own()
         {
@@ -330,7 +329,7 @@ impl Sink {
         if data.is_empty() {
             return Ok(());
         }
-        if self.net.config.first_try && round != Round::Again && state.owner.claim() {
+        if self.net.config.first_try && round != Round::Again && state.front.claim() {
             drop(state);
             // SAFETY: `data` is borrowed for the whole of this call.
             let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
@@ -389,7 +388,7 @@ impl Sink {
         let timeout = state.timeout;
         if let Some(cause) = state.cause {
             self.net.over_at_once(accepted, Err(cause), 0);
-        } else if state.owner == Owner::Nobody {
+        } else if state.front.owner() == Owner::Nobody {
             self.net.over_at_once(accepted, Ok(()), 0);
         } else if timeout == Some(Duration::ZERO) {
             self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
@@ -417,7 +416,7 @@ mod tests {
         let Some(Connection { net, sink, stream, mut peer }) = connection() else { return };
         let mut data = Outgoing { parts: Parts::of(b"in time"), size: 7, sent: 0 };
         let mut state = sink.lock();
-        assert!(state.owner.claim());
+        assert!(state.front.claim());
         // SAFETY: the bytes are static.
         let (state, late) = unsafe { sink.wait_alone(state, &mut data, Some(net.started())) };
         sink.release(state);

@@ -42,7 +42,7 @@ fn a_stop_that_comes_to_a_sink_whose_fin_is_out_does_not_reset() {
 #[test]
 fn a_stop_that_comes_beside_a_send_that_goes_out_cuts_nothing() {
     let Some(Connection { net, sink, stream, peer }) = connection() else { return };
-    assert!(sink.lock().owner.claim()); // as a thread that sends now
+    assert!(sink.lock().front.claim()); // as a thread that sends now
     Arc::clone(&sink).stop(Stop::Now(Error::STOPPED));
     sink.release_by_gate();
     stream.close();
@@ -55,14 +55,14 @@ fn a_drain_has_time_for_what_is_queued_too() {
     const QUEUED: usize = 1 << 20;
     let Some(Connection { net, sink, stream, peer }) = connection() else { return };
     let mut state = sink.lock();
-    assert!(state.owner.claim());
+    assert!(state.front.claim());
     state.queue.post_back(&[0; QUEUED]).unwrap();
-    state.closing = true;
+    state.front.closing = true;
     let begins = Instant::now();
     sink.begin_drain(&mut state);
     let until = sink.socket.drain_until().flatten();
     assert_eq!(until.map(|until| until >= begins + Duration::from_secs(60 + 1024)), Some(true));
-    state.closing = false;
+    state.front.closing = false;
     sink.release(state);
     sink.abort();
     stream.close();
@@ -78,11 +78,11 @@ fn a_drain_has_time_for_what_the_kernel_holds_beside_the_queue() {
     let mut state = sink.lock(); // the send loop looks at the sink under this lock alone
     let (queued, held) = (state.queue.unsent(), sink.socket.unacknowledged());
     assert!(queued > 0 && held >= 16 << 10, "{queued} and {held}");
-    state.closing = true;
+    state.front.closing = true;
     let begins = Instant::now();
     sink.begin_drain(&mut state);
     let until = sink.socket.drain_until().flatten().unwrap();
-    state.closing = false;
+    state.front.closing = false;
     let left = queued + held.min(sink.socket.unacknowledged());
     assert!(until >= begins + Duration::from_secs(60 + left as u64 / 1024));
     drop(state);

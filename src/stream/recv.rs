@@ -165,7 +165,7 @@ impl Stream {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let limit = Limit::from_now(state.timeout);
-        if !state.owner.claim() {
+        if !state.front.claim() {
             return self.queue_behind(state, want, accepted, limit);
         }
         let mut got = 0;
@@ -255,7 +255,7 @@ impl Stream {
         let operation = self.net.queued(accepted, &self.socket, Half::Recv, self.target(), false)?;
         state.queue.push(Item { want, got: 0, operation: Arc::clone(&operation), limit }, false);
         state.interrupt_waiter();
-        let next = state.owner.queued(false);
+        let next = state.front.queued(false);
         drop(state);
         if next == Next::TellLoop && limit.deadline.is_some() {
             self.post_to_loop(); // which has one more deadline to keep
@@ -358,7 +358,7 @@ mod tests {
             let mut memory = [0; 20];
             let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
             let mut state = stream.state.lock();
-            assert!(state.owner.claim());
+            assert!(state.front.claim());
             let (mut taken, mut got) = (state.take_work(), 0);
             drop(state);
             let step = stream.serve_as_owner(want, &mut got, &mut taken, Ask::Held(7));

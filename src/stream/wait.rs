@@ -163,7 +163,7 @@ mod tests {
         let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });
         let wait = || {
             let (mut state, mut got) = (stream.state.lock(), 0);
-            assert!(state.owner.claim());
+            assert!(state.front.claim());
             let (state, step) = stream.wait_alone(state, want, &mut got, Some(net.started()));
             stream.release(state);
             match step {

@@ -21,6 +21,7 @@ use crate::engine::POOL_BUFFER_SIZE;
 use crate::engine::{DataCallback, Request};
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
+use crate::ownership::Next;
 use crate::socket::Tried;
 use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
@@ -171,7 +172,8 @@ impl Stream {
         state.check_idle()?;
         let progress = if state.timeout.is_some() { Instant::now() } else { self.net.started() };
         state.watch = Some(Watch::new(callback, progress));
-        state.owner.queued(false);
+        let next = state.front.queued(false);
+        debug_assert_eq!(next, Next::PostToLoop, "the stream was idle");
         drop(state);
         self.post_to_loop();
         Ok(())
@@ -411,7 +413,7 @@ impl Stream {
     ) {
         let watch = state.watch.take();
         event_loop.disarm(&mut state.timer);
-        state.owner.release(false, false);
+        state.front.let_go();
         drop(state);
         // The state has nothing of the watch, and nobody owns the stream. Therefore the last call may begin another watch or
         // a receive.
@@ -419,7 +421,7 @@ impl Stream {
             self.call(&mut callback, Err(last), &[]);
         }
         let mut state = self.state.lock();
-        if state.owner.claim() {
+        if state.front.claim() {
             self.release(state);
         }
     }
