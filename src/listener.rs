@@ -30,12 +30,6 @@ pub type AcceptCallback = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 /// How long to wait after an error of accept that would come again at once, as a shortage of descriptors does.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How many connections a listener takes in one turn of the loop at most; other work of the loop waits no longer.
-const TAKEN_IN_A_TURN: usize = 8;
-
-/// How many polls at most a listener makes before it looks again whether a poll can be spared.
-const LOOK_AFTER_MAX: u8 = 64;
-
 /// A listening socket.
 pub struct Listener {
     listed: AtomicBool,
@@ -61,7 +55,6 @@ struct State {
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
     interrupting: bool,
-    look: Look,
     /// Not before this moment, after an error.
     retry: Option<Instant>,
     timer: Timer,
@@ -71,27 +64,6 @@ struct Watch {
     /// Away while it runs.
     callback: Option<AcceptCallback>,
     ending: Option<Error>,
-}
-
-/// Whether to look for the next connection without a poll. A look that finds one spares the poll; a look that finds none
-/// costs about as much. So each look in vain doubles the number of polls before the next look.
-#[derive(Default)]
-struct Look {
-    polls_left: u8,
-    after: u8,
-}
-
-impl Look {
-    fn is_due(&mut self) -> bool {
-        let due = self.polls_left == 0;
-        self.polls_left = self.polls_left.saturating_sub(1);
-        due
-    }
-
-    fn found(&mut self, one: bool) {
-        self.after = if one { 0 } else { (self.after * 2).clamp(1, LOOK_AFTER_MAX) };
-        self.polls_left = self.after;
-    }
 }
 
 impl Listener {
@@ -202,7 +174,6 @@ impl Listener {
             return;
         }
         state.drop_cancelled();
-        let mut left = TAKEN_IN_A_TURN;
         loop {
             let ending = state.cause.or_else(|| state.watch.as_ref()?.ending);
             let watched = state.watch.is_some();
@@ -230,39 +201,26 @@ impl Listener {
             if let Some(cause) = state.cause {
                 return self.finish(state, event_loop, cause);
             }
-            if !wanted {
-                return;
+            if wanted {
+                self.accept_next(&mut state, event_loop);
             }
-            left -= 1;
-            if !self.accept_next(&mut state, event_loop, left > 0) {
-                return;
-            }
+            return;
         }
     }
 
-    /// Takes a connection that is there already, if it `may_look` for one, or else polls for the next. True: it has taken one.
-    fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop, may_look: bool) -> bool {
+    /// Waits for the next connection.
+    fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         if self.retry_now.swap(false, Ordering::AcqRel) {
             state.retry = None;
         }
         if let Some(retry) = state.retry {
             if Instant::now() < retry {
-                event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
-                return false;
+                return event_loop.arm(&mut state.timer, retry, || Arc::clone(self) as _);
             }
             state.retry = None;
         }
-        if may_look && state.look.is_due() {
-            // Without descriptors accept4(2) fails even if no connection is there. The poll tells whether one is.
-            let found = self.take(state).is_ok() && !state.ready.is_empty();
-            state.look.found(found);
-            if found {
-                return true;
-            }
-        }
         let request = Request::Incoming { stand_in: Arc::clone(&self.stand_in) };
         state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
-        false
     }
 
     fn deliver<'a>(
@@ -318,7 +276,7 @@ impl Listener {
         self.net.members.leave(&**self);
     }
 
-    /// Takes one connection from the kernel, if there is one. Returns an error that would come again at once.
+    /// Takes one connection from the kernel, in each turn of the loop one. Returns an error that would come again at once.
     fn take(&self, state: &mut State) -> Result {
         match self.socket.accept() {
             Answer::Done(socket) => {
