@@ -8,7 +8,6 @@
 #![warn(missing_docs)]
 
 mod address;
-mod availability;
 mod buffer;
 mod callback_thread;
 mod completion;

@@ -6,10 +6,9 @@
 pub mod fixture;
 mod operations;
 
-use crate::availability::status_of_start;
 use crate::callback_thread::in_callback;
 use crate::config::Config;
-use crate::engine::Plan;
+use crate::engine::{Plan, status_of_start};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;

@@ -2,9 +2,8 @@
 //!
 //! Invariant: nothing of the try is left when it returns, and it answers wherever a start would fail.
 
-use crate::availability::{explain, kernel_release, status_of_start};
 use crate::config::Config;
-use crate::engine::{Engine, Features, Plan, Waker};
+use crate::engine::{Engine, Features, Plan, Waker, explain, kernel_release, status_of_start};
 use crate::error::Result;
 use crate::threads;
 use std::io;

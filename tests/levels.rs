@@ -29,7 +29,6 @@ const LEVELS: &[&[&str]] = &[
         "address",
         "hosts",
         "resolver",
-        "availability",
         "eventfd",
         "socket_waiter",
         "buffer",

@@ -5,12 +5,14 @@
 //! Nothing above this directory names io_uring. Invariant: each submitted request completes for the last time once, unless
 //! the engine is given up before.
 
+mod availability;
 mod features;
 mod pool;
 mod request;
 mod ring;
 mod waker;
 
+pub use self::availability::{explain, kernel_release, status_of_start};
 pub use self::features::Features;
 pub use self::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
 pub use self::request::{DataCallback, Lent, Message, Request, Scratch, Start};

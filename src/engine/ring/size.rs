@@ -4,7 +4,7 @@
 //! closed ring back late: 6 to 80 ms, and some hundred where its workers get no processor. Invariant: two rings of the size
 //! that is tried first are within the limit, so that the first one never takes what the second one needs.
 
-use crate::availability::locked_memory_limit;
+use crate::engine::availability::locked_memory_limit;
 use crate::fork::page_size;
 use std::io;
 use std::thread;

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // uname and getrlimit
 //! Why io_uring cannot be used here, as a status and in words that name the remedy.
 //!
-//! Called by the start of a net, by the probe, and by who needs the limit on locked memory. Invariant: an answer is complete in `TEXT_MAX` bytes,
-//! and asking never fails: what cannot be found out is left out.
+//! The start of a net and the probe ask here, and the sizes of rings depend on the limit on locked memory. Invariant: an
+//! answer is complete in `TEXT_MAX` bytes, and asking never fails: what cannot be found out is left out.
 
 use crate::error::Error;
 use std::ffi::CStr;
