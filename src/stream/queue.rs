@@ -3,8 +3,7 @@
 //! The queue is used under the stream's lock. Invariant: an item leaves with its operation completed. Exception: the loop
 //! takes the front out while it serves it, and puts it back if it needs more bytes.
 
-use super::recv::{Ask, Step};
-use super::want::{SERVE_MAX, Want};
+use super::want::{Ask, SERVE_MAX, Step, Want};
 use super::{Brought, State, Stream};
 use crate::completion::Operation;
 use crate::deadlines::Limit;

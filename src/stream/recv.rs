@@ -6,7 +6,7 @@
 //! Therefore completions keep the order of the calls.
 
 use super::queue::Item;
-use super::want::{SERVE_MAX, Taken, Want};
+use super::want::{Ask, Step, Taken, Want};
 use super::{State, Stream};
 use crate::callback_thread::in_callback;
 use crate::completion::{Accepted, Begun, Outcome, Tell};
@@ -14,56 +14,9 @@ use crate::deadlines::Limit;
 use crate::engine::Lent;
 use crate::error::{Error, Result};
 use crate::ownership::Next;
-use crate::socket::{Half, Socket, Tried};
+use crate::socket::{Half, Tried};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
-
-/// How often a receive may ask the kernel.
-#[derive(Clone, Copy)]
-pub(super) enum Ask {
-    /// Not at all.
-    Never,
-    /// Once, for at most [`SERVE_MAX`]. A callback must not be long, however fast the peer sends.
-    Once,
-    /// For so many bytes: those that came before a deadline that has passed. See [`Ask::held_by`].
-    Held(usize),
-    /// While the socket has bytes.
-    Always,
-}
-
-impl Ask {
-    /// For what `socket` holds now, and for the end behind it. Bytes that come during the receive are too late.
-    pub(super) fn held_by(socket: &Socket) -> Ask {
-        Ask::Held(socket.unread() + 1) // one more finds the end
-    }
-
-    /// How many bytes the next call may bring. 0 means no call.
-    fn most(self) -> usize {
-        match self {
-            Ask::Never => 0,
-            Ask::Once => SERVE_MAX,
-            Ask::Held(left) => left,
-            Ask::Always => usize::MAX,
-        }
-    }
-
-    /// What may follow a call that has brought `count` bytes.
-    fn after(self, count: usize) -> Ask {
-        match self {
-            Ask::Never | Ask::Once => Ask::Never,
-            Ask::Held(left) => Ask::Held(left - count),
-            Ask::Always => Ask::Always,
-        }
-    }
-}
-
-/// How far a receive has come.
-pub(super) enum Step {
-    /// The receive has ended.
-    Done(Outcome),
-    /// It needs more than there is.
-    Blocked,
-}
 
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing. A larger one counts what

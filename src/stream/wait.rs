@@ -3,8 +3,7 @@
 //! The caller owns the stream meanwhile. Invariant: a second receive, a close or a stop ends the wait. The receive then goes
 //! on as the front of the queue, or ends with the cause.
 
-use super::recv::{Ask, Step};
-use super::want::{Taken, Want};
+use super::want::{Ask, Step, Taken, Want};
 use super::{State, Stream};
 use crate::completion::Outcome;
 use crate::error::Error;

@@ -7,6 +7,7 @@ use crate::buffer::ReadBuffer;
 use crate::completion::Outcome;
 use crate::engine::Lent;
 use crate::error::Error;
+use crate::socket::Socket;
 
 /// What a receive asks for.
 #[derive(Clone, Copy)]
@@ -17,6 +18,53 @@ pub enum Want {
     Some(Lent),
     /// So many bytes in the buffer.
     Buffered(usize),
+}
+
+/// How often a receive may ask the kernel.
+#[derive(Clone, Copy)]
+pub enum Ask {
+    /// Not at all.
+    Never,
+    /// Once, for at most [`SERVE_MAX`]. A callback must not be long, however fast the peer sends.
+    Once,
+    /// For so many bytes: those that came before a deadline that has passed. See [`Ask::held_by`].
+    Held(usize),
+    /// While the socket has bytes.
+    Always,
+}
+
+impl Ask {
+    /// For what `socket` holds now, and for the end behind it. Bytes that come during the receive are too late.
+    pub fn held_by(socket: &Socket) -> Ask {
+        Ask::Held(socket.unread() + 1) // one more finds the end
+    }
+
+    /// How many bytes the next call may bring. 0 means no call.
+    pub fn most(self) -> usize {
+        match self {
+            Ask::Never => 0,
+            Ask::Once => SERVE_MAX,
+            Ask::Held(left) => left,
+            Ask::Always => usize::MAX,
+        }
+    }
+
+    /// What may follow a call that has brought `count` bytes.
+    pub fn after(self, count: usize) -> Ask {
+        match self {
+            Ask::Never | Ask::Once => Ask::Never,
+            Ask::Held(left) => Ask::Held(left - count),
+            Ask::Always => Ask::Always,
+        }
+    }
+}
+
+/// How far a receive has come.
+pub enum Step {
+    /// The receive has ended.
+    Done(Outcome),
+    /// It needs more than there is.
+    Blocked,
 }
 
 /// What the owner takes out of the state while it works without the lock.
