@@ -1,8 +1,8 @@
-//! One operation's result, delivered once: to a callback on the receive loop, or to those who wait.
+//! One operation's result, delivered once: to a callback on the receive loop, or to the waiters.
 //!
-//! Made when an operation is queued, or accepted with a handle for it; shared by its server, its waiter and the handle that C
-//! holds. Invariant: [`Operation::complete`] takes effect once; a callback runs exactly once, on the thread that the outbox
-//! names, and with no lock held.
+//! An [`Operation`] is made when work is queued, or accepted with an op. The handle that serves it, its waiters and the op
+//! that C holds share it. Invariant: [`Operation::complete`] takes effect once. A callback runs exactly once, on the
+//! outbox's callback thread, and with no lock held.
 
 use crate::error::{Error, Result};
 use crate::permits::Permit;
@@ -12,23 +12,23 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How an operation ended: its status, and the bytes transferred whatever the status.
+/// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Success or why not.
+    /// Success or an error.
     pub result: Result,
-    /// Bytes transferred, also where `result` is an error.
+    /// Bytes transferred, also if `result` is an error.
     pub bytes: usize,
 }
 
 impl Outcome {
-    /// Of what moves no bytes.
+    /// The outcome of an operation that moves no bytes.
     pub fn without_bytes<T>(result: &Result<T>) -> Outcome {
         Outcome { result: result.as_ref().map(drop).map_err(|error| *error), bytes: 0 }
     }
 
-    /// The same, but where it failed after `cause` had ended the handle, that is why: the error that the kernel gave is
-    /// only how it met the end.
+    /// The same outcome. Exception: an operation that failed after `cause` had ended its handle gets `cause`, because the
+    /// kernel's error only follows from that end.
     pub fn ended_by(self, cause: Option<Error>) -> Outcome {
         match (self.result, cause) {
             (Err(_), Some(cause)) => Outcome { result: Err(cause), ..self },
@@ -41,89 +41,89 @@ impl Outcome {
 pub struct Done {
     /// How the operation ended.
     pub outcome: Outcome,
-    /// The connection that a dial or an accept has made; the callback's alone.
+    /// The connection that a dial or an accept has made. The callback owns it.
     pub connection: Option<Arc<Socket>>,
 }
 
 /// Runs once on the receive loop's thread.
 pub type Callback = Box<dyn FnOnce(Done) + Send>;
 
-/// What waiting for an operation gave.
+/// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// It is done; a callback, if it has one, has returned.
+    /// The operation is done. If it has a callback, the callback has returned, or it is the caller of the wait.
     Done(Outcome),
-    /// Not yet.
+    /// The time passed before the operation was done.
     Pending,
     /// The operation was released meanwhile.
     Released,
 }
 
-/// Where operations with a callback go when they are complete.
+/// Gets completed operations that have a callback.
 pub trait Outbox: Send + Sync {
-    /// Sees to it that [`Operation::run_callback`] is called on the callback thread.
+    /// Makes the callback thread call [`Operation::run_callback`].
     fn deliver(&self, operation: Arc<Operation>);
-    /// Whether this is the callback thread: a callback that runs is the one that asks.
+    /// Whether the caller runs on the callback thread, and therefore inside a callback.
     fn runs_here(&self) -> bool;
 }
 
-/// The handle that serves an operation, told when a cancellation is asked for.
+/// The handle that serves an operation.
 pub trait Target: Send + Sync {
-    /// An operation of this handle is to be cancelled: look which.
+    /// A caller has cancelled an operation of this handle. The handle looks which.
     fn cancel_requested(self: Arc<Self>);
 }
 
-/// What was over at once, and had a callback alone: all that is left is to call it.
+/// An operation that was over at once and has only a callback, which is still to run.
 pub struct Finished {
-    /// To be run once, on the thread of the loop that this is posted to.
+    /// Runs once, on the thread of the loop that gets this as mail.
     pub callback: Callback,
-    /// How it ended.
+    /// How the operation ended.
     pub outcome: Outcome,
-    /// The connection that it made.
+    /// The connection that the operation made.
     pub connection: Option<Arc<Socket>>,
-    /// Its place among the operations in flight, which it has until its callback runs.
+    /// The operation's place among those in flight. The callback begins after it is given back.
     pub permit: Permit,
 }
 
 impl Finished {
     /// Runs the callback.
     pub fn run_callback(mut self) {
-        drop(self.permit.give_back()); // before the callback, as an operation does
+        drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
         (self.callback)(Done { outcome: self.outcome, connection: self.connection });
     }
 }
 
-/// How the one who begins something learns its end.
+/// How the caller that begins an operation learns its end.
 pub enum Tell<'a> {
-    /// He waits for it.
+    /// The caller waits for it.
     Wait,
-    /// By an operation, which somebody may ask or cancel.
+    /// By an op, through which threads may wait or cancel.
     By(&'a Arc<Operation>),
-    /// By a callback alone: an operation is made only if it is not over at once.
+    /// By a callback alone. An [`Operation`] is made only if the end does not come at once.
     Call(Callback),
 }
 
-/// A [`Tell`] of something that was accepted.
+/// The [`Tell`] of an accepted operation.
 pub enum Accepted<'a> {
-    /// He waits, and needs no place among the operations in flight before he has to be queued.
+    /// The caller waits. It needs a place among the operations in flight only when its work is queued.
     Wait,
-    /// The operation has its place.
+    /// The op, which has its place.
     By(&'a Arc<Operation>),
-    /// The callback's place.
+    /// The callback and its place.
     Call(Callback, Permit),
 }
 
-/// What became of something that was begun: it is over and told, or the operation tells when.
+/// What became of an operation that was begun.
 pub enum Begun {
-    /// Over.
+    /// It is over, and its end is reported.
     Finished(Outcome),
-    /// Under way.
+    /// It is under way. The operation reports its end.
     Queued(Arc<Operation>),
 }
 
 /// One accepted operation.
 pub struct Operation {
-    /// Listed in the receive loop's mailbox, for its callback.
+    /// Whether the receive loop's mailbox lists it, for its callback.
     pub listed: AtomicBool,
     outbox: Arc<dyn Outbox>,
     cancelled: AtomicBool,
@@ -135,7 +135,7 @@ pub struct Operation {
 enum Phase {
     /// Being served.
     Pending,
-    /// Complete; its callback waits for its turn.
+    /// It is complete, and its callback has not begun yet.
     Queued,
     /// Its callback runs.
     Running,
@@ -155,7 +155,7 @@ struct State {
 }
 
 impl Operation {
-    /// A new operation, with the callback that is to have its result, or none.
+    /// A new operation. `callback`, if there is one, gets its result.
     pub fn new(outbox: Arc<dyn Outbox>, callback: Option<Callback>) -> Arc<Operation> {
         let outcome = Outcome { result: Err(Error::PENDING), bytes: 0 };
         Arc::new(Operation {
@@ -176,20 +176,20 @@ impl Operation {
         })
     }
 
-    /// Accepted: it occupies `permit` until it is over, and `target` is told when it is to be cancelled.
+    /// Accepts the operation. It owns `permit` until its end, and a cancellation calls `target`.
     pub fn accept(&self, permit: Permit, target: Weak<dyn Target>) {
         let mut state = self.state.lock();
         state.permit = Some(permit);
         state.target = Some(target);
     }
 
-    /// Delivers the result; only the first call counts.
+    /// Delivers the result. Only the first call counts.
     pub fn complete(self: &Arc<Self>, result: Result, bytes: usize) {
         self.finish(Outcome { result, bytes }, None);
     }
 
-    /// The same for an operation that makes a connection. True: there is no callback, and the connection waits for the
-    /// one who collects it.
+    /// The same for an operation that makes a connection. True: there is no callback, and the connection waits for its
+    /// collector.
     pub fn complete_connection(self: &Arc<Self>, result: Result<Arc<Socket>>) -> bool {
         self.finish(Outcome::without_bytes(&result), result.ok())
     }
@@ -213,7 +213,7 @@ impl Operation {
         waits
     }
 
-    /// Runs the callback; on the callback thread, once, from the loop's mail.
+    /// Runs the callback. The callback thread calls this once, when the operation comes as mail.
     pub fn run_callback(&self) {
         let mut state = self.state.lock();
         let Some(callback) = state.callback.take() else {
@@ -221,7 +221,7 @@ impl Operation {
         };
         state.phase = Phase::Running;
         let done = Done { outcome: state.outcome, connection: state.connection.take() };
-        // Before the callback: the operation that follows this one is usually begun in it.
+        // Before the callback, because the callback usually begins the next operation.
         let socket = state.permit.as_mut().and_then(Permit::give_back);
         drop(state);
         drop(socket);
@@ -231,7 +231,7 @@ impl Operation {
 
     fn over(&self, mut state: MutexGuard<'_, State>) {
         state.phase = Phase::Done;
-        // Before the waiters wake: there is room for their next operation.
+        // Before the waiters wake up, because their next operation needs the place.
         let socket = state.permit.as_mut().and_then(Permit::give_back);
         let target = state.target.take();
         if state.waiters > 0 {
@@ -241,7 +241,7 @@ impl Operation {
         drop((socket, target));
     }
 
-    /// Waits until the operation is over, at most for `timeout`; `None` is for ever.
+    /// Waits until the operation is over, at most for `timeout`. `None`: no limit.
     pub fn wait(&self, timeout: Option<Duration>) -> Waited {
         let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state.lock();
@@ -249,7 +249,7 @@ impl Operation {
             if state.released {
                 return Waited::Released;
             }
-            // Its own callback is told the result already, and may ask again.
+            // The operation's own callback has the result already, and may ask for it again.
             if state.phase == Phase::Done || (state.phase == Phase::Running && self.outbox.runs_here()) {
                 return Waited::Done(state.outcome);
             }
@@ -268,16 +268,16 @@ impl Operation {
         }
     }
 
-    /// Waits for an operation that nobody else can release.
+    /// Waits without a limit. Only the caller can release the operation.
     pub fn outcome(&self) -> Outcome {
         match self.wait(None) {
             Waited::Done(outcome) => outcome,
-            // Not reached: there is no handle through which to release it, and no limit to the wait.
+            // Not reached: no op exists through which to release it, and the wait has no limit.
             Waited::Pending | Waited::Released => Outcome { result: Err(Error::PANIC), bytes: 0 },
         }
     }
 
-    /// The connection that the operation made, for its first collector; a callback has had it already.
+    /// The connection that the operation made, for its first collector. `None`: a callback or a collector has taken it.
     pub fn take_connection(&self) -> Option<Arc<Socket>> {
         self.state.lock().connection.take()
     }
@@ -287,8 +287,8 @@ impl Operation {
         self.state.lock().connection.is_some()
     }
 
-    /// The net has stopped: a connection that nobody has collected closes, and the operation ended with STOPPED after
-    /// all. Also for a collector who comes too late.
+    /// The net has stopped. The uncollected connection closes, and the operation's result becomes STOPPED, also for a
+    /// collector that comes too late.
     pub fn revoke_connection(&self) {
         let mut state = self.state.lock();
         state.outcome.result = Err(Error::STOPPED);
@@ -297,29 +297,29 @@ impl Operation {
         drop(connection);
     }
 
-    /// Asks for the end of the operation; it may still succeed.
+    /// Cancels the operation. It may still succeed.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release); // pairs with is_cancelled
+        self.cancelled.store(true, Ordering::Release); // pairs with `is_cancelled`
         let target = self.state.lock().target.clone();
         if let Some(target) = target.and_then(|target| target.upgrade()) {
             target.cancel_requested();
         }
     }
 
-    /// Whether a cancellation was asked for.
+    /// Whether a caller has cancelled the operation.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire) // pairs with cancel
+        self.cancelled.load(Ordering::Acquire) // pairs with `cancel`
     }
 
-    /// Lets go of the operation: an uncollected connection closes, waiters are told. BUSY while the operation is
-    /// unfinished and no callback would ever tell its result.
+    /// Releases the operation. An uncollected connection closes, and waiters get [`Waited::Released`]. BUSY: the operation
+    /// is unfinished and has no callback, so its result would be lost.
     pub fn release(&self) -> Result {
         let mut state = self.state.lock();
         if state.phase == Phase::Pending && state.callback.is_none() {
             return Err(Error::BUSY);
         }
         state.released = true;
-        // A callback that is still to come owns the connection; without one it was for the waiter.
+        // A callback that has not begun gets the connection. Without a callback, the connection was for a collector.
         let unclaimed = match state.phase {
             Phase::Done => state.connection.take(),
             Phase::Pending | Phase::Queued | Phase::Running => None,
@@ -374,7 +374,7 @@ mod tests {
         use crate::sync::atomic::{AtomicU32, AtomicUsize};
         use loom::thread;
 
-        /// A waiter that is about to sleep, and the completion: the waiter always wakes, with the result.
+        /// A completion races with a waiter that is about to sleep. The waiter always wakes up with the result.
         #[test]
         fn a_waiter_always_wakes() {
             loom::model(|| {
@@ -389,7 +389,7 @@ mod tests {
             });
         }
 
-        /// A release overtakes a waiter: the waiter is told, whichever comes first, and nobody hangs.
+        /// A release races with a waiter. The waiter always returns, whichever comes first.
         #[test]
         fn a_release_wakes_waiters() {
             loom::model(|| {
@@ -410,7 +410,7 @@ mod tests {
             });
         }
 
-        /// The callback runs once, and a waiter that is told "done" comes after its return.
+        /// The callback runs once. A waiter gets "done" only after the callback has returned.
         #[test]
         fn a_waiter_comes_after_the_callback() {
             loom::model(|| {
@@ -431,7 +431,7 @@ mod tests {
             });
         }
 
-        /// A cancellation and the acceptance race: the target is told, or the operation is seen to be cancelled.
+        /// A cancellation races with the acceptance. The target learns it, or `is_cancelled` says so.
         #[test]
         fn a_cancellation_is_never_missed() {
             struct Handle(AtomicBool);

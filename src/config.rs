@@ -1,6 +1,6 @@
 //! The configuration of a net.
 //!
-//! Made by the boundary, read by everything that is open on a net. Invariant: it stays as it is while its net lives.
+//! The boundary makes it. Everything that is open on the net reads it. Invariant: it never changes while its net lives.
 
 use crate::logging::Log;
 use std::sync::Arc;
@@ -8,48 +8,48 @@ use std::time::Duration;
 
 pub use crate::deadlines::DrainTimeout;
 
-/// How a net is to be. The defaults are those of the C header.
+/// The configuration of a net. The C header gives the same defaults.
 #[derive(Clone)]
 pub struct Config {
-    /// Places in each ring; operations in flight are not bounded by it.
+    /// Places in each ring. They do not bound the operations in flight.
     pub ring_entries: u32,
-    /// The most operations in flight, beyond one for each direction of a connection.
+    /// Largest number of operations in flight. One for each direction of a connection does not count.
     pub max_operations: u32,
-    /// TCP_NODELAY; `None` leaves the system's.
+    /// TCP_NODELAY. `None`: the system's value.
     pub nodelay: Option<bool>,
-    /// Whether the kernel is asked on the caller's thread before a ring is.
+    /// Whether the caller's thread tries a system call before it uses a ring.
     pub first_try: bool,
     /// The idle time before the first keepalive probe.
     pub keepalive: Option<Duration>,
-    /// SO_SNDBUF in bytes; 0 leaves the system's.
+    /// SO_SNDBUF in bytes. 0: the system's value.
     pub send_buffer: usize,
-    /// SO_RCVBUF in bytes; 0 leaves the system's.
+    /// SO_RCVBUF in bytes. 0: the system's value.
     pub recv_buffer: usize,
-    /// What one receive of the kernel may fill for many small ones, in bytes; 0 is unbuffered.
+    /// Size of a stream's read buffer in bytes. Smaller receives come from the buffer. 0: no buffer.
     pub read_buffer: usize,
-    /// The most bytes that a watch or a fill keeps for one connection.
+    /// Largest number of bytes that a watch or a fill keeps for one connection.
     pub buffer_max: usize,
-    /// Posts are accepted while fewer bytes than this are posted and unsent.
+    /// A sink accepts posts while fewer bytes than this are posted and unsent.
     pub post_mark: usize,
     /// How long an operation may take.
     pub timeout: Option<Duration>,
     /// How long a dial may take.
     pub dial_timeout: Option<Duration>,
-    /// How long a closing connection may make no progress.
+    /// How long a closing connection may go without progress.
     pub close_timeout: Duration,
-    /// How long a closing connection may take to send what was accepted.
+    /// How long a closing connection may take to send what the sink has accepted.
     pub drain_timeout: DrainTimeout,
-    /// How long a closed connection is kept for a peer that has acknowledged everything and does not close.
+    /// How long the library keeps a closed connection whose peer has acknowledged everything and does not close.
     pub linger: Duration,
-    /// How long `stop` lets connections close in order.
+    /// How long `stop` gives connections to close in order.
     pub shutdown_timeout: Duration,
-    /// The longest that a blocking receive spins before it sleeps, and the receive loop.
+    /// Longest time that a blocking receive, or the receive loop, spins before it sleeps.
     pub spin: Duration,
     /// The CPU for the send loop's thread.
     pub send_cpu: Option<usize>,
     /// The CPU for the receive loop's thread.
     pub recv_cpu: Option<usize>,
-    /// Where what the loops' threads log goes.
+    /// Gets what the loops' threads log.
     pub log: Option<Arc<dyn Log>>,
 }
 

@@ -1,6 +1,7 @@
 //! A connection: how its two halves are made of one socket.
 //!
-//! Called by whoever has dialled or accepted. Invariant: both halves join the net, or neither does and the socket closes.
+//! Called for each connection that was dialled or accepted. Invariant: both halves join the net, or neither joins and the
+//! socket closes.
 
 use crate::completion::Operation;
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// The two halves.
 pub type Connection = (Arc<Sink>, Arc<Stream>);
 
-/// Makes the two halves of a connection. STOPPED if the net stops; the connection is closed then.
+/// Makes the two halves of a connection. On an error, for example STOPPED, the connection closes.
 pub fn adopt(net: &Arc<Net>, socket: Arc<Socket>) -> Result<Connection> {
     let stream = Stream::new(net, Arc::clone(&socket));
     let sink = Sink::new(net, socket, &stream);

@@ -1,7 +1,7 @@
 //! An operation that completes after a while: `net_call`.
 //!
-//! Lives on the receive loop. Invariant: its operation completes once, by the moment, a cancellation or the net's end,
-//! and then the call leaves the net.
+//! The receive loop owns it. Invariant: its operation completes once, and then the call leaves the net. It completes when
+//! its time has come, when it is cancelled, or when the net ends.
 
 use crate::completion::{Operation, Target, Tell};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ struct State {
 }
 
 impl DelayedCall {
-    /// Tells success after `delay`.
+    /// Reports success after `delay`, as `tell` says.
     pub fn start(net: &Arc<Net>, delay: Duration, tell: Tell<'_>) -> Result {
         let op = net.operation_for(tell);
         let call = Arc::new(DelayedCall {
@@ -47,7 +47,7 @@ impl DelayedCall {
         });
         let permit = net.permit()?;
         let target: Weak<DelayedCall> = Arc::downgrade(&call);
-        op.accept(permit, target); // before anybody can complete it
+        op.accept(permit, target); // before the loop can complete it
         net.members.join([Arc::clone(&call) as _])?;
         net.recv_loop.post(call);
         Ok(())
@@ -55,7 +55,7 @@ impl DelayedCall {
 
     fn drive(self: Arc<Self>, event_loop: &mut EventLoop) {
         if !self.place.is_given() {
-            return; // what follows its joining has mail of its own
+            return; // the thread that makes it join posts it afterwards
         }
         let mut state = self.state.lock();
         let Some(operation) = &state.operation else {
@@ -68,7 +68,7 @@ impl DelayedCall {
         } else if state.when.is_some_and(|when| when <= event_loop.now()) {
             Ok(())
         } else {
-            // Without a moment (beyond what the clock can tell) only a cancellation ends it.
+            // The clock cannot express a very long delay. Such a call gets no timer, and ends by a cancellation or a stop.
             if let Some(when) = state.when {
                 event_loop.arm(&mut state.timer, when, || Arc::clone(&self) as _);
             }

@@ -1,10 +1,11 @@
-//! One dial: a name's addresses, tried one after the other within one deadline.
+//! One dial: it tries a name's addresses one after the other within one deadline.
 //!
-//! The first address is tried at once on the caller's thread, if it is numeric or in the hosts file; over the loopback
-//! device that is usually all. Otherwise the receive loop's ring tells when a socket has its answer, and there the other
-//! addresses of a name are tried, one in each turn of the loop. Each of them has an equal share of the time that is left,
-//! so that one that swallows packets does not cost the others their turn.
-//! Invariant: the operation completes once, and a dial that was not over at once leaves the net with it.
+//! The caller's thread tries the first address at once, if it is numeric or in the hosts file. Over the loopback device
+//! that usually ends the dial. Otherwise the receive loop's ring waits for the socket's answer. The receive loop tries the
+//! other addresses of a name, one in each turn. Each address has an equal share of the time that is left. Therefore an
+//! address that swallows packets leaves time for the others.
+//!
+//! Invariant: the operation completes once. A dial that was not over at once then leaves the net.
 
 use crate::address::Parsed;
 use crate::completion::{Finished, Operation, Outcome, Target, Tell};
@@ -28,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How often a dial asks an address again because a socket has connected to itself.
+/// How many times a dial tries an address again because a socket has connected to itself.
 const ANEW_MAX: u32 = 2;
 
 /// One connection in the making.
@@ -41,9 +42,9 @@ pub struct Dial {
 }
 
 struct State {
-    /// Gone once it has completed.
+    /// `None` once it has completed.
     operation: Option<Arc<Operation>>,
-    /// Those that are still to be asked; `None` while the name is looked up.
+    /// The addresses that the dial has not tried yet. `None` while the name is looked up.
     addresses: Option<VecDeque<SocketAddr>>,
     cause: Option<Error>,
     last_error: Error,
@@ -52,21 +53,21 @@ struct State {
     timer: Timer,
 }
 
-/// An address that has been asked and has not answered yet.
+/// An address that the dial has tried and that has not answered yet.
 struct Attempt {
     socket: Arc<Socket>,
     address: SocketAddr,
     until: Option<Instant>,
-    /// Waits in the ring for the answer; `None` until the loop has seen the attempt.
+    /// The request that waits for the answer. `None` until the loop has seen the attempt.
     request: Option<RequestId>,
     interrupting: bool,
 }
 
 /// How far a dial is when its start returns.
 pub enum Started {
-    /// Over; the connection is for the one who waits, and everybody else has been told.
+    /// Over. A waiting caller gets the connection here. Otherwise the end is reported already.
     Over(Option<Arc<Socket>>),
-    /// Its operation tells.
+    /// Its operation reports the end.
     UnderWay(Arc<Operation>),
 }
 
@@ -74,25 +75,25 @@ pub enum Started {
 enum Answer {
     Connected,
     NotYet,
-    /// Nobody listens there, and the socket has connected to itself.
+    /// No socket listens there, and the dial's socket has connected to itself.
     Itself,
     Failed(Error),
 }
 
 /// What a dial does next.
 enum Step {
-    /// It ends.
+    /// Ends with this result.
     End(Result<Arc<Socket>>),
-    /// It waits for the name's addresses or an address's answer.
+    /// Waits for the name's addresses or an address's answer.
     Wait,
-    /// It asks the next address, in the next turn of the loop.
+    /// Tries the next address in the next turn of the loop.
     Next,
-    /// It asks the same address again, when a closed connection has given up its descriptor.
+    /// Tries the same address again when a closed connection has given up its descriptor.
     MakeRoom(Error),
 }
 
 impl Attempt {
-    /// Asks `address`.
+    /// Makes a socket and begins to connect it to `address`.
     fn begin(net: &Net, address: SocketAddr) -> Result<(Attempt, Answer)> {
         let socket = Arc::new(Socket::to_connect(&address, &net.socket_options())?);
         let attempt = Attempt { socket, address, until: None, request: None, interrupting: false };
@@ -100,14 +101,14 @@ impl Attempt {
         Ok((attempt, answer))
     }
 
-    /// Begins to connect, or looks how far that is.
+    /// Begins to connect, or looks whether the address has answered.
     fn answer(&self) -> Answer {
         let fd = self.socket.fd();
         match self.socket.connect(&self.address) {
             Ok(false) => Answer::NotYet,
             Ok(true) if self.socket.is_connected_to_itself(&self.address) => {
                 tracing::debug!(fd, "a socket has connected to itself");
-                self.socket.reset(); // the port is free at once; an orderly close would hold it for a minute
+                self.socket.reset(); // frees the port at once; an orderly close would hold it for a minute
                 Answer::Itself
             }
             Ok(true) => {
@@ -123,7 +124,7 @@ impl Attempt {
         Answer::Failed(error)
     }
 
-    /// Has the loop tell the dial when there is an answer.
+    /// Submits the request that completes when there is an answer.
     fn await_answer(&mut self, dial: &Arc<Dial>, event_loop: &mut EventLoop) {
         let request = Request::Writable { socket: Arc::clone(&self.socket) };
         self.request = Some(event_loop.submit(Arc::clone(dial) as _, request));
@@ -143,7 +144,7 @@ impl State {
         }
     }
 
-    /// Asks the next address, if the addresses are known.
+    /// Tries the next address, if the addresses are known.
     fn ask_next(&mut self, net: &Net, deadline: Option<Instant>) -> Step {
         let Some(addresses) = &mut self.addresses else {
             return Step::Wait;
@@ -168,7 +169,7 @@ impl State {
         }
     }
 
-    /// What comes of an attempt's answer.
+    /// What the dial does after an attempt's answer.
     fn follow(&mut self, attempt: Attempt, answer: Answer) -> Step {
         match answer {
             Answer::Connected => Step::End(Ok(attempt.socket)),
@@ -197,7 +198,7 @@ impl State {
 }
 
 impl Dial {
-    /// Begins; the end is told as `tell` says.
+    /// Begins a dial. It reports the end as `tell` says.
     pub fn start(
         net: &Arc<Net>,
         target: Parsed,
@@ -229,15 +230,15 @@ impl Dial {
             state: Mutex::new(state),
         });
         let target: Weak<Dial> = Arc::downgrade(&dial);
-        op.accept(permit, target); // before anybody can complete it
+        op.accept(permit, target); // before the loop can complete it
         net.members.join([Arc::clone(&dial) as _])?;
         if let Some((host, port)) = name {
             let asker: Weak<Dial> = Arc::downgrade(&dial);
             if let Err(error) = resolver::resolve(&host, port, asker) {
                 if dial.state.lock().operation.take().is_none() {
-                    return Ok(Started::UnderWay(op)); // a stop has ended it meanwhile
+                    return Ok(Started::UnderWay(op)); // a stop has ended the dial meanwhile
                 }
-                net.members.leave(&*dial); // refused: nothing was started
+                net.members.leave(&*dial); // the dial is refused, and leaves nothing behind
                 return Err(error);
             }
         }
@@ -254,7 +255,7 @@ impl Dial {
         match tell {
             Tell::Wait => return result.map(|socket| Started::Over(Some(socket))),
             Tell::By(op) => {
-                op.accept(permit, Weak::<Dial>::new()); // nothing is left to be cancelled
+                op.accept(permit, Weak::<Dial>::new()); // nothing is left to cancel
                 net.members.unless_stopping(|| net.uncollected.complete(op, result))?;
             }
             Tell::Call(callback) => {
@@ -271,7 +272,7 @@ impl Dial {
         net.recv_loop.post(self);
     }
 
-    /// Why the dial ends, if it does, where all that the kernel had by `now` is known.
+    /// Why the dial ends. `None`: it goes on. The loop has handled all that the kernel had at `now`.
     fn end(&self, state: &State, operation: &Operation, now: Instant) -> Option<Error> {
         if operation.is_cancelled() {
             return Some(Error::CANCELLED);
@@ -282,7 +283,7 @@ impl Dial {
 
     fn drive(self: &Arc<Self>, event_loop: &mut EventLoop) {
         if !self.place.is_given() {
-            return; // what follows its joining has mail of its own
+            return; // the thread that makes it join posts it afterwards
         }
         let mut state = self.state.lock();
         let Some(operation) = &state.operation else {
@@ -314,7 +315,8 @@ impl Dial {
         }
     }
 
-    /// Has the ring wait for an attempt's answer. Gives the attempt up if the dial `ends`, or its share of the time is over.
+    /// Submits a request for an attempt's answer. Gives the attempt up if the dial `ends`, or if the attempt's share of the
+    /// time is over.
     fn drive_attempt(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop, ends: bool) {
         let Some(attempt) = &mut state.attempt else {
             return;
@@ -334,7 +336,8 @@ impl Dial {
         }
     }
 
-    /// Has a closed connection end, and asks again then; at once, to learn what is short, if others have taken the last one.
+    /// Makes a closed connection end. The dial tries again after that. If other threads have taken the last such connection,
+    /// it tries again at once, to learn what is short.
     fn make_room(self: &Arc<Self>, error: Error) {
         let dial = Arc::downgrade(self);
         let ask_again = move || {
@@ -403,7 +406,7 @@ impl Handler for Dial {
         attempt.request = None;
         let answer = match reaped.answer() {
             sys::Answer::Done(_) => attempt.answer(),
-            // Interrupted, or given up by a loop that dies, which ends the dial.
+            // The loop has cancelled the request, or the loop dies, which ends the dial.
             sys::Answer::WouldBlock | sys::Answer::Again => Answer::Failed(Error::TIMEOUT),
             sys::Answer::Failed(error) => Attempt::failed(attempt.socket.fd(), error),
         };
@@ -411,7 +414,7 @@ impl Handler for Dial {
             return self.finish(state, event_loop, Ok(socket));
         }
         drop(state);
-        self.drive(event_loop); // it knows whether the dial has ended
+        self.drive(event_loop); // it checks whether the dial ends
     }
 
     fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {

@@ -1,10 +1,13 @@
-//! What is left of a connection when both its halves have been closed in order.
+//! What is left of a connection after both halves have closed in order.
 //!
-//! close(2) with unread input resets the connection, and a reset destroys what the peer has not read yet. So input is
-//! received and discarded, from the second close on, beside a sink that still drains: a peer that sends before it
-//! reads would otherwise wait for us as we wait for it. After the own FIN that goes on until the peer's FIN, or until the
-//! peer has had everything for the configured time; without any progress for the close timeout the connection is
-//! reset. Lives on the receive loop. Invariant: the descriptor stays open exactly as long as this needs it.
+//! close(2) with unread input resets the connection, and a reset destroys what the peer has not read yet. Therefore the
+//! receive loop receives and discards input from the second close on, while the sink may still drain. Otherwise a peer that
+//! sends before it reads would wait for the library while the library waits for the peer.
+//!
+//! After the library's FIN, the discard goes on until the peer's FIN, or until the peer has had everything for the
+//! configured time. If the close timeout passes without progress, the library resets the connection.
+//!
+//! The receive loop owns the linger. Invariant: the descriptor stays open exactly as long as the linger needs it.
 
 use crate::config::Config;
 use crate::engine::Request;
@@ -22,11 +25,11 @@ use crate::timers::Timer;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-/// A peer may answer our FIN, however long it has had everything before: so long is waited for that, or
-/// [`ANSWER_ROUND_TRIPS`].
+/// How long the peer may take to answer the library's FIN, or [`ANSWER_ROUND_TRIPS`] if that is longer. This time applies
+/// to a peer that has had everything else for the whole linger time already.
 const ANSWER: Duration = Duration::from_millis(50);
 const ANSWER_ROUND_TRIPS: u32 = 3;
-/// How often the kernel is asked what is unacknowledged: it has no event for that.
+/// The time between two questions to the kernel for what is unacknowledged, since the kernel has no event for that.
 const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(200);
 
@@ -36,30 +39,30 @@ pub struct Linger {
     place: Place,
     net: Arc<Net>,
     age: Age,
-    /// Why it has to give its descriptor up, if it has.
+    /// Why the linger must give up its descriptor, if it must.
     shed: OnceLock<Error>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Gone once it is over.
+    /// `None` once the linger is over.
     socket: Option<Arc<Socket>>,
     request: Option<RequestId>,
     /// The peer has ended its stream, or the connection is broken.
     input_ended: bool,
-    /// It began beside a sink that drained: one time is for both.
+    /// The linger began while the sink drained. One time limit covers both.
     beside_drain: bool,
-    /// When the peer must have acknowledged everything, if ever.
+    /// When the peer must have acknowledged everything. `None`: no limit.
     until: Option<Instant>,
-    /// The own FIN was seen to be out, and the time for the rest counts.
+    /// The loop has seen that the library's FIN is out. The time for the rest counts.
     counting: bool,
     over: bool,
     reset: bool,
-    /// The net has no more time for it.
+    /// [`Stop::Now`] has begun: the linger must end now.
     hurry: bool,
     unacknowledged: usize,
     progress: Instant,
-    /// When the peer has had everything for long enough; not known before it has acknowledged everything.
+    /// When the peer has had everything for long enough. `None`: not known yet.
     ends: Option<Instant>,
     poll: Duration,
     next_poll: Instant,
@@ -67,14 +70,14 @@ struct State {
 }
 
 impl Linger {
-    /// One half of `socket`'s connection was closed; with the second one the connection lingers, or is over at once if
-    /// it was reset or both ends of it are known.
+    /// One half of `socket`'s connection was closed. After the second half the connection lingers. Exception: it is over at
+    /// once if it was reset, or if both directions have ended.
     pub fn half_closed(net: &Arc<Net>, socket: &Arc<Socket>) {
         if !socket.half_closed() {
             return;
         }
-        // The usual end needs no linger: our FIN is out, and the peer's is there behind what nobody wants. Nothing can
-        // come then that close(2) would answer with a reset, and the kernel sees to what the peer has still to get.
+        // The usual end needs no linger: the library's FIN is out, and the peer's FIN has come after the discarded input.
+        // No more input can come that close(2) would answer with a reset. The kernel delivers what the peer still lacks.
         let is_over = socket.is_reset() || socket.error().is_some();
         let input_ended = !is_over && socket.discard_input();
         if is_over || (input_ended && socket.has_sent_fin()) {
@@ -92,7 +95,7 @@ impl Linger {
         });
         let Some(past_orderly) = net.members.join_closing(Arc::clone(&linger) as _, || !socket.is_reset())
         else {
-            net.connections.fetch_sub(1, Ordering::Relaxed); // reset meanwhile by a stop, which may be over already
+            net.connections.fetch_sub(1, Ordering::Relaxed); // a stop has reset it meanwhile, and may be over already
             return;
         };
         linger.state.lock().hurry |= past_orderly;
@@ -152,16 +155,16 @@ impl Linger {
         }
     }
 
-    /// Descriptors or memory are needed elsewhere.
+    /// Ends the linger because descriptors or memory are short.
     fn give_up(&self, state: &mut State, socket: &Socket, cause: Error) {
         if state.over {
-            return; // and waits for its request
+            return; // it waits for its request
         }
         tracing::warn!(fd = socket.fd(), error = %cause, "a closed connection is given up");
         self.net.drains_shed.fetch_add(1, Ordering::Relaxed);
         state.over = true;
         if !socket.has_sent_fin() || cuts(socket.unacknowledged()) {
-            socket.fail_with(cause); // for what is still queued
+            socket.fail_with(cause); // the error for sends that are still queued
             self.cut(socket);
         }
     }
@@ -174,8 +177,8 @@ impl Linger {
     }
 }
 
-/// Whether an end now would cut bytes, so that it has to be a reset: a truncated stream must not look complete. A FIN counts
-/// as one; without a byte before it there is nothing that a reset would tell.
+/// Whether an end now would cut bytes. Such an end must be a reset, because a truncated stream must not look complete. The
+/// kernel counts a FIN as one byte. If only the FIN is unacknowledged, no data is cut.
 fn cuts(unacknowledged: usize) -> bool {
     unacknowledged > 1
 }
@@ -202,7 +205,7 @@ impl State {
         }
     }
 
-    /// The own FIN is out: asks the kernel how far the peer is, and decides.
+    /// The library's FIN is out. Asks the kernel what the peer has acknowledged, and decides whether to end.
     fn look(&mut self, socket: &Socket, config: &Config) {
         let now = Instant::now();
         if !self.counting {
@@ -232,7 +235,7 @@ impl State {
         self.next_poll = now + self.poll;
         self.poll = (self.poll * 2).min(POLL_MAX);
         if unacknowledged == 0 {
-            // From the acknowledgement on: counted from FIN, a slow reader would lose data.
+            // The time counts from the acknowledgement. If it counted from the FIN, a slow reader would lose data.
             let ends = *self.ends.get_or_insert(now + config.linger);
             self.over |= ends <= now;
             self.next_poll = self.next_poll.min(ends);
@@ -243,7 +246,7 @@ impl State {
     }
 }
 
-/// When a linger is over whose peer has had everything for the whole time already, if it has.
+/// When the linger is over, if the peer has had everything for the whole `linger` time already. Otherwise `None`.
 fn end_of_quiet(quiet: Quiet, linger: Duration, now: Instant) -> Option<Instant> {
     let answer = ANSWER.max(quiet.round_trip * ANSWER_ROUND_TRIPS);
     (quiet.time >= linger).then(|| now + answer.min(linger))
@@ -257,7 +260,7 @@ impl Listed for Linger {
 
 impl Shed for Linger {
     fn shed(self: Arc<Self>, cause: Error) {
-        let _ = self.shed.set(cause); // once
+        let _ = self.shed.set(cause); // the first cause stays
         let net = Arc::clone(&self.net);
         net.recv_loop.post(self);
     }
@@ -273,11 +276,11 @@ impl Handler for Linger {
         let mut state = self.state.lock();
         state.request = None;
         match reaped.answer() {
-            // Not progress: a peer that sends now and then and never reads must not hold the connection.
+            // This is not progress: a peer that sends now and then and never reads must not hold the connection.
             Answer::Done(1..) => {}
             Answer::Done(0) => state.input_ended = true,
             Answer::WouldBlock | Answer::Again => {}
-            // A fault is kept for the sink, if it still drains.
+            // The socket keeps the error for a sink that still drains.
             Answer::Failed(error) => {
                 if let Some(socket) = &state.socket {
                     socket.fail(error);

@@ -1,7 +1,7 @@
-//! A listening socket: accepts for those who wait, one at a time, on the receive loop's ring.
+//! A listening socket. The receive loop accepts one connection at a time, for the queued accepts or for a watch.
 //!
-//! Invariant: a connection that was taken from the kernel is delivered or, when the listener closes with nobody
-//! waiting, closed; an accept is in flight only while somebody wants its connection.
+//! Invariant: every connection that was taken from the kernel is delivered. Exception: if the listener closes, and neither
+//! an accept nor a watch waits, the connection closes. A request is in flight only while an accept or a watch waits.
 
 use crate::address;
 use crate::completion::{Operation, Target, Tell};
@@ -24,10 +24,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Gets each new connection; once and last an error.
+/// Gets each new connection. The last call, and only that, brings an error.
 pub type AcceptCallback = Box<dyn FnMut(Result<Arc<Socket>>) + Send>;
 
-/// How long to wait after an error of accept that would come again at once, as a shortage of descriptors does.
+/// How long to wait after an error of accept that would come again at once, such as a shortage of descriptors.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A listening socket.
@@ -38,9 +38,10 @@ pub struct Listener {
     socket: Socket,
     stand_in: Arc<StandIn>,
     address: String,
-    /// To be told when a descriptor is free.
+    /// A hook waits until a descriptor is free.
     starved: AtomicBool,
-    /// One was: try again at once. Set without the lock, since a socket may close under any.
+    /// A descriptor is free: the loop retries at once. The hook sets this without the lock, because a socket may close while
+    /// its thread holds any lock.
     retry_now: AtomicBool,
     state: Mutex<State>,
 }
@@ -51,23 +52,23 @@ struct State {
     closed: bool,
     queue: VecDeque<Arc<Operation>>,
     watch: Option<Watch>,
-    /// Taken from the kernel when nobody wanted them any more.
+    /// Taken from the kernel and not delivered yet.
     ready: VecDeque<Arc<Socket>>,
     request: Option<RequestId>,
     interrupting: bool,
-    /// Not before this moment, after an error.
+    /// After an error, the loop accepts again at this moment.
     retry: Option<Instant>,
     timer: Timer,
 }
 
 struct Watch {
-    /// Away while it runs.
+    /// `None` while it runs.
     callback: Option<AcceptCallback>,
     ending: Option<Error>,
 }
 
 impl Listener {
-    /// Makes a listener of a listening socket and what stands in for it.
+    /// Makes a listener of a listening socket and its stand-in.
     pub fn open(net: &Arc<Net>, socket: Socket, stand_in: StandIn) -> Result<Arc<Listener>> {
         let local = socket.local().ok_or(Error::INVALID)?;
         let listener = Arc::new(Listener {
@@ -85,23 +86,23 @@ impl Listener {
         Ok(listener)
     }
 
-    /// The net that it belongs to.
+    /// The listener's net.
     pub fn net(&self) -> &Arc<Net> {
         &self.net
     }
 
-    /// The address that it is bound to, with the port that the system has chosen.
+    /// The listener's address, with the port that the system has chosen.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Waits for the next connection.
+    /// Waits for the next connection and takes it.
     pub fn accept(self: &Arc<Self>) -> Result<Connection> {
         let op = self.begin_accept(Tell::Wait)?;
         connection::collect(&self.net, &op)
     }
 
-    /// The same, with the connection told as `tell` says.
+    /// The same without waiting. It reports the connection as `tell` says.
     pub fn accept_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
         self.begin_accept(tell).map(drop)
     }
@@ -121,8 +122,8 @@ impl Listener {
         Ok(op)
     }
 
-    /// Delivers every connection to `callback` from now on. `None` ends the watch with CANCELLED; the listener can be
-    /// watched again, or asked to accept.
+    /// Delivers every connection to `callback` from now on. `None` ends the watch with CANCELLED. After the watch, the
+    /// listener can accept or begin another watch.
     pub fn watch(self: &Arc<Self>, callback: Option<AcceptCallback>) -> Result {
         let mut state = self.state.lock();
         match callback {
@@ -137,7 +138,7 @@ impl Listener {
                 Some(watch) => {
                     watch.ending.get_or_insert(Error::CANCELLED);
                 }
-                None => return Ok(()), // over already
+                None => return Ok(()), // it has ended already
             },
         }
         drop(state);
@@ -145,8 +146,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Stops listening: connections already taken from the kernel are delivered, what waits ends with CLOSED, and the
-    /// backlog is reset. Closing twice is harmless.
+    /// Stops listening. Connections already taken from the kernel are delivered. Then waiting accepts and a watch end with
+    /// CLOSED. The kernel resets the backlog. A second close does nothing.
     pub fn close(self: &Arc<Self>) {
         self.end(Error::CLOSED);
     }
@@ -159,7 +160,7 @@ impl Listener {
             first
         };
         if first {
-            // Here and not on the loop, so that the address can be bound again as soon as this returns.
+            // On this thread instead of the loop's: as soon as this returns, the address can be bound again.
             self.socket.shutdown_listener();
             self.post_to_loop();
         }
@@ -179,7 +180,7 @@ impl Listener {
             let watched = state.watch.is_some();
             let wanted = (watched && ending.is_none()) || !state.queue.is_empty();
             if let Some(request) = state.request {
-                // Nobody must be given a connection by an accept that outlives the wish for it.
+                // No accept or watch wants the connection any more, so the request must not bring one.
                 if (state.cause.is_some() || !wanted) && !state.interrupting {
                     state.interrupting = true;
                     event_loop.cancel(request);
@@ -208,7 +209,7 @@ impl Listener {
         }
     }
 
-    /// Waits for the next connection.
+    /// Submits a request that waits for the next connection. After an error, arms the timer for the retry.
     fn accept_next(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         if self.retry_now.swap(false, Ordering::AcqRel) {
             state.retry = None;
@@ -255,7 +256,7 @@ impl Listener {
     ) -> MutexGuard<'a, State> {
         let watch = state.watch.take();
         drop(state);
-        // Nothing of the watch is left in the state: inside its last call a new one may be armed.
+        // The state has nothing of the watch left, so its last call may begin another watch.
         if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
             event_loop.count_callback();
             callback(Err(last));
@@ -271,20 +272,21 @@ impl Listener {
         let ready = std::mem::take(&mut state.ready);
         event_loop.disarm(&mut state.timer);
         drop(state);
-        drop(ready); // without the lock: a closing socket may tell this listener that a descriptor is free
+        drop(ready); // without the lock: a closing socket may run this listener's hook for a free descriptor
         self.net.listeners.fetch_sub(1, Ordering::Relaxed);
         self.net.members.leave(&**self);
     }
 
-    /// Takes one connection from the kernel, in each turn of the loop one. Returns an error that would come again at once.
+    /// Takes one connection from the kernel, one in each turn of the loop. Returns an error only if it would come again at
+    /// once.
     fn take(&self, state: &mut State) -> Result {
         match self.socket.accept() {
             Answer::Done(socket) => {
                 tracing::debug!(fd = socket.fd(), listener = self.address, "accepted a connection");
                 state.ready.push_back(Arc::new(socket));
             }
-            Answer::WouldBlock | Answer::Again => {} // another process has taken it, or comes first next time
-            // A connection that was gone before it was taken; the next one may be fine.
+            Answer::WouldBlock | Answer::Again => {} // another process has taken it, or the next request brings it
+            // This connection was gone before it was taken. The next one may be fine.
             Answer::Failed(error) if error == Error::from_errno(libc::ECONNABORTED) => {
                 tracing::debug!(listener = self.address, "a connection was gone before it was accepted");
                 self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
@@ -299,10 +301,10 @@ impl Listener {
             tracing::warn!(listener = self.address, %error, "cannot accept");
             self.net.accept_errors.fetch_add(1, Ordering::Relaxed);
             self.back_off(state, error);
-        } // else it met the end of the listener
+        } // else the end of the listener caused the error
     }
 
-    /// An error must not come again at once: try later, or when a descriptor has been freed.
+    /// The error would come again at once. Therefore the loop retries later, or when a descriptor is free.
     fn back_off(self: &Arc<Self>, state: &mut State, error: Error) {
         state.retry = Some(Instant::now() + RETRY);
         if shed::is_shortage(error) && !self.starved.swap(true, Ordering::AcqRel) {
@@ -310,12 +312,12 @@ impl Listener {
             when_descriptor_closes(Box::new(move || {
                 if let Some(listener) = listener.upgrade() {
                     listener.starved.store(false, Ordering::Release);
-                    listener.retry_now.store(true, Ordering::Release); // pairs with accept_next
+                    listener.retry_now.store(true, Ordering::Release); // pairs with `accept_next`
                     listener.post_to_loop();
                 }
             }));
         }
-        shed::oldest(error); // behind the hook, which must not miss its descriptor
+        shed::oldest(error); // after the hook is set, which must not miss this descriptor
     }
 }
 
@@ -324,7 +326,7 @@ impl State {
         net.refusal().or(self.cause).map_or(Ok(()), Err)
     }
 
-    /// Whether somebody waits for a connection, and the listener is to go on.
+    /// Whether an accept or a watch wants a connection, and the listener is open.
     fn wants(&self) -> bool {
         let watched = self.watch.as_ref().is_some_and(|watch| watch.ending.is_none());
         self.cause.is_none() && (watched || !self.queue.is_empty())

@@ -1,8 +1,8 @@
-//! The members of a net: whatever is open on it.
+//! The members of a net: everything that is open on it.
 //!
-//! Owned by the net. Sinks, streams, listeners, dials, delayed calls and connections that linger join and leave. Invariant:
-//! whatever can still have a completion to deliver or memory in the kernel is a member. A net without members can therefore
-//! end its loops. Nothing but a connection that lingers joins once the net refuses work.
+//! The net owns the list. Sinks, streams, listeners, dials, delayed calls and connections that linger join and leave.
+//! Invariant: everything that can still deliver a completion, or has memory in the kernel, is a member. Therefore a net
+//! without members can end its loops. Once the net refuses work, only a connection that lingers can join.
 
 use crate::error::{Error, Result};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 /// How a net ends its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Everything but sinks ends with STOPPED.
+    /// All work ends with STOPPED. Sinks go on.
     Work,
-    /// Sinks close in order; after all work has ended, so that no receive mistakes a FIN of this net for its end.
+    /// Sinks close in order. This step follows [`Stop::Work`], because a receive of this net must not see the FIN of such a
+    /// sink as the end of its stream.
     Connections,
-    /// Everything ends now with this error, connections by a reset.
+    /// Everything ends now with this error. Connections are reset.
     Now(Error),
 }
 
 impl Stop {
-    /// Why everything but a sink ends in this step; `None`: not in this one.
+    /// The error with which all members except sinks end in this step. `None`: they go on.
     pub fn ends_work(self) -> Option<Error> {
         match self {
             Stop::Work => Some(Error::STOPPED),
@@ -32,29 +33,29 @@ impl Stop {
     }
 }
 
-/// Something that a net must end before its loops can.
+/// Something that a net must end before its loops can end.
 pub trait Member: Send + Sync {
     /// Its place in the net's list.
     fn place(&self) -> &Place;
-    /// Begins to end; the member leaves the net when it has.
+    /// Begins to end the member. The member leaves the net when it has ended.
     fn stop(self: Arc<Self>, how: Stop);
-    /// The net is about to refuse work. For a member that does not ask the net each time before it accepts some; called with
-    /// the list locked.
+    /// The net is about to refuse work. From now on the member asks the net before it accepts work. A member that always
+    /// asks needs no such method. The caller holds the list's lock.
     fn ask_net(&self) {}
 }
 
-/// A member's place in its net, given once.
+/// A member's place in its net. The list gives it once.
 pub struct Place(AtomicUsize);
 
 impl Place {
     const NONE: usize = usize::MAX;
 
-    /// Of one that has not joined yet.
+    /// The place of a member that has not joined yet.
     pub fn none() -> Place {
         Place(AtomicUsize::new(Place::NONE))
     }
 
-    /// Whether it has joined; a handler may have mail before, from one whose `*op` another thread has seen already.
+    /// Whether the member has joined. Its handler may get mail earlier, when another thread sees `*op` first and cancels.
     pub fn is_given(&self) -> bool {
         self.get().is_some()
     }
@@ -64,7 +65,7 @@ impl Place {
         (index != Place::NONE).then_some(index)
     }
 
-    /// Under the lock of the list.
+    /// The caller holds the list's lock.
     fn give(&self, index: usize) {
         debug_assert!(self.get().is_none(), "a member joins once");
         self.0.store(index, Ordering::Release);
@@ -84,13 +85,13 @@ struct List {
     places: Vec<Option<Arc<dyn Member>>>,
     free: Vec<usize>,
     stopping: bool,
-    /// [`Stop::Now`] was told.
+    /// [`Stop::Now`] has begun.
     cut: bool,
     stopped: Option<Result>,
 }
 
 impl Members {
-    /// None yet.
+    /// An empty list.
     pub fn new() -> Members {
         Members {
             list: Mutex::new(List::default()),
@@ -105,7 +106,7 @@ impl Members {
         self.stopping.load(Ordering::Acquire) // pairs with `refuse_work`
     }
 
-    /// Why the net takes no more work, if so: it stops, or a loop of it died.
+    /// Why the net refuses work: it stops, or one of its loops died. `None`: it accepts work.
     pub fn refusal(&self) -> Option<Error> {
         if self.dead.load(Ordering::Acquire) {
             Some(Error::PANIC)
@@ -114,15 +115,15 @@ impl Members {
         }
     }
 
-    /// Lists new members, all or none; refused once the net stops.
+    /// Lists all of the new members. Once the net refuses work, it returns an error and lists none.
     pub fn join<const COUNT: usize>(&self, new: [Arc<dyn Member>; COUNT]) -> Result {
         let mut list = self.list_of_running()?;
         new.into_iter().for_each(|member| list.add(member));
         Ok(())
     }
 
-    /// The same for members that are one of what `count` counts. A stop may end them, and count them out, as soon as they
-    /// are listed: they are counted before.
+    /// The same, and adds one to `count` for all of them together. It counts before it lists, because a stop may end listed
+    /// members, which then subtract from `count`.
     pub fn join_counted<const COUNT: usize>(
         &self,
         new: [Arc<dyn Member>; COUNT],
@@ -134,8 +135,8 @@ impl Members {
         Ok(())
     }
 
-    /// Completes, by `end`, what was over before it became a member: the loops are there to run its callback, as no stop
-    /// begins meanwhile. Refused once the net stops.
+    /// Calls `end`, which completes an operation that was over before it became a member. No stop begins meanwhile, so the
+    /// loops are there to run its callback. Once the net refuses work, it returns an error.
     pub fn unless_stopping(&self, end: impl FnOnce()) -> Result {
         let _list = self.list_of_running()?;
         end();
@@ -144,22 +145,22 @@ impl Members {
 
     fn list_of_running(&self) -> Result<MutexGuard<'_, List>> {
         let list = self.list.lock();
-        // By the lock: a loop that dies marks the net, and then ends those that are listed.
+        // The lock orders this check: a loop that dies marks the net under it, and then ends the listed members.
         if self.dead.load(Ordering::Acquire) {
             return Err(Error::PANIC);
         }
         if list.stopping { Err(Error::STOPPED) } else { Ok(list) }
     }
 
-    /// Lists a connection that lingers after its halves have closed; also while the net stops. True: the net is past
-    /// orderly ends already. `None`, with nothing listed: by the lock there is no `need` any more.
+    /// Lists a connection that lingers after its halves have closed, also while the net stops. True: [`Stop::Now`] has
+    /// begun. `None`: `need`, called under the lock, is false, and nothing is listed.
     pub fn join_closing(&self, member: Arc<dyn Member>, need: impl FnOnce() -> bool) -> Option<bool> {
         let mut list = self.list.lock();
         need().then(|| list.add(member))?;
         Some(list.cut)
     }
 
-    /// Takes a member from the list; each leaves once. The list's reference drops outside of the lock.
+    /// Takes a member from the list. Each member leaves once. The list's reference drops without the lock.
     pub fn leave(&self, member: &dyn Member) {
         let Some(index) = member.place().get() else {
             return;
@@ -178,14 +179,14 @@ impl Members {
         drop(listed);
     }
 
-    /// A loop has died: the net takes no more work, and everything ends now with PANIC.
+    /// A loop has died. The net refuses work, and everything ends now with PANIC.
     pub fn die(&self) {
         self.refuse_work(&self.list.lock(), &self.dead);
         self.stop(Stop::Now(Error::PANIC));
     }
 
-    /// Begins the one stop of the net: it takes no more work. A caller that is not the first gets the first one's result,
-    /// when that has come.
+    /// Begins the one stop of the net, which then refuses work. `None`: the caller is the first, and does the stop. A later
+    /// caller waits for the first caller's result and gets it.
     pub fn begin_stop(&self) -> Option<Result> {
         let mut list = self.list.lock();
         if list.stopping {
@@ -201,23 +202,23 @@ impl Members {
         None
     }
 
-    /// The stop is over; its other callers get the result.
+    /// The stop is over. The later callers get the result.
     pub fn end_stop(&self, result: Result) {
         self.list.lock().stopped = Some(result);
         self.changed.notify_all();
     }
 
-    /// From now on the net takes no more work, as `mark` says. A thread that has learnt so must not see a sink accept a send
-    /// afterwards: each sink asks the net first, from before the mark on. By the lock no sink joins in between.
+    /// Sets `mark`: from now on the net refuses work. A thread that has seen a refusal must not see a sink accept a send
+    /// afterwards. Therefore each sink begins to ask the net before the mark is set. The lock keeps new sinks out meanwhile.
     fn refuse_work(&self, list: &List, mark: &AtomicBool) {
         list.members().for_each(|member| member.ask_net());
         mark.store(true, Ordering::Release);
     }
 
-    /// Has every member begin to end.
+    /// Makes every member begin to end.
     pub fn stop(&self, how: Stop) {
         let mut list = self.list.lock();
-        list.cut |= matches!(how, Stop::Now(_)); // by the lock: whoever joins from now on learns it
+        list.cut |= matches!(how, Stop::Now(_)); // under the lock: a member that joins from now on learns it
         let members: Vec<_> = list.members().cloned().collect();
         drop(list);
         for member in members {
@@ -225,7 +226,7 @@ impl Members {
         }
     }
 
-    /// True once no members are left, false when `timeout` has passed first.
+    /// Waits until no members are left. False: `timeout` passed first.
     pub fn wait_until_empty(&self, timeout: Duration) -> bool {
         let end = Instant::now().checked_add(timeout);
         let mut list = self.list.lock();
@@ -265,7 +266,7 @@ impl List {
 mod tests {
     use super::*;
 
-    /// Leaves as soon as it is told to end at once.
+    /// A member that leaves at [`Stop::Now`].
     struct Guest {
         place: Place,
         told: Mutex<Vec<Stop>>,

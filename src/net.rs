@@ -1,6 +1,7 @@
 //! A net: two loops on two threads, and everything that is open on them.
 //!
-//! Owns the loops' outsides, the members and the counts. Invariant: both loops run until the net has no members.
+//! The net owns the loops' handles and threads, the members and the counts. Invariant: both loops run until the net has no
+//! members.
 
 #[cfg(all(test, not(loom)))]
 pub mod fixture;
@@ -21,7 +22,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Counts of what a net does; the header describes each.
+/// Counts of what a net does. The header describes each count.
 #[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -44,31 +45,31 @@ pub struct Stats {
 
 /// Two loops and what is open on them.
 pub struct Net {
-    /// What it was started with.
+    /// The configuration that the net was started with.
     pub config: Config,
-    /// The loop of everything that sends.
+    /// The loop that sends.
     pub send_loop: Arc<LoopHandle>,
-    /// The loop of everything that receives, accepts, connects and runs callbacks.
+    /// The loop that receives, accepts, connects and runs callbacks.
     pub recv_loop: Arc<LoopHandle>,
-    /// What is open on it.
+    /// What is open on the net.
     pub members: Members,
-    /// Connections that wait for their collector.
+    /// Connections that no caller has collected yet.
     pub uncollected: Uncollected,
-    /// Connections open now, draining ones included.
+    /// Connections that are open now, including closed ones that drain or linger.
     pub connections: AtomicUsize,
-    /// Listeners open now.
+    /// Listeners that are open now.
     pub listeners: AtomicUsize,
-    /// Errors of accept that were passed over.
+    /// Errors of accept after which the listener went on.
     pub accept_errors: AtomicU64,
-    /// Closed connections that a close or drain timeout has reset.
+    /// Closed connections that the library has reset because of the close timeout or the drain timeout.
     pub drains_timed_out: AtomicU64,
-    /// Closed connections that have ended early for want of descriptors or memory.
+    /// Closed connections that the library has ended early because descriptors or memory ran short.
     pub drains_shed: AtomicU64,
     started: Instant,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
     unsent: AtomicBool,
-    /// Locked by those who start and stop the net, and by no loop; see sync.rs.
+    /// The threads that start and stop the net take this lock. No loop takes it. See sync.rs.
     threads: parking_lot::Mutex<Vec<Thread>>,
 }
 
@@ -99,7 +100,7 @@ impl Net {
         Ok(net)
     }
 
-    /// Both or none.
+    /// Starts both loops or neither.
     fn start_loops(self: &Arc<Self>) -> io::Result<()> {
         let plan = Plan::new(self.config.ring_entries);
         self.start_loop(plan, false)?;
@@ -117,13 +118,13 @@ impl Net {
             name,
             plan,
             receives,
-            // With the first try on, what is handed to the send loop has met a full socket, with much to be sent before it. If it
-            // interrupted the receive loop for each socket that has room again, the two would take turns on one CPU, instead
-            // of each finishing what there is.
+            // With the first try on, the send loop gets only sends that met a full socket. Many bytes go out before them.
+            // Without SCHED_BATCH, each socket with room again would make the send loop preempt the receive loop. On one CPU
+            // the two loops would then alternate, and neither would finish its work first.
             sched_batch: !receives && self.config.first_try,
             cpu: if receives { self.config.recv_cpu } else { self.config.send_cpu },
             log: self.config.log.clone(),
-            // Loops that hand each message on need both processors.
+            // Without the first try, each message passes between the loops, and both need their CPUs.
             spin: if receives && self.config.first_try { self.spin() } else { Duration::ZERO },
             died: Box::new(move || {
                 if let Some(net) = net.upgrade() {
@@ -136,27 +137,27 @@ impl Net {
         Ok(())
     }
 
-    /// When it was started: a moment in the past that is to be had without asking for the time.
+    /// When the net was started: a past moment that costs no call of the clock.
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// Why this net takes no more work, if so: it stops, or a loop of it died.
+    /// Why this net refuses work: it stops, or one of its loops died. `None`: it accepts work.
     pub fn refusal(&self) -> Option<Error> {
         self.members.refusal()
     }
 
-    /// Refuses work for a net that takes none.
+    /// Returns the refusal as an error, if there is one.
     pub fn check(&self) -> Result {
         self.refusal().map_or(Ok(()), Err)
     }
 
-    /// How long a blocking receive may spin, and the receive loop; zero where only one CPU is allowed.
+    /// How long a blocking receive or the receive loop may spin. Zero if the process may use only one CPU.
     pub fn spin(&self) -> Duration {
         if self.may_spin { self.config.spin } else { Duration::ZERO }
     }
 
-    /// What every socket of this net is set to.
+    /// The options of every socket of this net.
     pub fn socket_options(&self) -> Options {
         Options {
             nodelay: self.config.nodelay,
@@ -166,7 +167,7 @@ impl Net {
         }
     }
 
-    /// Ends everything; see the header's `net_stop`. TIMEOUT if sends were cut. Further callers get the same result.
+    /// Ends everything; see the header's `net_stop`. TIMEOUT: sends were cut. Later callers get the same result.
     pub fn stop(&self) -> Result {
         if in_callback() {
             return Err(Error::IN_CALLBACK);
@@ -187,12 +188,12 @@ impl Net {
         result
     }
 
-    /// A member had to cut sends that the shutdown timeout left no time for.
+    /// A member has cut sends because the net stops. The stop returns TIMEOUT.
     pub fn sends_were_cut(&self) {
         self.unsent.store(true, Ordering::Release);
     }
 
-    /// The send loop first: its last completions are mail for the receive loop.
+    /// Ends the send loop first, because its last completions are mail for the receive loop.
     fn end_loops(&self) {
         let threads = std::mem::take(&mut *self.threads.lock());
         for (thread, handle) in threads.into_iter().zip([&self.send_loop, &self.recv_loop]) {
@@ -201,7 +202,7 @@ impl Net {
         }
     }
 
-    /// What the net has done so far, and what is open.
+    /// What the net has done so far, and what is open now.
     pub fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed) as u64;
@@ -227,14 +228,14 @@ impl Net {
 }
 
 impl Drop for Net {
-    /// The last owner is gone, so there are no members either: each of them owns the net.
+    /// Each member owns the net. Therefore a net that drops has no members.
     fn drop(&mut self) {
         self.send_loop.quit();
         self.recv_loop.quit();
     }
 }
 
-/// The CPUs that this process may use, by its affinity mask and its cgroup's quota.
+/// How many CPUs this process may use, by its affinity mask and its cgroup's quota.
 fn allowed_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

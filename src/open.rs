@@ -1,6 +1,6 @@
-//! What opens something on a net: a listener, a dial, a delayed call.
+//! The functions that open a listener, a dial or a delayed call on a net.
 //!
-//! Called by whoever has the net. Invariant: a call that is refused leaves nothing behind.
+//! The boundary calls them. Invariant: a refused call leaves nothing behind.
 
 use crate::address::{self, Parsed};
 use crate::callback_thread::in_callback;
@@ -19,30 +19,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a listener is to be.
+/// The options of a listener.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BindOptions {
-    /// Connections that the kernel holds until they are accepted; 0 is 4,096.
+    /// How many connections the kernel holds until they are accepted. 0: 4,096.
     pub backlog: u32,
-    /// Whether others may bind the same port and share its connections.
+    /// Whether other sockets may bind the same port and share its connections.
     pub reuse_port: bool,
 }
 
-/// Tells success after `delay`.
+/// Reports success after `delay`, as `tell` says.
 pub fn call(net: &Arc<Net>, delay: Duration, tell: Tell<'_>) -> Result {
     net.check()?;
     DelayedCall::start(net, delay, tell)
 }
 
-/// Connects to `address`, and waits. Each address of a name is tried within the one `timeout` (`None`: the net's).
+/// Connects to `address`, and waits. All addresses of a name share the one `timeout`. `None`: the net's timeout.
 pub fn dial(net: &Arc<Net>, address: &str, timeout: Option<Option<Duration>>) -> Result<Connection> {
     match start_dial(net, address, timeout, Tell::Wait)? {
-        Started::Over(socket) => connection::adopt(net, socket.ok_or(Error::PANIC)?), // there for the one who waits
+        Started::Over(socket) => connection::adopt(net, socket.ok_or(Error::PANIC)?), // `Tell::Wait` always gets it
         Started::UnderWay(op) => connection::collect(net, &op),
     }
 }
 
-/// The same, with the connection told as `tell` says.
+/// The same without waiting. It reports the connection as `tell` says.
 pub fn dial_async(
     net: &Arc<Net>,
     address: &str,
@@ -63,7 +63,7 @@ fn start_dial(
     Dial::start(net, target, timeout.unwrap_or(net.config.dial_timeout), tell)
 }
 
-/// Listens on `address`. A name is looked up on this thread, and its addresses are tried in order.
+/// Listens on `address`. Looks a name up on this thread, and tries its addresses in order.
 pub fn bind(net: &Arc<Net>, address: &str, options: BindOptions) -> Result<Arc<Listener>> {
     net.check()?;
     let addresses = match address::parse(address)? {
@@ -90,7 +90,7 @@ fn bind_to(net: &Arc<Net>, address: &SocketAddr, options: BindOptions) -> Result
     };
     let mut made = listen();
     for _ in 0..2 {
-        // Once for each of the two descriptors.
+        // One retry for each of the two descriptors.
         let Err(error) = made else {
             break;
         };

@@ -1,14 +1,14 @@
 //! Permits: the places among the operations in flight.
 //!
-//! A net counts its places, and each half of a connection has one more of its own. Invariant: a place has at most one
-//! [`Permit`], and is free again when that drops.
+//! A net counts its places. Each half of a connection has one more place of its own. Invariant: a place has at most one
+//! [`Permit`], and is free again when the permit drops.
 
 use crate::error::{Error, Result};
 use crate::socket::{Half, Socket};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// A place among the operations in flight, given back when it drops.
+/// A place among the operations in flight. Its drop gives the place back.
 pub struct Permit(Option<Occupied>);
 
 enum Occupied {
@@ -19,7 +19,7 @@ enum Occupied {
 }
 
 impl Permit {
-    /// One of at most `limit` counted places; LIMIT when there is none.
+    /// One of at most `limit` counted places. LIMIT: no place is free.
     pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
         let take = |used: usize| (used < limit).then_some(used + 1);
         match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
@@ -28,13 +28,14 @@ impl Permit {
         }
     }
 
-    /// The place that one direction of `socket` has of its own, unless it is occupied.
+    /// The place that one direction of `socket` has of its own. `None`: it is occupied.
     pub fn embedded(socket: &Arc<Socket>, half: Half) -> Option<Permit> {
         let occupied = || Permit(Some(Occupied::Embedded(Arc::clone(socket), half)));
         socket.take_embedded(half).then(occupied)
     }
 
-    /// Gives the place back now. What is returned keeps the socket, whose last owner must not hold a lock.
+    /// Gives the place back now. The caller gets the permit's reference to the socket, and drops it without a lock, because
+    /// it may be the last.
     pub fn give_back(&mut self) -> Option<Arc<Socket>> {
         match self.0.take()? {
             Occupied::Counted(count) => {

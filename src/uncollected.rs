@@ -1,7 +1,7 @@
-//! Connections that an operation has made and nobody has collected yet.
+//! Connections that an operation has made and no caller has collected yet.
 //!
-//! Owned by the net; dials and listeners complete their operations through it. Invariant: a connection that waits for its
-//! collector is listed, so a stop closes it.
+//! The net owns the list. Dials and listeners complete their operations through it. Invariant: every connection that waits
+//! for its collector is listed, so a stop closes it.
 
 use crate::completion::Operation;
 use crate::error::Result;
@@ -14,12 +14,12 @@ use std::sync::{Arc, Weak};
 pub struct Uncollected(Mutex<Vec<Weak<Operation>>>);
 
 impl Uncollected {
-    /// None yet.
+    /// An empty list.
     pub fn new() -> Uncollected {
         Uncollected(Mutex::new(Vec::new()))
     }
 
-    /// Completes `op` with a connection, or with why there is none. One that has no callback waits for its collector.
+    /// Completes `op` with a connection or an error. If `op` has no callback, the connection waits for its collector.
     pub fn complete(&self, op: &Arc<Operation>, result: Result<Arc<Socket>>) {
         if !op.complete_connection(result) {
             return;
@@ -32,7 +32,7 @@ impl Uncollected {
         list.push(Arc::downgrade(op));
     }
 
-    /// The net has stopped: closes those that still wait.
+    /// The net has stopped. Closes the connections that still wait.
     pub fn revoke(&self) {
         let list = mem::take(&mut *self.0.lock());
         for op in list.iter().filter_map(Weak::upgrade).filter(|op| op.has_connection()) {

@@ -7,7 +7,7 @@ use crate::socket::Socket;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// A net; `None` where there is no io_uring.
+/// A net. `None`: there is no io_uring, or too little memory may be locked.
 pub fn started(config: Config) -> Option<Arc<Net>> {
     match Net::start(config) {
         Err(error @ (Error::UNAVAILABLE | Error::LOCKED_MEMORY)) => {

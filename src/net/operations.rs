@@ -1,6 +1,7 @@
-//! The operations of a net: how they are accepted, and how their ends are told.
+//! The operations of a net: how the net accepts them, and how it reports their ends.
 //!
-//! Called by every handle of the net. Invariant: what is accepted with a callback or an op has a permit until its end is told.
+//! Every handle of the net calls this file. Invariant: an operation that was accepted with a callback or an op has a permit
+//! until its end is reported.
 
 use super::Net;
 use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
@@ -15,7 +16,7 @@ impl Net {
         Operation::new(Arc::clone(&self.recv_loop) as _, callback)
     }
 
-    /// The operation of what is not over at once.
+    /// The operation for work that does not end at once.
     pub fn operation_for(self: &Arc<Self>, tell: Tell<'_>) -> Arc<Operation> {
         match tell {
             Tell::Wait => self.operation(None),
@@ -24,17 +25,18 @@ impl Net {
         }
     }
 
-    /// A place among the operations in flight; LIMIT when there is none.
+    /// A place among the operations in flight. LIMIT: no place is free.
     pub fn permit(&self) -> Result<Permit> {
         Permit::counted(&self.operations, self.config.max_operations as usize)
     }
 
-    /// The same for one direction of a connection, which has one place of its own.
+    /// The same for one direction of a connection. Each direction has one place of its own, which is used first.
     pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
         Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
     }
 
-    /// Accepts a send or receive, which [`Net::over_at_once`] or [`Net::queued`] gets next. LIMIT if there is no place.
+    /// Accepts a send or a receive. The caller passes the result to [`Net::over_at_once`] or [`Net::queued`]. LIMIT: no
+    /// place is free.
     #[inline]
     pub fn accept_work<'a>(
         &self,
@@ -53,7 +55,7 @@ impl Net {
         })
     }
 
-    /// Tells the end of what needs no queue.
+    /// Reports the end of a send or receive that needs no queue.
     #[inline]
     pub fn over_at_once(&self, accepted: Accepted<'_>, result: Result, bytes: usize) -> Begun {
         let outcome = Outcome { result, bytes };
@@ -67,8 +69,8 @@ impl Net {
         Begun::Finished(outcome)
     }
 
-    /// The operation of what has to be queued. LIMIT where its caller waits and there is no place, unless it has `begun`,
-    /// by moving bytes or by waiting: then it has to go on, and is one more than the bound.
+    /// The operation for a send or receive that the handle queues. LIMIT: its caller waits, and no place is free. Exception:
+    /// if it has `begun`, by moving bytes or by waiting, it goes on and exceeds the bound by one.
     pub fn queued(
         self: &Arc<Self>,
         accepted: Accepted<'_>,
