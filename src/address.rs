@@ -1,25 +1,25 @@
 #![allow(unsafe_code)] // interface names to numbers and back
-//! Addresses as text: what a caller writes, and what is shown to a caller.
+//! Addresses as text: what a caller writes, and what a caller is shown.
 //!
-//! Parsing never asks the network; a name comes back as a name, for the resolver. Invariant: what [`format()`]
-//! writes, [`parse`] reads back as the same address.
+//! Parsing never asks the network. It returns a name as a name, for the resolver. Invariant: [`parse`] reads what
+//! [`format()`] writes back as the same address.
 
 use crate::error::{Error, Result};
 use std::ffi::{CStr, CString};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-/// The longest host name that DNS knows, and the longest part of one between two dots.
+/// The longest host name in DNS, and the longest part of a name between two dots.
 const NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 
 /// An address as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// Ready for connect and bind.
+    /// An address for connect and bind.
     Numeric(SocketAddr),
-    /// To be resolved first.
+    /// A name to resolve first.
     Name {
-        /// The host, well-formed, known or not.
+        /// A well-formed host name, known or not.
         host: String,
         /// The port.
         port: u16,
@@ -27,7 +27,7 @@ pub enum Parsed {
 }
 
 /// Reads `127.0.0.1:7000`, `[::1]:7000`, `[fe80::1%eth0]:7000`, `[fe80::1%2]:7000` or `name:7000`.
-/// INVALID for anything else; ENODEV for an interface that does not exist.
+/// ENODEV: the interface does not exist. INVALID: any other text.
 pub fn parse(text: &str) -> Result<Parsed> {
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, port) = rest.rsplit_once("]:").ok_or(Error::INVALID)?;
@@ -44,8 +44,8 @@ pub fn parse(text: &str) -> Result<Parsed> {
     Ok(Parsed::Name { host: host.to_owned(), port })
 }
 
-/// Writes an address as [`parse`] reads it, at most 127 bytes: 39 digits and colons, a name of 15 for the
-/// interface, and a port. The interface goes by its name where there is one.
+/// Writes an address as [`parse`] reads it, in at most 127 bytes: 39 digits and colons, an interface name of 15, and a port.
+/// An interface without a name is written as its number.
 pub fn format(address: &SocketAddr) -> String {
     match address {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => match interface_name(v6.scope_id()) {
@@ -66,7 +66,7 @@ fn bracketed(inside: &str, port: u16) -> Result<Parsed> {
     Ok(Parsed::Numeric(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id))))
 }
 
-/// Digits only: the standard library's parser would take a plus sign.
+/// Digits only: the standard library's parser would accept a plus sign.
 fn parse_port(text: &str) -> Result<u16> {
     if text.is_empty() || text.len() > 5 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::INVALID);
@@ -74,8 +74,8 @@ fn parse_port(text: &str) -> Result<u16> {
     text.parse().map_err(|_| Error::INVALID)
 }
 
-/// Whether this can be asked of the resolver. A last part made of digits is a mistyped number such as
-/// 256.1.1.1 or 127.1, which the C library would read in its own ways.
+/// Whether the resolver can look up `host`. If the last part is made of digits, it is a mistyped number such as 256.1.1.1 or
+/// 127.1. The C library would read such a number in its own ways.
 fn is_host_name(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let label_ok = |label: &str| {
@@ -91,7 +91,7 @@ fn is_host_name(host: &str) -> bool {
     host.len() <= NAME_MAX && host.split('.').all(label_ok) && !host.rsplit('.').next().is_some_and(numeric)
 }
 
-/// The number of an interface, by name first, as an interface may have a number for its name.
+/// The number of an interface. The name comes first, because an interface may have a number for its name.
 fn interface_index(scope: &str) -> Result<u32> {
     let name = CString::new(scope).map_err(|_| Error::INVALID)?;
     if scope.is_empty() {
@@ -108,7 +108,7 @@ fn interface_index(scope: &str) -> Result<u32> {
     scope.parse().map_err(|_| Error::INVALID)
 }
 
-/// `None` where the interface is gone, or has a name that is no text.
+/// `None` if the interface is gone, or its name is not UTF-8.
 fn interface_name(index: u32) -> Option<String> {
     let mut name = [0; libc::IF_NAMESIZE];
     // SAFETY: the call writes at most IF_NAMESIZE bytes, which is the array's size.

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // buffers that the kernel fills before they count as initialised
-//! A stream's private buffer: what it has received and its owner has not taken yet.
+//! A stream's private buffer: the bytes that the stream has received and its owner has not taken yet.
 //!
-//! Owned by the stream, used by whoever owns the stream. Invariant: a buffer has memory only while it holds bytes, so an idle
-//! connection costs none.
+//! A stream owns its buffer, and the owner of the stream uses it. Invariant: a buffer has memory only while it holds bytes,
+//! so an idle connection's buffer needs none.
 
 use crate::threads;
 use std::cell::RefCell;
@@ -16,13 +16,14 @@ pub struct ReadBuffer {
 }
 
 thread_local! {
-    // One emptied buffer a thread: a receive through the buffer needs up to 256 KiB for a moment, and the hot one is best.
+    // One emptied buffer for each thread. A receive through the buffer needs up to 256 KiB for a moment, and a buffer in the
+    // cache is the fastest.
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    // That of a thread of the library's: without a destructor, for the reason in threads.rs.
+    // The spare of the library's own threads. It has no destructor, for the reason in threads.rs.
     static OWN_SPARE: ManuallyDrop<RefCell<Vec<u8>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
-/// `None` on a thread that is ending: it has no spare any more.
+/// `None` on a thread that is ending, whose spare is gone.
 fn with_spare<R>(use_it: impl FnOnce(&RefCell<Vec<u8>>) -> R) -> Option<R> {
     if threads::is_own() {
         OWN_SPARE.try_with(|spare| use_it(spare)).ok()
@@ -31,7 +32,7 @@ fn with_spare<R>(use_it: impl FnOnce(&RefCell<Vec<u8>>) -> R) -> Option<R> {
     }
 }
 
-/// At the end of a thread of the library's.
+/// Frees the spare. A thread of the library calls this at its end.
 pub fn free_spare() {
     drop(with_spare(RefCell::take));
 }
@@ -52,7 +53,7 @@ impl ReadBuffer {
         &self.bytes[self.start..]
     }
 
-    /// Drops the first `count` waiting bytes; the memory goes with the last of them.
+    /// Drops the first `count` waiting bytes. After the last byte the buffer gives its memory back.
     pub fn consume(&mut self, count: usize) {
         self.start += count.min(self.len());
         if self.is_empty() {
@@ -68,7 +69,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Moves up to `size` waiting bytes to `into`; returns how many.
+    /// Moves up to `size` waiting bytes to `into`, and returns their number.
     ///
     /// # Safety
     /// `size` bytes at `into` are writable and not part of this buffer.
@@ -77,29 +78,30 @@ impl ReadBuffer {
         if count == 0 {
             return 0;
         }
-        // SAFETY: `count` bytes wait here; the caller vouches for the other side.
+        // SAFETY: `count` bytes wait here. The caller vouches for `into`.
         unsafe { self.as_slice().as_ptr().copy_to_nonoverlapping(into, count) };
         self.consume(count);
         count
     }
 
-    /// Room for `size` more bytes behind the waiting ones, to be filled and then told by [`Self::filled`].
+    /// Room for `size` more bytes behind the waiting ones. The caller fills it and then calls [`Self::filled`].
     pub fn room(&mut self, size: usize) -> (*mut u8, usize) {
         self.reserve(size);
-        // No more than was asked for, whatever the memory has: this bounds what one receive can bring.
+        // Exactly the size that the caller asked for, even if the memory has more. The size bounds what one receive can
+        // bring.
         (self.bytes.spare_capacity_mut().as_mut_ptr().cast(), size)
     }
 
-    /// The first `count` bytes of the room have been written.
+    /// Counts the first `count` bytes of the room as waiting bytes.
     ///
     /// # Safety
-    /// They have, since the last call of [`Self::room`], and there was that much.
+    /// The caller has written these bytes since the last call of [`Self::room`], and the room was that large.
     pub unsafe fn filled(&mut self, count: usize) {
         // SAFETY: the caller wrote them.
         unsafe { self.bytes.set_len(self.bytes.len() + count) };
     }
 
-    /// Gives memory back that holds no bytes.
+    /// Gives back memory that holds no bytes.
     pub fn trim(&mut self) {
         if self.is_empty() {
             self.free();
@@ -128,7 +130,7 @@ impl ReadBuffer {
         let needed = waiting + size;
         let spare = || with_spare(RefCell::take).unwrap_or_default();
         let mut bytes = if needed > FEW { spare() } else { Vec::new() };
-        bytes.reserve(needed.max(2 * waiting)); // twice, so that many small pieces are not copied for each of them
+        bytes.reserve(needed.max(2 * waiting)); // doubled: else each small piece would copy all before it
         bytes.extend_from_slice(self.as_slice());
         self.free();
         self.bytes = bytes;
@@ -150,7 +152,7 @@ impl ReadBuffer {
     }
 }
 
-/// So few bytes have memory of their own size; the spare is for more.
+/// Up to this many bytes get memory of their own size. The spare is for more.
 const FEW: usize = 4 << 10;
 
 #[cfg(test)]
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(buffer.as_slice(), b" world");
         let (room, size) = buffer.room(100_000);
         assert_eq!(size, 100_000);
-        // SAFETY: there is room for one byte, and it is told once.
+        // SAFETY: there is room for one byte, and `filled` counts it once.
         unsafe {
             room.write(b'!');
             buffer.filled(1);
@@ -188,7 +190,7 @@ mod tests {
         buffer.append(b"a");
         assert!(buffer.bytes.capacity() <= FEW, "{}", buffer.bytes.capacity());
         let (room, _) = buffer.room((256 << 10) - 1);
-        // SAFETY: there is room for one byte, and it is told once.
+        // SAFETY: there is room for one byte, and `filled` counts it once.
         unsafe {
             room.write(b'b');
             buffer.filled(1);
@@ -239,7 +241,7 @@ mod tests {
         }
         let (sender, receiver) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            LATE.with_borrow_mut(|late| late.0 = Some(sender)); // first, and so the last to end
+            LATE.with_borrow_mut(|late| late.0 = Some(sender)); // set up first, and therefore destroyed last
             SPARE.with_borrow_mut(|spare| spare.reserve(FEW));
         });
         thread.join().unwrap();

@@ -1,6 +1,6 @@
 //! The mark of a thread that runs callbacks.
 //!
-//! Each loop sets it on its own thread; the calls that may block ask for it. Invariant: it stays until the thread ends.
+//! Each loop marks its own thread. The calls that may block read the mark. Invariant: the mark stays until the thread ends.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ pub fn enter() {
     CALLBACK_THREAD.set(true);
 }
 
-/// Whether this thread runs callbacks, of any net: nothing may block here.
+/// Whether this thread runs callbacks, of any net. Nothing may block on such a thread.
 pub fn in_callback() -> bool {
     // A destructor of a thread that is ending is not a callback.
     CALLBACK_THREAD.try_with(Cell::get).unwrap_or(false)

@@ -1,9 +1,9 @@
 #![allow(unsafe_code)] // the C library's table of errno names and texts
-//! The one list of errors: code, name and text of each, and how an errno fits in among them.
+//! The one list of errors: the code, name and text of each, and the place of errnos among them.
 //!
-//! Everything that can fail returns [`Error`]; the C boundary hands its code out as it is. Invariant: a code
-//! is negative; from -1 to -4095 it is an errno of the kernel, below -10000 one of this list. Zero, success,
-//! is never an error.
+//! Every call that can fail returns [`Error`]. The C boundary passes its code on unchanged. Invariant: a code is negative.
+//! From -1 to -4095 it is an errno of the kernel, and below -10000 an error of this list. Zero means success and is never an
+//! error.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -11,15 +11,15 @@ use std::num::NonZeroI32;
 
 /// Why something failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Error(NonZeroI32); // not zero, so that an Option of it, of which handles have many, is no larger
+pub struct Error(NonZeroI32); // not zero: an Option of it, which handles have many of, is no larger
 
-/// The result of what can fail.
+/// The result of a call that can fail.
 pub type Result<T = ()> = core::result::Result<T, Error>;
 
-/// Largest errno that the kernel may return (its MAX_ERRNO).
+/// The largest errno that the kernel may return (its MAX_ERRNO).
 const MAX_ERRNO: i32 = 4095;
 
-/// Makes constants, names and texts from one list, so that they cannot differ.
+/// Makes constants, names and texts from one list. Therefore they cannot differ.
 macro_rules! errors {
     ($($constant:ident = $code:literal, $name:literal, $text:literal;)*) => {
         impl Error {
@@ -68,8 +68,8 @@ const fn c_str(text: &'static str) -> &'static CStr {
 }
 
 impl Error {
-    /// The error for a positive errno. EPIPE becomes ECONNRESET: both mean that the peer is gone, and which
-    /// of them a send meets is a matter of timing. A number that is no errno becomes EIO.
+    /// The error for a positive errno. EPIPE becomes ECONNRESET: both mean that the peer is gone, and timing decides which
+    /// of them a send gets. A number that is no errno becomes EIO.
     pub const fn from_errno(errno: i32) -> Error {
         match errno {
             libc::EPIPE => Error::of(-libc::ECONNRESET),
@@ -90,17 +90,17 @@ impl Error {
         Error::from_errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 
-    /// The number for C: negative.
+    /// The number for C. It is negative.
     pub const fn code(self) -> i32 {
         self.0.get()
     }
 
-    /// The positive errno, where this is one.
+    /// The positive errno, if the error is one.
     pub const fn errno(self) -> Option<i32> {
         if self.code() >= -MAX_ERRNO { Some(-self.code()) } else { None }
     }
 
-    /// The name of a code: of the constant, of the errno, or a fixed one if the code is unknown.
+    /// The name of a code: of the constant or of the errno. An unknown code has a fixed name.
     pub fn name(code: i32) -> &'static CStr {
         match listed(code) {
             Some((_, name, _)) => name,
@@ -109,7 +109,7 @@ impl Error {
         }
     }
 
-    /// What a code means, in words. Never translated, never fails.
+    /// What a code means, in words. The text is never translated, and the call never fails.
     pub fn text(code: i32) -> &'static CStr {
         match listed(code) {
             Some((_, _, text)) => text,
@@ -118,7 +118,7 @@ impl Error {
         }
     }
 
-    /// All errors of this library with name and text, errnos apart.
+    /// All errors of this library with name and text, without the errnos.
     pub fn all() -> &'static [(Error, &'static CStr, &'static CStr)] {
         ALL
     }
@@ -145,7 +145,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// The positive errno in `code`; `None` for all that cannot be one, `i32::MIN` included.
+/// The positive errno in `code`. `None` for a code that cannot be one, `i32::MIN` included.
 fn errno_of(code: i32) -> Option<i32> {
     (-MAX_ERRNO..0).contains(&code).then(|| -code)
 }
@@ -174,7 +174,7 @@ fn errno_text(code: i32) -> Option<&'static CStr> {
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }
 
-/// Other C libraries have no call that returns names or constant texts; their users have the number.
+/// Other C libraries have no call that returns names or constant texts. Their users have the number.
 #[cfg(not(target_env = "gnu"))]
 fn errno_name(code: i32) -> Option<&'static CStr> {
     errno_of(code).map(|_| c"ERRNO")
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_last_system_calls_errno_is_picked_up() {
-        // SAFETY: -1 is never an open descriptor, so that the call closes nothing.
+        // SAFETY: -1 is never an open descriptor, so the call closes nothing.
         let result = unsafe { libc::close(-1) };
         assert_eq!((result, Error::last_os()), (-1, Error::from_errno(libc::EBADF)));
     }

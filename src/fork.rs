@@ -1,31 +1,30 @@
 #![allow(unsafe_code)] // the page that a fork wipes
-//! Whether this process is a forked copy of the one that started the library.
+//! Whether this process is a forked copy of the process that started the library.
 //!
-//! A child has the parent's handles and locks but none of its threads, so every call must be refused before
-//! it takes a lock. The mark is a byte that the kernel sets to zero in a child (MADV_WIPEONFORK). Invariant:
-//! a published page holds a one in the process that armed it and a zero in every child; it is never unmapped.
+//! A child has the parent's handles and locks but none of its threads, so every call in a child must fail before it takes a
+//! lock. The mark is a byte that the kernel sets to zero in a child (MADV_WIPEONFORK). Invariant: a published page holds a
+//! one in the process that armed it, and a zero in every child. The page is never unmapped.
 
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
 
 static MARK: Mark = Mark::new();
 
-/// Remembers that the library runs in this process. Called by every start; the first one counts.
+/// Remembers that the library runs in this process. Every start calls it, and the first call counts.
 pub fn arm() {
     MARK.arm(wiped_page);
 }
 
-/// Whether the library was started before this process was forked. Takes no lock; false if it was never
-/// started.
+/// Whether the library was started before this process was forked. It takes no lock. False if the library was never started.
 pub fn forked() -> bool {
     MARK.forked()
 }
 
 struct Mark {
-    /// The page's first byte; null before [`Mark::arm`], and where no such page is to be had.
+    /// The page's first byte. Null before [`Mark::arm`], and if the system has no such page.
     page: AtomicPtr<AtomicU8>,
-    /// Who armed, in place of the page; zero where there is a page. A child of a child could have the number
-    /// again, which is why the page is the better mark.
+    /// The process that armed, used if there is no page. Zero if there is a page. The page is the better mark, because a
+    /// child of a child could get the same number again.
     process: AtomicI32,
 }
 
@@ -42,9 +41,9 @@ impl Mark {
             let _ = self.process.compare_exchange(0, process_id(), Ordering::Relaxed, Ordering::Relaxed);
             return;
         };
-        // Release pairs with the Acquire in `forked`: who sees the page sees the one in it.
+        // Release pairs with the Acquire in `forked`: a thread that sees the page sees the one in it.
         if self.page.compare_exchange(ptr::null_mut(), page, Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: the page is ours alone, as another thread's was published in its place.
+            // SAFETY: the page is ours alone, because another thread's page was published in its place.
             unsafe { libc::munmap(page.cast(), page_size()) };
         }
     }
@@ -55,14 +54,12 @@ impl Mark {
             let process = self.process.load(Ordering::Relaxed);
             return process != 0 && process != process_id();
         }
-        // SAFETY: a published page is mapped, readable and never unmapped, and its first byte is only used as
-        // an atomic.
+        // SAFETY: a published page is mapped, readable and never unmapped. Its first byte is only used as an atomic.
         unsafe { &*page }.load(Ordering::Relaxed) == 0
     }
 }
 
-/// A page that begins with a one here and with a zero in every child; `None` before Linux 4.14 and without
-/// memory.
+/// A page that begins with a one here and with a zero in every child. `None` before Linux 4.14, or if there is no memory.
 fn wiped_page() -> Option<*mut AtomicU8> {
     let size = page_size();
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -72,19 +69,19 @@ fn wiped_page() -> Option<*mut AtomicU8> {
     if page == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: the range is the mapping just made, which nobody else knows.
+    // SAFETY: the range is the mapping just made, which no other code knows.
     if unsafe { libc::madvise(page, size, libc::MADV_WIPEONFORK) } != 0 {
         // SAFETY: the same mapping, which nothing refers to.
         unsafe { libc::munmap(page, size) };
         return None;
     }
     let page = page.cast::<AtomicU8>();
-    // SAFETY: mapped, writable, zeroed, and aligned for a byte; an AtomicU8 has no other demands.
+    // SAFETY: mapped, writable, zeroed, and aligned for a byte. An AtomicU8 has no other demands.
     unsafe { &*page }.store(1, Ordering::Relaxed);
     Some(page)
 }
 
-/// Bytes of a page of memory.
+/// The size of a page of memory, in bytes.
 pub fn page_size() -> usize {
     // SAFETY: asks for a constant of the system.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
@@ -115,7 +112,7 @@ mod tests {
             unsafe { libc::_exit(code) };
         }
         let mut status = 0;
-        // SAFETY: waits for our own child; `status` outlives the call.
+        // SAFETY: waits for our own child. `status` outlives the call.
         assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
         assert!(libc::WIFEXITED(status));
         libc::WEXITSTATUS(status)

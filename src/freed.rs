@@ -1,13 +1,13 @@
-//! Who waits for a descriptor to become free, where the process has none left.
+//! Hooks that wait for a free descriptor after the process has run out of descriptors.
 //!
-//! `sys` says here that a descriptor has closed. Invariant: a hook runs once, after the descriptor has closed, and with no
-//! lock of this file held.
+//! `sys` reports here that a descriptor has closed. Invariant: a hook runs once, after the descriptor has closed, and
+//! without a lock of this file.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Hook = Box<dyn FnOnce() + Send>;
-// Outside of every loom model, so not from `sync`.
+// Outside of every loom model, and therefore not from `sync`.
 static STARVED: rustix_futex_sync::Mutex<Vec<Hook>> = rustix_futex_sync::Mutex::new(Vec::new());
 static STARVED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -17,7 +17,7 @@ pub fn when_descriptor_closes(hook: Hook) {
     STARVED_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A descriptor has closed.
+/// Runs the hooks: a descriptor has closed.
 pub fn descriptor_closed() {
     if STARVED_COUNT.load(Ordering::Relaxed) > 0 {
         let hooks = mem::take(&mut *STARVED.lock());

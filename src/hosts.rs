@@ -1,19 +1,21 @@
-//! The addresses of names that the hosts file has.
+//! The addresses of names in the hosts file.
 //!
-//! The file is read on the caller's thread at each question, so a change of it counts at once. A file of this size takes
-//! some microseconds to read, and nobody else is asked: therefore these names do not wait while name servers are silent.
-//! Invariant: an answer has all addresses that the file gives a name; where the file is too large or a line of the name
-//! cannot be read, there is no answer, and getaddrinfo decides.
+//! The caller's thread reads the file for each question, so a change of the file takes effect at once. Reading a file of
+//! this size takes some microseconds and asks no name server. Therefore these names resolve at once even while name servers
+//! are silent.
+//!
+//! Invariant: an answer has all addresses that the file gives a name. If the file is too large or a line of the name cannot
+//! be read, there is no answer, and getaddrinfo decides.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
 
 const PATH: &str = "/etc/hosts";
-/// The largest file that is read. A callback may be waiting for it to be read.
+/// The largest file that is read. A callback may be waiting for the read.
 const SIZE_MAX: usize = 64 << 10;
 
-/// The addresses of `host`, in the order to try them. `None`: the file does not say.
+/// The addresses of `host`, in the order to try them. `None`: the file gives no answer.
 pub fn find(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     find_in(&read()?, host, port)
 }
@@ -36,7 +38,7 @@ fn find_in(text: &str, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
             }
         }
     }
-    addresses.sort_by_key(SocketAddr::is_ipv4); // IPv6 first, as getaddrinfo gives them
+    addresses.sort_by_key(SocketAddr::is_ipv4); // IPv6 first, in getaddrinfo's order
     (!addresses.is_empty()).then_some(addresses)
 }
 

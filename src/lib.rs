@@ -1,7 +1,7 @@
-//! TCP networking for C and C++ over two io_uring event loops, one for sends, one for receives.
+//! TCP networking for C and C++ over two io_uring event loops: one for sends, one for receives.
 //!
-//! The product is the C library: `include/iouringnet.h` and `libiouringnet.so`. This crate is its core, with a safe
-//! Rust interface for its own tests; docs/ARCHITECTURE.md shows how the parts fit.
+//! The product is the C library: `include/iouringnet.h` and `libiouringnet.so`. This crate is its core, with a safe Rust
+//! interface for its own tests. docs/ARCHITECTURE.md shows how the parts fit.
 
 #![deny(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -22,7 +22,7 @@ mod event_loop;
 mod eventfd;
 #[cfg(not(loom))]
 pub mod ffi;
-#[cfg_attr(loom, allow(dead_code))] // some of it is ffi's alone
+#[cfg_attr(loom, allow(dead_code))] // ffi alone uses some of it
 mod fork;
 mod freed;
 mod hosts;
@@ -40,7 +40,7 @@ pub mod probe;
 mod resolver;
 mod shed;
 mod sink;
-#[cfg_attr(loom, allow(dead_code))] // it is ffi's alone
+#[cfg_attr(loom, allow(dead_code))] // ffi alone uses it
 mod slots;
 mod socket;
 mod socket_waiter;

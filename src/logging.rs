@@ -1,9 +1,9 @@
 #![allow(unsafe_code)] // a thread's log, by its address
-//! Which log a thread writes to: a loop's thread to that of its net, every other thread to none.
+//! The log that a thread writes to. A loop's thread writes to the log of its net, and every other thread to none.
 //!
-//! One subscriber serves the process and asks the thread, instead of one for each thread: tracing's own way keeps a
-//! thread-local with a destructor, which threads.rs forbids. Where a Rust program has a subscriber of its own, that gets the
-//! events. Invariant: a thread's log lives as long as its [`Writing`].
+//! One subscriber serves the process and asks the thread for its log. tracing's own way, a subscriber for each thread, keeps
+//! a thread-local with a destructor, which threads.rs forbids. If a Rust program has a subscriber of its own, that
+//! subscriber gets the events. Invariant: a thread's log lives as long as its [`Writing`].
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
@@ -17,11 +17,11 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// Where lines go.
+/// The receiver of log lines.
 pub trait Log: Send + Sync {
-    /// The highest level that it wants: 1 for errors, up to 5 for everything.
+    /// The highest level that the log wants: 1 for errors, up to 5 for everything.
     fn most(&self) -> i32;
-    /// Gets one line.
+    /// Receives one line.
     fn line(&self, level: i32, text: &CStr);
 }
 
@@ -39,7 +39,7 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// From now on.
+    /// Sends this thread's events to `log` from now on.
     pub fn to(log: &Arc<dyn Log>) -> Writing {
         static INSTALLED: Once = Once::new();
         let higher = MOST.fetch_max(log.most(), Ordering::SeqCst) < log.most();
@@ -58,14 +58,15 @@ impl Drop for Writing {
     }
 }
 
-/// Hands each event to the log of the thread that it comes from.
+/// Passes each event to the log of the thread that it comes from.
 struct OfThread;
 
 impl OfThread {
     fn with_log(level: &Level, then: impl FnOnce(&dyn Log, i32)) {
         let level = number(level);
         if let Some(log) = CURRENT.try_with(Cell::get).ok().flatten() {
-            // SAFETY: this thread's `Writing` has set it, holds the log, and takes it back before it lets go.
+            // SAFETY: this thread's `Writing` has set the pointer and holds the log. It clears the pointer before it drops
+            // the log.
             let log = unsafe { &*log };
             if level <= log.most() {
                 then(log, level);
@@ -74,7 +75,7 @@ impl OfThread {
     }
 }
 
-/// The number that C knows a level by.
+/// The number of a level in C.
 fn number(level: &Level) -> i32 {
     match *level {
         Level::ERROR => 1,
@@ -117,7 +118,7 @@ impl Subscriber for OfThread {
         });
     }
 
-    // The core logs events only; spans are not enabled.
+    // The core logs events only. Spans are not enabled.
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
     }
@@ -137,7 +138,7 @@ struct Line(String);
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let between = if self.0.is_empty() { "" } else { " " };
-        // Writing to a string cannot fail; a Debug that fails leaves its line short.
+        // Writing to a string cannot fail. A Debug that fails leaves its line short.
         let _ = match field.name() {
             "message" => write!(self.0, "{between}{value:?}"),
             name => write!(self.0, "{between}{name}={value:?}"),

@@ -1,6 +1,6 @@
-//! What a net would find here, before there is one.
+//! What the start of a net would find on this system.
 //!
-//! Invariant: nothing of the try is left when it returns, and it answers wherever a start would fail.
+//! Invariant: the probe frees all that it made before it returns, and it fails in every case in which a start would fail.
 
 use crate::config::Config;
 use crate::engine::{Engine, Features, Plan, Waker, explain, kernel_release, status_of_start};
@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::threads;
 use std::io;
 
-/// What io_uring is like here.
+/// What io_uring offers on this system.
 pub struct Probe {
-    /// What a start would say.
+    /// What a start would return.
     pub status: Result,
     /// The errno of the failure, or 0.
     pub error: i32,
@@ -18,11 +18,11 @@ pub struct Probe {
     pub features: u32,
     /// The kernel's release.
     pub kernel: String,
-    /// Cause and remedy of a failure, or what was found.
+    /// Cause and remedy of a failure, or the features found.
     pub text: String,
 }
 
-/// Tries what a start of a net with the default config does.
+/// Tries the steps of a net's start with the default config.
 pub fn probe() -> Probe {
     let kernel = kernel_release();
     match try_start() {
@@ -42,8 +42,7 @@ pub fn probe() -> Probe {
     }
 }
 
-/// The steps of a start, so that it fails where a start would. Both threads are there at once, and have ended before the
-/// engines are made.
+/// Does the steps of a start. Both threads run at once, and end before the engines are made.
 fn try_start() -> io::Result<Features> {
     let plan = Plan::new(Config::default().ring_entries);
     let errno =

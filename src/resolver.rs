@@ -1,11 +1,14 @@
 #![allow(unsafe_code)] // getaddrinfo
-//! Names to addresses, off the loops.
+//! Resolves names to addresses, on threads of its own.
 //!
-//! getaddrinfo blocks and cannot be interrupted, so each lookup has a thread, which goes on with a lookup that waits and
-//! ends where none does. Both the threads and those of one name are bounded: a name that hangs leaves threads for others.
-//! Nobody waits for a thread: it owns a name and a weak reference to who asked. Invariant: an accepted question gets
-//! exactly one answer unless its asker is gone first, a refused one none; and while a question waits that may begin, every
-//! thread is busy, or the system has given no further one.
+//! getaddrinfo blocks and cannot be interrupted, so each lookup has a thread. After a lookup the thread takes the next one
+//! that waits. It ends if none waits.
+//!
+//! The number of threads is bounded, and so is their number for one name: a name that hangs leaves threads for others. No
+//! caller waits for a thread. A thread owns a name and a weak reference to its asker.
+//!
+//! Invariant: an accepted question gets exactly one answer, and a refused one none. Exception: if the asker is gone first,
+//! there is no answer. While a question waits that may begin, every thread is busy, or the system has refused a new thread.
 
 use crate::error::{Error, Result};
 use crate::hosts;
@@ -19,25 +22,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Arc, LazyLock, Weak};
 
-/// Most threads, most of them that look up one name, and most questions that wait.
+/// The bounds for threads, for threads that look up one name, and for questions that wait.
 const THREADS_MAX: usize = 64;
 const OF_ONE_NAME_MAX: usize = 8;
 const WAITING_MAX: usize = 1024;
 
-/// Who asks for the addresses of a name. A question whose asker is gone is never looked up, and takes no place.
+/// The asker for the addresses of a name. If it is gone before the lookup begins, its question is dropped and takes no
+/// place.
 pub trait Asker: Send + Sync {
-    /// The addresses, in the order to try them; called once, on a resolver thread.
+    /// Receives the addresses, in the order to try them. Called once, on a resolver thread.
     fn answered(self: Arc<Self>, answer: Result<Vec<SocketAddr>>);
 }
 
 static RESOLVER: LazyLock<Resolver> = LazyLock::new(Resolver::new);
 
-/// Asks for the addresses of `host`. LIMIT if too many questions wait; then, as with any error, there is no answer.
+/// Asks for the addresses of `host`. LIMIT: too many questions wait. After an error there is no answer.
 pub fn resolve(host: &str, port: u16, asker: Weak<dyn Asker>) -> Result<()> {
     RESOLVER.submit(Question { host: c_host(host)?, port, asker })
 }
 
-/// The same on the caller's thread, for as long as it takes; the hosts file comes first.
+/// Resolves `host` on the caller's thread, however long it takes. The hosts file comes first.
 pub fn resolve_now(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     hosts::find(host, port).map_or_else(|| look_up(&c_host(host)?, port), Ok)
 }
@@ -50,13 +54,13 @@ struct Question {
 }
 
 struct Resolver {
-    /// Held neither during a lookup nor during an answer.
+    /// Not held during a lookup or an answer.
     lookups: Mutex<Lookups>,
 }
 
 #[derive(Default)]
 struct Lookups {
-    /// The names being looked up, one for each thread.
+    /// The name that each thread looks up now.
     running: Vec<CString>,
     waiting: VecDeque<Question>,
 }
@@ -73,12 +77,12 @@ impl Resolver {
         let begun = if may_begin { self.begin_next(&mut lookups) } else { Ok(()) };
         if begun.is_err() && lookups.running.is_empty() {
             lookups.waiting.pop_back();
-            return begun; // else the threads that run will come to it
+            return begun; // else a running thread takes the question later
         }
         lookups.keep_bound()
     }
 
-    /// Makes a thread for the first question that may begin.
+    /// Starts a thread for the first question that may begin.
     fn begin_next(&'static self, lookups: &mut Lookups) -> Result<()> {
         let Some(question) = lookups.take_next() else {
             return Ok(());
@@ -96,7 +100,7 @@ impl Resolver {
         }
     }
 
-    /// A resolver thread.
+    /// The body of a resolver thread.
     fn serve(&self, first: Question) {
         let mut next = Some(first);
         while let Some(question) = next {
@@ -115,7 +119,7 @@ impl Lookups {
             && self.running.iter().filter(|running| *running == host).count() < OF_ONE_NAME_MAX
     }
 
-    /// The first question that may begin and that somebody still asks.
+    /// Takes the first question that may begin and whose asker still exists.
     fn take_next(&mut self) -> Option<Question> {
         self.forget_abandoned();
         let at = self.waiting.iter().position(|question| self.has_thread_for(&question.host))?;
@@ -126,7 +130,7 @@ impl Lookups {
         self.waiting.retain(|question| question.asker.strong_count() > 0);
     }
 
-    /// After a question has come: LIMIT, and it is gone, where one too many waits.
+    /// Checks the bound after a new question. LIMIT: one too many waits, and the new question is removed.
     fn keep_bound(&mut self) -> Result<()> {
         if self.waiting.len() > WAITING_MAX {
             self.forget_abandoned();
@@ -148,7 +152,7 @@ impl Lookups {
 }
 
 impl Question {
-    /// A panic must not take its thread out of the count.
+    /// Catches a panic: the thread must stay in the count.
     fn answer(&self) {
         let answer = || {
             let addresses = look_up(&self.host, self.port);
@@ -169,7 +173,7 @@ fn c_host(host: &str) -> Result<CString> {
     CString::new(host).map_err(|_| Error::INVALID)
 }
 
-/// The list that getaddrinfo made, freed when dropped.
+/// The list that getaddrinfo made. It is freed when dropped.
 struct Found(*mut libc::addrinfo);
 
 impl Drop for Found {
@@ -182,12 +186,12 @@ impl Drop for Found {
 }
 
 fn look_up(host: &CString, port: u16) -> Result<Vec<SocketAddr>> {
-    // SAFETY: numbers and pointers, for which all zeroes is a value: no flags, any family. AI_ADDRCONFIG
-    // stays off, as it would hide loopback addresses on a machine without a network.
+    // SAFETY: numbers and pointers, for which all zeroes is a value: no flags, any family.
+    // AI_ADDRCONFIG stays off, because it would hide loopback addresses on a machine without a network.
     let mut hints: libc::addrinfo = unsafe { std::mem::zeroed() };
     hints.ai_socktype = libc::SOCK_STREAM;
     let mut found = Found(ptr::null_mut());
-    // SAFETY: host ends in zero; hints and found.0 outlive the call, which writes found.0 only.
+    // SAFETY: host ends in zero. hints and found.0 outlive the call, which writes found.0 only.
     let code = unsafe { libc::getaddrinfo(host.as_ptr(), ptr::null(), &raw const hints, &raw mut found.0) };
     if code != 0 {
         return Err(lookup_error(code, Error::last_os()));
@@ -195,7 +199,7 @@ fn look_up(host: &CString, port: u16) -> Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     let mut next = found.0.cast_const();
     while !next.is_null() {
-        // SAFETY: `next` is an element of the list, alive until `found` is dropped and changed by nobody.
+        // SAFETY: `next` is an element of the list. The list lives until `found` is dropped, and no code changes it.
         let entry = unsafe { &*next };
         if let Some(address) = address_of(entry, port)
             && !addresses.contains(&address)
@@ -207,7 +211,7 @@ fn look_up(host: &CString, port: u16) -> Result<Vec<SocketAddr>> {
     if addresses.is_empty() { Err(Error::NAME) } else { Ok(addresses) }
 }
 
-/// `None` for families other than the two of TCP.
+/// `None` for families other than IPv4 and IPv6.
 fn address_of(entry: &libc::addrinfo, port: u16) -> Option<SocketAddr> {
     let size = entry.ai_addrlen as usize;
     match entry.ai_family {
@@ -235,7 +239,7 @@ fn lookup_error(code: i32, system: Error) -> Error {
         libc::EAI_AGAIN => Error::NAME_AGAIN,
         libc::EAI_SYSTEM => system,
         libc::EAI_MEMORY => Error::from_errno(libc::ENOMEM),
-        _ => Error::NAME, // EAI_NONAME, EAI_NODATA, and failures that no retry mends
+        _ => Error::NAME, // EAI_NONAME, EAI_NODATA, and failures that a retry cannot fix
     }
 }
 
@@ -264,12 +268,12 @@ mod tests {
         Box::leak(Box::new(Resolver::new()))
     }
 
-    /// Numbers stand in for names: the C library tells them at once.
+    /// Numbers stand in for names: the C library resolves them at once.
     fn ask(resolver: &'static Resolver, host: &str, asker: &Arc<dyn Asker>) -> Result<()> {
         resolver.submit(Question { host: c_host(host)?, port: 7000, asker: Arc::downgrade(asker) })
     }
 
-    /// Keeps threads busy, which have begun when it returns, until the sender is dropped.
+    /// Makes threads busy before it returns, and keeps them busy until the sender is dropped.
     fn block(resolver: &'static Resolver, hosts: &[String]) -> (Arc<dyn Asker>, Sender<()>) {
         let (release, held) = unbounded::<()>();
         let (started, starts) = unbounded();

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // values live in cells that the protocol below guards
-//! The table behind handles and `user_data`: tokens instead of addresses.
+//! The table behind handles and `user_data`: it gives out tokens instead of addresses.
 //!
-//! A token names kind, generation and index of a slot; a made-up or outdated one is told from a live one
-//! without touching what it once named. One atomic word per slot decides everything:
+//! A token names the kind, generation and index of a slot. The table tells a made-up or outdated token from a live one, and
+//! does not touch what the token once named. One atomic word per slot decides everything:
 //!
 //! | kind, generation (the upper 35 bits) | references (the lower 29) | the slot is |
 //! |---|---|---|
@@ -10,8 +10,8 @@
 //! | a token's upper bits | 1 for the table, 1 for each `Ref` | live |
 //! | kind 0 | 1 for each `Ref`, the one that `retire` returned included | retired, its value still in use |
 //!
-//! Invariant: references are taken only from a live slot, so a count that has fallen to zero stays there
-//! until the slot is inserted into again, and the one that made it fall owns the slot.
+//! Invariant: only a live slot gives out references, so a count of zero stays zero until the next insert into the slot. The
+//! thread that took the count to zero owns the slot.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -27,34 +27,32 @@ const GENERATION_BITS: u32 = 32;
 const KIND_BITS: u32 = 3;
 const _: () = assert!(INDEX_BITS + GENERATION_BITS + KIND_BITS == u64::BITS);
 
-/// The lower bits of a token are the index, of a slot's word the references; above them the two have the same
-/// bits.
+/// The lower bits hold the index in a token, and the references in a slot's word. The upper bits are the same in both.
 const LOWER: u64 = (1 << INDEX_BITS) - 1;
 const KIND_SHIFT: u32 = INDEX_BITS + GENERATION_BITS;
 
-/// Chunk `n` holds `CHUNK << n` slots, so that an index tells its chunk by its highest bit. A model needs
-/// few.
+/// Chunk `n` holds `CHUNK << n` slots, so the highest bit of an index gives its chunk. A loom model needs few slots.
 const CHUNK: u32 = if cfg!(loom) { 1 } else { 64 };
 const CHUNKS: usize = if cfg!(loom) { 2 } else { (INDEX_BITS - CHUNK.trailing_zeros()) as usize };
 const SLOTS_MAX: u32 = CHUNK * ((1 << CHUNKS) - 1);
 const _: () = assert!(SLOTS_MAX as u64 <= LOWER);
 
-/// What names a slot outside of the table. Never zero.
+/// The name of a slot outside of the table. Never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token(u64);
 
 impl Token {
-    /// `None` for what no table ever gave out, zero included.
+    /// `None` for a number that no table gives out, zero included.
     pub const fn from_bits(bits: u64) -> Option<Token> {
         if bits >> KIND_SHIFT == 0 { None } else { Some(Token(bits)) }
     }
 
-    /// The token as a number, as C or the kernel carries it.
+    /// The token as a number, in the form that C and the kernel carry.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The kind that was given to `insert`: 1 to 7.
+    /// The kind that `insert` was given: 1 to 7.
     pub const fn kind(self) -> u8 {
         (self.0 >> KIND_SHIFT) as u8
     }
@@ -70,7 +68,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The table. It grows in chunks that stay where they are until it is dropped; a static one is never dropped.
+/// The table. It grows in chunks that stay where they are until the table is dropped. A static table is never dropped.
 pub struct Slots<T> {
     chunks: [AtomicPtr<Slot<T>>; CHUNKS],
     free: Mutex<Free>,
@@ -83,7 +81,7 @@ pub struct Slots<T> {
 struct Free {
     /// Slots below this index exist.
     made: u32,
-    /// Those of them that are free; its capacity is `made`, so that giving a slot back needs no memory.
+    /// The free slots among them. The list's capacity is `made`, so giving a slot back needs no memory.
     list: Vec<u32>,
 }
 
@@ -92,11 +90,11 @@ struct Slot<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: the value is shared only through references counted in `word`, which needs T: Sync, and dropped on
-// the thread whose reference was the last, which needs T: Send.
+// SAFETY: threads share the value only through references counted in `word`, which needs T: Sync. The thread with the last
+// reference drops the value, which needs T: Send.
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
-/// A reference to a live or just retired value, which stays while this lives.
+/// A reference to a live or just retired value. The value stays while the reference lives.
 pub struct Ref<'a, T> {
     slots: &'a Slots<T>,
     slot: &'a Slot<T>,
@@ -116,7 +114,7 @@ impl<T: Send + Sync> Slots<T> {
         Slots::with_limits(SLOTS_MAX, u32::MAX)
     }
 
-    /// A table of at most `slots_max` slots, each good for generations up to `last_generation`.
+    /// A table of at most `slots_max` slots, with generations up to `last_generation` for each slot.
     #[cfg(not(loom))]
     const fn with_limits(slots_max: u32, last_generation: u32) -> Slots<T> {
         Slots {
@@ -139,23 +137,22 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
-    /// Puts a value into a free slot; its token is live from now on. `None`, and the value dropped, if the
-    /// table is full or there is no memory for more slots.
+    /// Puts a value into a free slot. Its token is live from now on. `None`: the table is full or there is no memory for
+    /// more slots. The value is then dropped.
     ///
     /// # Panics
-    /// Where `kind` is not 1 to 7.
+    /// If `kind` is not 1 to 7.
     pub fn insert(&self, kind: u8, value: T) -> Option<Token> {
         assert!((1..8).contains(&kind), "a kind has three bits and is not zero");
         let index = self.take_free()?;
         let slot = self.slot(index).expect("a slot from the free list exists");
         slot.value.with_mut(|cell| {
-            // SAFETY: the slot is free and off the free list, so this thread alone has it; what it held was
-            // dropped before it went onto the list, whose lock orders that before this.
+            // SAFETY: the slot is free and off the free list, so this thread alone has it. Its former value was dropped
+            // before the slot went onto the list, and the list's lock orders that drop before this write.
             unsafe { (*cell).write(value) };
         });
         let named = slot.word.load(Ordering::Relaxed) | u64::from(kind) << KIND_SHIFT;
-        // Release pairs with the Acquire of `get` and `retire`: who finds the slot live finds the value
-        // in it.
+        // Release pairs with the Acquire of `get` and `retire`: a thread that finds the slot live finds the value in it.
         slot.word.store(named | 1, Ordering::Release);
         Some(Token(named | u64::from(index)))
     }
@@ -165,7 +162,7 @@ impl<T: Send + Sync> Slots<T> {
         let slot = self.slot(token.index())?;
         let mut word = slot.word.load(Ordering::Relaxed);
         loop {
-            // So many references are those of callers that forget them; one more would run into the
+            // The count reaches LOWER only if callers forget references. One more reference would overflow into the
             // generation.
             if word & !LOWER != token.0 & !LOWER || word & LOWER == LOWER {
                 return None;
@@ -178,8 +175,8 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
-    /// Ends the token: no `get` that begins after this finds it. `Some` for exactly one caller; the value is
-    /// dropped with its last reference, which may be the returned one.
+    /// Ends the token: no `get` that begins after this finds the value. Exactly one caller gets `Some`. The last reference,
+    /// which may be the returned one, drops the value.
     pub fn retire(&self, token: Token) -> Option<Ref<'_, T>> {
         let slot = self.slot(token.index())?;
         let mut word = slot.word.load(Ordering::Relaxed);
@@ -196,8 +193,7 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
-    /// Calls `f` with every live value, with no lock held. What is inserted or retired meanwhile may be seen
-    /// or not.
+    /// Calls `f` with every live value, and holds no lock. It may or may not see what is inserted or retired meanwhile.
     pub fn for_each(&self, mut f: impl FnMut(Token, &T)) {
         let made = self.free.lock().made;
         for index in 0..made {
@@ -210,7 +206,7 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
-    /// A free slot's index, off the list. Makes the next chunk if there is none.
+    /// Takes a free slot's index off the list. If the list is empty, it makes the next chunk.
     fn take_free(&self) -> Option<u32> {
         let mut free = self.free.lock();
         if free.list.is_empty() {
@@ -231,16 +227,16 @@ impl<T: Send + Sync> Slots<T> {
         slots.try_reserve_exact(count as usize).ok()?;
         slots.extend((0..count).map(|_| Slot::free()));
         let first = Box::into_raw(slots.into_boxed_slice()).cast::<Slot<T>>();
-        // Release pairs with the Acquire of `slot`: who finds the chunk finds its slots made. The last chunk
-        // alone may be shorter than its place, and `slot` knows where it ends.
+        // Release pairs with the Acquire of `slot`: a thread that finds the chunk finds its slots made. Only the last chunk
+        // may be shorter than its full size, and `slot` knows where it ends.
         self.chunks[chunk].store(first, Ordering::Release);
-        // The lowest index last, to be popped first.
+        // The lowest index comes last, and is popped first.
         free.list.extend((free.made..made).rev());
         free.made = made;
         Some(())
     }
 
-    /// The slot of an index, made-up ones included.
+    /// The slot of an index. `None` for a made-up index.
     fn slot(&self, index: u32) -> Option<&Slot<T>> {
         if index >= self.slots_max {
             return None;
@@ -251,29 +247,29 @@ impl<T: Send + Sync> Slots<T> {
         if first.is_null() {
             return None;
         }
-        // SAFETY: an index below `slots_max` lies within its chunk: `grow` made the chunk whole or up to
+        // SAFETY: an index below `slots_max` lies within its chunk, because `grow` made the chunk whole or up to
         // `slots_max`.
         let slot = unsafe { first.add(offset) };
-        // SAFETY: made before the chunk was published, freed only by `drop`, which has the table for itself.
+        // SAFETY: `grow` made the slot before it published the chunk. Only `drop` frees the slot, and `drop` has the table
+        // for itself.
         Some(unsafe { &*slot })
     }
 }
 
 impl<T> Slots<T> {
-    /// Ends a value whose last reference is gone, and gives its slot back, under the next generation if there
-    /// is one.
+    /// Drops a value whose last reference is gone, and gives its slot back under the next generation. After the last
+    /// generation the slot stays out of use.
     fn end(&self, slot: &Slot<T>, index: u32) {
         slot.value.with_mut(|cell| {
-            // SAFETY: the caller took the references to zero, so that nobody has one or can get one; the
-            // value was written when the slot became live and is dropped once for each such time, here.
+            // SAFETY: the caller took the references to zero, so no thread has a reference or can get one. The value was
+            // written when the slot became live, and is dropped once for each such time, here.
             unsafe { (*cell).assume_init_drop() };
         });
         let generation = slot.word.load(Ordering::Relaxed) >> INDEX_BITS;
         if generation == u64::from(self.last_generation) {
-            return; // a token of it could come back to life: the slot stays out of use
+            return; // a further generation could make an old token live again
         }
-        // Relaxed: the lock carries it to the `insert` that takes the slot next; until then kind 0 fits no
-        // token.
+        // Relaxed: the lock carries the word to the `insert` that takes the slot next. Until then kind 0 matches no token.
         slot.word.store((generation + 1) << INDEX_BITS, Ordering::Relaxed);
         self.free.lock().list.push(index);
     }
@@ -285,7 +281,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// Chunk and place in it of an index below `SLOTS_MAX`.
+/// The chunk of an index below `SLOTS_MAX`, and the place in the chunk.
 const fn place(index: u32) -> (usize, usize) {
     let shifted = index + CHUNK;
     let chunk = shifted.ilog2() - CHUNK.ilog2();
@@ -301,8 +297,8 @@ impl<T> Deref for Ref<'_, T> {
 
     fn deref(&self) -> &T {
         self.slot.value.with(|cell| {
-            // SAFETY: while a reference is counted, the value is neither written nor dropped; the Acquire
-            // that counted it made the write by `insert` visible.
+            // SAFETY: while a reference is counted, the value is neither written nor dropped. The Acquire that counted the
+            // reference made the write by `insert` visible.
             unsafe { (*cell).assume_init_ref() }
         })
     }
@@ -317,8 +313,8 @@ impl<T> Ref<'_, T> {
 
 impl<T> Drop for Ref<'_, T> {
     fn drop(&mut self) {
-        // Release hands this thread's use of the value to whoever ends it; Acquire takes the others' for the
-        // one who does.
+        // Release hands this thread's use of the value to the thread that drops it. Acquire takes the other threads' use,
+        // for the thread that drops the value.
         let before = self.slot.word.fetch_sub(1, Ordering::AcqRel);
         if before & LOWER == 1 {
             self.end();
@@ -327,7 +323,7 @@ impl<T> Drop for Ref<'_, T> {
 }
 
 impl<T> Drop for Slots<T> {
-    /// The values left go with the table: nobody has a `Ref`, as it borrows the table.
+    /// Drops the values that are left. No `Ref` exists, because a `Ref` borrows the table.
     fn drop(&mut self) {
         let made = self.free.lock().made;
         for (number, chunk) in self.chunks.iter().enumerate() {
@@ -337,13 +333,12 @@ impl<T> Drop for Slots<T> {
             }
             let begin = CHUNK * ((1 << number) - 1);
             let count = chunk_size(number).min(made - begin) as usize;
-            // SAFETY: pointer and length are those of the boxed slice that `grow` gave away, taken back once.
+            // SAFETY: pointer and length are those of the boxed slice that `grow` gave away. They are taken back once.
             let slots = unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(first, count)) };
             for slot in &slots {
                 if slot.word.load(Ordering::Relaxed) & LOWER != 0 {
                     slot.value.with_mut(|cell| {
-                        // SAFETY: references are left, of the table or of a forgotten `Ref`, so the value is
-                        // there.
+                        // SAFETY: references of the table or of a forgotten `Ref` are left, so the value is there.
                         unsafe { (*cell).assume_init_drop() };
                     });
                 }

@@ -1,9 +1,10 @@
 #![allow(unsafe_code)] // sends and receives of memory that the callers name
-//! One TCP connection's or listener's socket: what the kernel's answers mean for it, and the error that both halves share.
+//! The socket of one TCP connection or listener: what the kernel's answers mean for it, and the error that both halves
+//! share.
 //!
-//! Shared by the two halves of a connection and by every request in flight, so that the descriptor closes after the
-//! last of them. Invariant: no error that the kernel reported once is forgotten; the half that did not see it learns
-//! it here.
+//! The two halves of a connection and every request in flight share the socket. The descriptor closes after the last of
+//! them.
+//! Invariant: the socket keeps every error that the kernel reports once. The half that did not see the error finds it here.
 
 pub use crate::sys::Options;
 
@@ -26,55 +27,54 @@ pub enum Half {
     Recv = 1,
 }
 
-/// What one try of the kernel gave.
+/// What one try of a send or a receive gave.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Tried {
-    /// So many bytes; for a receive never 0.
+    /// So many bytes. A receive never gives 0.
     Bytes(usize),
-    /// Nothing now.
+    /// The kernel can do nothing now.
     WouldBlock,
-    /// The other side has ended its stream.
+    /// The peer has ended its stream.
     End,
     /// The connection is broken.
     Failed(Error),
 }
 
-/// How long a peer has had everything that was sent to it.
+/// How long a peer has had all bytes that were sent to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet {
-    /// At least so long.
+    /// A lower bound.
     pub time: Duration,
     /// The kernel's estimate of a round trip.
     pub round_trip: Duration,
 }
 
-/// Called when the own direction of a connection has ended.
+/// The callback for the end of the sending direction.
 type EndedHook = Box<dyn Fn() + Send + Sync>;
 
-/// A TCP socket, closed when the last owner lets go.
+/// A TCP socket. Its descriptor closes when the last owner drops it.
 pub struct Socket {
     error: AtomicI32,
     fin_sent: AtomicBool,
-    /// When the own direction ended, the peer had acknowledged everything before it.
+    /// The peer had acknowledged all bytes when the sending direction ended.
     fin_was_last: AtomicBool,
     input_ended: AtomicBool,
-    /// Whether a send may have taken an error from the kernel that is not stored yet. Written by the sink's
-    /// owner.
+    /// Whether a send may have taken an error from the kernel that is not stored yet. The sink's owner writes this flag.
     sending: AtomicBool,
     reset: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
     ended: OnceLock<Box<EndedHook>>,
-    /// When the drain of what was queued at the close must be over; set by the sink.
+    /// When the drain of the queued bytes must be over. The sink sets it at the close.
     drain_until: DrainEnd,
-    /// Last: as it closes, who waits for a descriptor hears of it.
+    /// Dropped last: its close calls the hooks of `freed`.
     descriptor: Descriptor,
 }
 
-/// As much input as one call drops, so that a close in a callback is not long.
+/// One call to the kernel discards at most this much input. The limit keeps a close in a callback short.
 const DISCARDED_AT_ONCE: usize = 256 << 10;
 
-/// Errors that are the fault of one call and not of the connection: memory that cannot be read, say.
+/// Errors of one call and not of the connection, for example unreadable memory.
 const OF_ONE_CALL: [Error; 6] = [
     Error::from_errno(libc::EFAULT),
     Error::from_errno(libc::EINVAL),
@@ -99,11 +99,11 @@ impl Socket {
         Ok(Socket::of(descriptor))
     }
 
-    /// Connects to `address` without waiting, or looks how far that is. False: it is under way, and over when the socket
-    /// is writable or broken.
+    /// Begins to connect to `address`, or asks how far the connect is. It does not wait. False: the connect is under way. It
+    /// is over when the socket is writable or broken.
     pub fn connect(&self, address: &SocketAddr) -> Result<bool> {
-        // The first call begins. The second, or one after a wait, tells the end; over the loopback device that has come
-        // before the first returns.
+        // The first call begins the connect. The second call, or one after a wait, reports the result. Over the loopback
+        // device the result is there before the first call returns.
         for _ in 0..2 {
             match self.descriptor.connect(address) {
                 Answer::Done(_) => return Ok(true),
@@ -114,8 +114,8 @@ impl Socket {
         Ok(false)
     }
 
-    /// Whether a connection is one of the socket with itself. Where nobody listens at a port that callers get as well,
-    /// the kernel may choose that port for the caller, which then answers itself.
+    /// Whether the socket is connected to itself. The kernel may choose the dialled port as the local port if no listener
+    /// has it. The socket then answers its own connect.
     pub fn is_connected_to_itself(&self, dialled: &SocketAddr) -> bool {
         let Some(local) = self.local() else {
             return false;
@@ -149,12 +149,12 @@ impl Socket {
         self.descriptor.number()
     }
 
-    /// The own address.
+    /// The local address.
     pub fn local(&self) -> Option<SocketAddr> {
         self.descriptor.local()
     }
 
-    /// The other side's address.
+    /// The peer's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.descriptor.peer()
     }
@@ -176,7 +176,7 @@ impl Socket {
         }
     }
 
-    /// By itself, since one part does without a KiB of stack.
+    /// A function of its own: a send of one part does without a KiB of stack.
     ///
     /// # Safety
     /// As `try_send`.
@@ -214,12 +214,12 @@ impl Socket {
         tried
     }
 
-    /// Before the kernel is asked to send, here or by a ring.
+    /// The caller marks a send before it asks the kernel, by a call or by a ring.
     pub fn send_begins(&self) {
-        self.sending.store(true, Ordering::Relaxed); // seen by who receives after it: the kernel locks the socket for both
+        self.sending.store(true, Ordering::Relaxed); // a later receive sees it: the kernel locks the socket for both
     }
 
-    /// Its answer is in, and an error stored.
+    /// The kernel has answered, and the caller has stored an error.
     pub fn send_ends(&self) {
         self.sending.store(false, Ordering::Release); // pairs with `received_end`
     }
@@ -238,15 +238,15 @@ impl Socket {
         }
     }
 
-    /// What a receive of 0 bytes means: after a reset one half consumes the error, and the other reads 0.
+    /// What a receive of 0 bytes means. After a reset one half consumes the error, and the other half reads 0.
     pub fn received_end(&self) -> Tried {
-        // The kernel tells a reset's error once, to a receive or to a send; receives ask one at a time, and this one got
-        // none. A send that got it before this receive was under way then: it still is, or has stored the error.
+        // The kernel reports a reset once, to a receive or to a send. Receives run one at a time, and this receive got no
+        // error. A send that took the error before this receive is still under way, or has stored the error.
         let may_be_taken = self.sending.load(Ordering::Acquire); // before the error; pairs with `send_ends`
         if let Some(error) = self.error() {
             return Tried::Failed(error);
         }
-        // After a FIN of ours the state may be TCP_CLOSE in all order; before it, that means a reset.
+        // After our own FIN, TCP_CLOSE may be an orderly end. Before our FIN, TCP_CLOSE means a reset.
         if may_be_taken && !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
             return Tried::Failed(self.fail(RESET));
         }
@@ -254,13 +254,14 @@ impl Socket {
         Tried::End
     }
 
-    /// Discards what has come and nobody will receive, without waiting. True: nothing can come any more, since the peer
-    /// has ended its stream or the connection is broken.
+    /// Discards the bytes that have arrived, without waiting. True: no more bytes can arrive, because the peer has ended its
+    /// stream or the connection is broken.
     pub fn discard_input(&self) -> bool {
         if self.input_ended.load(Ordering::Relaxed) {
             return true;
         }
-        // What is there, and the end behind it. A peer that sends more meanwhile is for a linger to wait for.
+        // The first step takes the bytes that are there, and the second the end behind them. If the peer sends more
+        // meanwhile, a linger waits for it.
         for _ in 0..2 {
             match self.descriptor.discard(DISCARDED_AT_ONCE) {
                 Answer::Done(0) => return true,
@@ -275,10 +276,10 @@ impl Socket {
         false
     }
 
-    /// What has broken the connection, if anything has; for the one who owns the half that sends. The kernel tells an error
-    /// once, which may be now.
+    /// The error that has broken the connection, if any. Only the owner of the sending half may call this. The kernel
+    /// reports an error once, and this call may take it.
     pub fn look_for_error(&self) -> Option<Error> {
-        self.send_begins(); // a receive that finds the error taken must not mistake that for the end
+        self.send_begins(); // else a receive that finds the error taken sees an end of stream
         let error = match self.descriptor.take_error() {
             Some(error) => Some(self.fail(error)),
             None => self.error().or_else(|| {
@@ -295,14 +296,14 @@ impl Socket {
         self.descriptor.info().is_some_and(|info| info.tcpi_state == TCP_CLOSE)
     }
 
-    /// What `error` means here. An end of the connection is stored for the half that did not see it, and the first one
-    /// stays. The fault of one call is that call's alone.
+    /// What `error` means for the connection. If it ends the connection, it is stored for the other half, and the first
+    /// stored error is returned. An error of one call is returned as it is.
     #[cold]
     pub fn fail(&self, error: Error) -> Error {
         if OF_ONE_CALL.contains(&error) { error } else { self.fail_with(error) }
     }
 
-    /// Stores why the connection ends, for both halves; the first cause stays, and is returned.
+    /// Stores for both halves why the connection ends, and returns the first cause. The first cause stays.
     pub fn fail_with(&self, error: Error) -> Error {
         match self.error.compare_exchange(0, error.code(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => error,
@@ -318,10 +319,10 @@ impl Socket {
         }
     }
 
-    /// Ends the own direction in order: FIN after everything sent.
+    /// Ends the sending direction in order: the kernel sends a FIN after all bytes.
     pub fn shutdown_send(&self) {
-        // Before the FIN: an acknowledgement that is seen after it may be younger than the FIN. Nobody asks for it where the
-        // peer has ended its stream.
+        // The check comes before the FIN: an acknowledgement that is seen later may be younger than the FIN. If the peer has
+        // ended its stream, no caller asks for the result.
         if !self.input_ended.load(Ordering::Relaxed) && self.unacknowledged() == 0 {
             self.fin_was_last.store(true, Ordering::Relaxed); // published with `fin_sent`
         }
@@ -330,15 +331,15 @@ impl Socket {
         self.tell_ended();
     }
 
-    /// Whether the own direction has ended in order.
+    /// Whether the sending direction has ended in order.
     pub fn has_sent_fin(&self) -> bool {
         self.fin_sent.load(Ordering::Acquire)
     }
 
-    /// How long the peer has had everything that was sent before the FIN, at least; `None` where that is not known.
+    /// A lower bound of the time since the peer received all bytes before the FIN. `None`: it is unknown.
     ///
-    /// Counted from when bytes last left, since their acknowledgement came a round trip later; a retransmission counts
-    /// as well. The time of the last acknowledgement would not do: keepalive and the peer's own bytes renew it.
+    /// The time counts from the last send of data, retransmissions included, less one round trip for the acknowledgement.
+    /// The time of the last acknowledgement does not fit, because keepalive and the peer's own bytes renew it.
     pub fn quiet(&self) -> Option<Quiet> {
         if !self.has_sent_fin() || !self.fin_was_last.load(Ordering::Relaxed) {
             return None;
@@ -349,8 +350,8 @@ impl Socket {
         Some(Quiet { time: unsent.saturating_sub(round_trip), round_trip })
     }
 
-    /// Calls `hook` whenever the own direction ends, by a FIN or a reset. For the one who takes over from the two halves;
-    /// what had ended before is not told.
+    /// Calls `hook` whenever the sending direction ends, by a FIN or a reset. The linger that takes over from the two halves
+    /// sets it. The hook does not run for an earlier end.
     pub fn when_ended(&self, hook: EndedHook) {
         let first = self.ended.set(Box::new(hook));
         debug_assert!(first.is_ok(), "one takes over");
@@ -362,15 +363,15 @@ impl Socket {
         }
     }
 
-    /// Ends a listener, also for forked children that hold the descriptor.
+    /// Ends a listener, also in forked children that hold the descriptor.
     pub fn shutdown_listener(&self) {
         self.descriptor.shutdown(Shutdown::Both);
     }
 
-    /// Resets the connection at once, in spite of forked children that hold the descriptor.
+    /// Resets the connection at once, even if forked children hold the descriptor.
     ///
-    /// connect(2) to AF_UNSPEC disconnects with a RST and ends every operation in flight. After shutdown(2) the peer
-    /// would see an end of stream instead, and SO_LINGER acts only at the last close.
+    /// connect(2) to AF_UNSPEC sends a RST and ends every operation in flight. After shutdown(2) the peer would see an end
+    /// of stream instead, and SO_LINGER acts only at the last close.
     pub fn reset(&self) {
         self.reset.store(true, Ordering::Release);
         self.descriptor.disconnect();
@@ -382,37 +383,37 @@ impl Socket {
         self.reset.load(Ordering::Acquire)
     }
 
-    /// The bytes that the peer has not acknowledged yet, a FIN counting as one.
+    /// The number of bytes that the peer has not acknowledged yet. A FIN counts as one.
     pub fn unacknowledged(&self) -> usize {
         self.descriptor.unacknowledged()
     }
 
-    /// The bytes that have come and nobody has received.
+    /// The number of bytes that have arrived and wait to be received.
     pub fn unread(&self) -> usize {
         self.descriptor.unread()
     }
 
-    /// A drain has begun that must be over at `until`, if ever.
+    /// Begins a drain that must be over at `until`, if ever.
     pub fn begin_drain(&self, until: Option<Instant>) {
         self.drain_until.begin(until);
     }
 
-    /// When the drain must be over that has begun, if one has.
+    /// When the drain must be over. `None`: no drain has begun. `Some(None)`: the drain has no limit.
     pub fn drain_until(&self) -> Option<Option<Instant>> {
         self.drain_until.get()
     }
 
-    /// One half is done with the socket; true for the last one.
+    /// One half no longer uses the socket. True for the last half.
     pub fn half_closed(&self) -> bool {
         self.open_halves.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Takes the one operation that each direction has without asking the net; false while it is in use.
+    /// Takes the direction's embedded operation, without asking the net for a place. False while it is in use.
     pub fn take_embedded(&self, half: Half) -> bool {
         !self.embedded[half as usize].swap(true, Ordering::AcqRel)
     }
 
-    /// Gives the direction's own operation back.
+    /// Gives the direction's embedded operation back.
     pub fn give_embedded(&self, half: Half) {
         self.embedded[half as usize].store(false, Ordering::Release);
     }
@@ -420,8 +421,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // A connection that nobody collected, or a loop's last resort: a forked child may still hold the descriptor,
-        // and close(2) alone would send no FIN then.
+        // This ends a connection that no caller collected, and is a loop's last resort. A forked child may still hold the
+        // descriptor. In that case close(2) alone sends no FIN.
         if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
             self.descriptor.shutdown(Shutdown::Both);
         }

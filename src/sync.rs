@@ -1,13 +1,13 @@
 //! The switch between real synchronisation and loom's model of it.
 //!
-//! Every module whose protocol loom checks takes its locks and atomics from here. One API in both modes:
-//! `lock()` returns a guard and nothing else. Invariant: with the same source, `--cfg loom` explores exactly the
-//! operations that the real build performs. Constructors are `const` outside of loom only.
+//! Every module whose protocol loom checks takes its locks and atomics from here. Both modes have one API: `lock()` returns
+//! just a guard. Invariant: with the same source, `--cfg loom` explores exactly the operations that the real build performs.
+//! Constructors are `const` outside of loom only.
 //!
-//! The real locks are futexes and nothing else. A thread that waits for a lock of parking_lot registers a destructor, which
-//! threads.rs forbids, and the standard library's locks note whether a panic has left them, which each message would pay.
+//! The real locks are plain futexes. A thread that waits for a lock of parking_lot registers a destructor, which threads.rs
+//! forbids. The standard library's locks record whether a panic has left them, and each message would pay for that.
 
-// Not loom's, which cannot hold a `dyn Trait`: counting references is not what the models check.
+// Not loom's Arc, which cannot hold a `dyn Trait`. The models do not check reference counts.
 pub use std::sync::Arc;
 
 #[cfg(loom)]
@@ -27,12 +27,12 @@ pub mod atomic {
     };
 }
 
-/// Memory that a protocol guards by itself, so that loom can check who reads and who writes when.
+/// Memory that a protocol guards itself. loom checks who reads and writes the memory, and when.
 pub mod cell {
     #[cfg(loom)]
     pub use loom::cell::UnsafeCell;
 
-    /// The standard library's cell with loom's two ways in.
+    /// The standard library's cell with loom's two accessors.
     #[cfg(not(loom))]
     #[derive(Debug)]
     pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -44,13 +44,13 @@ pub mod cell {
             UnsafeCell(std::cell::UnsafeCell::new(value))
         }
 
-        /// Hands out the pointer to read through.
+        /// Passes a pointer for reading to `f`.
         #[inline]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
             f(self.0.get())
         }
 
-        /// Hands out the pointer to write through.
+        /// Passes a pointer for writing to `f`.
         #[inline]
         pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
@@ -64,7 +64,7 @@ mod modelled {
 
     pub use loom::sync::MutexGuard;
 
-    /// loom's lock without its `Result`: a poisoned one means that the model has failed already.
+    /// loom's lock without its `Result`. A poisoned lock means that the model has failed already.
     #[derive(Debug, Default)]
     pub struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -80,22 +80,22 @@ mod modelled {
         }
     }
 
-    /// loom's condition. Time does not pass in a model, so a timed wait waits.
+    /// loom's condition variable. Time does not pass in a model, so a timed wait has no limit.
     #[derive(Debug, Default)]
     pub struct Condvar(loom::sync::Condvar);
 
     impl Condvar {
-        /// A condition that nobody waits for yet.
+        /// A condition variable without waiters.
         pub fn new() -> Condvar {
             Condvar::default()
         }
 
-        /// Unlocks, sleeps until notified, locks again.
+        /// Unlocks, sleeps until notified, and locks again.
         pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
             self.0.wait(guard).expect("a lock of a failed model")
         }
 
-        /// Waits without a limit; never times out.
+        /// Waits without a limit, and never times out.
         pub fn wait_timeout<'a, T>(
             &self,
             guard: MutexGuard<'a, T>,

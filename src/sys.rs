@@ -2,8 +2,8 @@
 //! The system calls on sockets, and what their results mean.
 //!
 //! `socket` keeps a connection's state and decides what an answer means for the connection. The loops wait, and read the
-//! results of their requests here too. Invariant: every result of a socket call becomes an [`Answer`] or a [`Result`] here.
-//! No other file sorts errnos, except for what only an engine says (engine/).
+//! results of their requests here too. Invariant: this file turns every result of a socket call into an [`Answer`] or a
+//! [`Result`]. No other file sorts errnos. Exception: engine/ sorts the errnos that only an engine returns.
 
 use crate::error::{Error, Result};
 use crate::freed;
@@ -19,18 +19,18 @@ use std::time::Duration;
 /// What the kernel answers to a call or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer<T = usize> {
-    /// It is done: a send or a receive with so many bytes.
+    /// The operation is done. For a send or a receive: so many bytes.
     Done(T),
-    /// It would have to wait.
+    /// The operation would have to wait.
     WouldBlock,
-    /// Nothing came of it, for a reason that is gone; ask again if it is still wanted.
+    /// The operation did nothing, for a reason that is gone. The caller may try again.
     Again,
-    /// It failed.
+    /// The operation failed.
     Failed(Error),
 }
 
 impl Answer {
-    /// Reads a result: a count, or an errno below zero.
+    /// Reads a result: a count, or a negated errno.
     #[inline]
     pub fn of(result: i32) -> Answer {
         match -result {
@@ -41,21 +41,21 @@ impl Answer {
         }
     }
 
-    /// Reads what syscall(2) has returned.
+    /// Reads a result of syscall(2).
     #[inline]
     fn of_call(result: libc::c_long) -> Answer {
         if result >= 0 { Answer::Done(result as usize) } else { Answer::of(-errno()) }
     }
 }
 
-/// What the call that has failed says.
+/// The errno of the call that has just failed.
 #[cold]
 fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
 
 impl<T> Answer<T> {
-    /// The same answer, where what was done is another thing.
+    /// The same answer with `change` applied to what was done.
     #[inline]
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
         match self {
@@ -72,28 +72,28 @@ pub fn to_error(error: io::Error) -> Error {
     Error::from_errno(error.raw_os_error().unwrap_or(libc::EINVAL))
 }
 
-/// What is set on every socket of a net.
+/// The options of every socket of a net.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// TCP_NODELAY; `None` leaves the system's.
+    /// TCP_NODELAY. `None` leaves the system's value.
     pub nodelay: Option<bool>,
     /// The idle time before the first keepalive probe.
     pub keepalive: Option<Duration>,
-    /// SO_SNDBUF in bytes; 0 leaves the system's.
+    /// SO_SNDBUF in bytes. 0 leaves the system's value.
     pub send_buffer: usize,
-    /// SO_RCVBUF in bytes; 0 leaves the system's.
+    /// SO_RCVBUF in bytes. 0 leaves the system's value.
     pub recv_buffer: usize,
 }
 
-/// A TCP socket's descriptor, closed when dropped.
+/// A TCP socket's descriptor. It closes when it is dropped.
 ///
-/// Calls that do not wait go round libc's wrappers where those are cancellation points: sends and receives have cancellation
-/// turned on, and arranging for it costs a tenth of an echo's own work.
+/// If libc's wrapper is a cancellation point, calls that do not wait use syscall(2) instead. Sends and receives run with
+/// cancellation enabled. To disable it for each call would cost a tenth of an echo's own work.
 pub struct Descriptor(ManuallyDrop<Socket>);
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // SAFETY: taken once, here, and not looked at again.
+        // SAFETY: taken once, here, and not used again.
         let socket = unsafe { ManuallyDrop::take(&mut self.0) };
         threads::close(socket.into());
         freed::descriptor_closed();
@@ -117,7 +117,7 @@ impl Descriptor {
     }
 
     fn apply(&self, options: &Options) -> io::Result<()> {
-        self.0.set_out_of_band_inline(true)?; // else an urgent byte of the peer falls out of the stream
+        self.0.set_out_of_band_inline(true)?; // else the stream would lose an urgent byte of the peer
         if let Some(on) = options.nodelay {
             self.0.set_tcp_nodelay(on)?;
         }
@@ -155,17 +155,17 @@ impl Descriptor {
 
     /// Takes a connection from a listening socket.
     pub fn accept(&self) -> Answer<Descriptor> {
-        let nowhere = std::ptr::null_mut(); // the peer's address is not asked for
+        let nowhere = std::ptr::null_mut(); // the caller does not need the peer's address
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no memory is involved.
         let fd = unsafe { libc::accept4(self.number(), nowhere, std::ptr::null_mut(), flags) };
         Answer::of_call(fd.into()).map(|_| {
-            // SAFETY: just made, and nobody else knows it.
+            // SAFETY: accept4 has just made the descriptor, and no other owner knows it.
             Descriptor::from(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
         })
     }
 
-    /// connect(2), which begins, or looks how far that is.
+    /// connect(2): begins a connect, or asks how far it is.
     pub fn connect(&self, address: &SocketAddr) -> Answer {
         let address = SockAddr::from(*address);
         // SAFETY: the address is the local above.
@@ -177,11 +177,11 @@ impl Descriptor {
 
     /// connect(2) to AF_UNSPEC. The kernel sends a RST and ends every operation in flight.
     pub fn disconnect(&self) {
-        // SAFETY: a sockaddr is plain numbers, for which zeroes are valid; AF_UNSPEC is 0.
+        // SAFETY: a sockaddr is plain numbers, for which zeroes are valid. AF_UNSPEC is 0.
         let unspecified: libc::sockaddr = unsafe { mem::zeroed() };
         let size = mem::size_of_val(&unspecified) as libc::socklen_t;
         // SAFETY: the address is the local above.
-        let _ = unsafe { self.connect_to(&unspecified, size) }; // it fails where the connection is gone already
+        let _ = unsafe { self.connect_to(&unspecified, size) }; // it fails if the connection is gone already
     }
 
     /// # Safety
@@ -199,7 +199,7 @@ impl Descriptor {
     pub unsafe fn send(&self, data: *const u8, size: usize) -> Answer {
         let nowhere = std::ptr::null::<libc::sockaddr>();
         let size = size.min(ENTRY_MAX);
-        // SAFETY: the caller vouches for the memory; no address is named.
+        // SAFETY: the caller vouches for the memory. The call names no address.
         let result = unsafe {
             libc::syscall(libc::SYS_sendto, self.number(), data, size, SEND_FLAGS, nowhere, 0usize)
         };
@@ -213,7 +213,7 @@ impl Descriptor {
     #[inline]
     pub unsafe fn send_parts(&self, parts: &[libc::iovec]) -> Answer {
         let message = message_of(parts);
-        // SAFETY: the header names `parts`, alive during the call; the caller vouches for what they name.
+        // SAFETY: the header names `parts`, which live during the call. The caller vouches for the memory that they name.
         let result =
             unsafe { libc::syscall(libc::SYS_sendmsg, self.number(), &raw const message, SEND_FLAGS) };
         Answer::of_call(result)
@@ -229,34 +229,34 @@ impl Descriptor {
         unsafe { self.recv_from(into, size.min(ENTRY_MAX), libc::MSG_DONTWAIT) }
     }
 
-    /// Drops up to `size` bytes that have come, without waiting.
+    /// Discards up to `size` bytes that have arrived, without waiting.
     pub fn discard(&self, size: usize) -> Answer {
         // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes and writes to no memory.
         unsafe { self.recv_from(std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }
     }
 
     /// # Safety
-    /// `size` bytes at `into` are writable during the call, but with MSG_TRUNC.
+    /// `size` bytes at `into` are writable during the call. Exception: with MSG_TRUNC no byte needs to be.
     #[inline]
     unsafe fn recv_from(&self, into: *mut u8, size: usize, flags: i32) -> Answer {
         let nowhere = std::ptr::null_mut::<libc::sockaddr>();
-        // SAFETY: the caller vouches for the memory; no address is asked for.
+        // SAFETY: the caller vouches for the memory. The call asks for no address.
         let result =
             unsafe { libc::syscall(libc::SYS_recvfrom, self.number(), into, size, flags, nowhere, nowhere) };
         Answer::of_call(result)
     }
 
-    /// shutdown(2). It fails where the connection is gone already.
+    /// shutdown(2). It fails if the connection is gone already.
     pub fn shutdown(&self, how: Shutdown) {
         let _ = self.0.shutdown(how);
     }
 
-    /// The own address.
+    /// The local address.
     pub fn local(&self) -> Option<SocketAddr> {
         self.0.local_addr().ok()?.as_socket()
     }
 
-    /// The other side's address.
+    /// The peer's address.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.0.peer_addr().ok()?.as_socket()
     }
@@ -279,12 +279,12 @@ impl Descriptor {
         (result == 0).then_some(info)
     }
 
-    /// SIOCOUTQ (the same number as TIOCOUTQ): the bytes that the peer has not acknowledged, a FIN counting as one.
+    /// SIOCOUTQ (the same number as TIOCOUTQ): how many bytes the peer has not acknowledged. A FIN counts as one.
     pub fn unacknowledged(&self) -> usize {
         self.count(libc::TIOCOUTQ)
     }
 
-    /// FIONREAD: the bytes that have come and nobody has received.
+    /// FIONREAD: how many bytes have arrived and wait to be received.
     pub fn unread(&self) -> usize {
         self.count(libc::FIONREAD)
     }
@@ -297,13 +297,13 @@ impl Descriptor {
     }
 }
 
-/// A send raises no signal and does not wait, by a call and by a request.
+/// A send raises no signal and does not wait. Calls and requests use these flags.
 pub const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
-/// What connect(2) says before the connection is there.
+/// What connect(2) returns before the connection exists.
 const UNDER_WAY: [Error; 2] = [Error::from_errno(libc::EINPROGRESS), Error::from_errno(libc::EALREADY)];
 
-/// ppoll(2): waits until one of `polled` is ready, at most so long. The number of those that are.
+/// ppoll(2): waits until an entry of `polled` is ready, at most for `time`. Returns the number of ready entries.
 pub fn poll(polled: &mut [libc::pollfd], time: Option<Duration>) -> Answer {
     let time = time.map(|time| libc::timespec {
         tv_sec: time.as_secs().min(1 << 30) as i64,
@@ -313,7 +313,7 @@ pub fn poll(polled: &mut [libc::pollfd], time: Option<Duration>) -> Answer {
     let mask = std::ptr::null::<libc::sigset_t>();
     let (start, count) = (polled.as_mut_ptr(), polled.len());
     // Not libc's own ppoll, for the reason given in eventfd.rs.
-    // SAFETY: the entries are the caller's, the limit is a local; the signal mask stays as it is.
+    // SAFETY: the entries are the caller's, the limit is a local, and the signal mask stays as it is.
     Answer::of_call(unsafe { libc::syscall(libc::SYS_ppoll, start, count, limit, mask, 0usize) })
 }
 

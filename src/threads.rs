@@ -1,13 +1,14 @@
 #![allow(unsafe_code)] // signal masks, CPU sets and scheduling policies
-//! What threads need of the system: how the library's are started, and that no call is ended by pthread_cancel.
+//! What threads need of the system: how the library starts its own, and how a call is protected from pthread_cancel.
 //!
-//! A program may call the library where it holds the loader's lock: in the constructor of a library that it loads. Nothing may
-//! wait for that lock on a thread for which such a call waits. The registration of a thread-local's destructor does, so a
-//! thread of the library's has no thread-local with a destructor. Therefore it is not one of the standard library's, which
-//! have some, and neither `std::thread::current` nor `park` is called on it.
+//! A program may call the library while it holds the loader's lock, for example in the constructor of a library that it
+//! loads. Such a call may wait for a thread of the library. Therefore no thread of the library may wait for the loader's
+//! lock. The registration of a thread-local's destructor takes that lock, so the library's threads have no thread-local with
+//! a destructor. The standard library's threads have some. Therefore the library makes its threads itself, and calls neither
+//! `std::thread::current` nor `park` on them.
 //!
-//! Invariant: a signal that anything but the thread itself brings about is never delivered to a thread of the library's:
-//! the host's handlers for those are for the host's threads.
+//! Invariant: a thread of the library receives only the signals that the thread itself causes. The host's handlers for all
+//! other signals run on the host's threads.
 
 use crate::sync::{Arc, Mutex};
 use std::cell::Cell;
@@ -19,18 +20,18 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-/// What threads of C programs usually have, which callbacks may count on; pages are taken as they are used.
+/// The usual stack of threads in C programs, which callbacks may count on. The kernel provides pages as they are used.
 const STACK: usize = 8 << 20;
 
-/// Signals that a thread brings on itself, by a fault of its code or a system call that a filter traps. Where they are
-/// blocked, the kernel ends the process instead of running the host's handler.
+/// Signals that a thread causes itself, by a fault of its code or a system call that a filter traps. If such a signal is
+/// blocked, the kernel ends the process and does not run the host's handler.
 const SYNCHRONOUS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
-/// A thread of the library's, to be joined; one that is dropped goes on by itself.
+/// A thread of the library, to be joined. If it is dropped, the thread continues detached.
 pub struct Thread(libc::pthread_t);
 
-// SAFETY: the name of a thread, which any thread may join or detach; the one owner does either once.
+// SAFETY: the name of a thread. Any thread may join or detach it, and the one owner does one of the two once.
 unsafe impl Send for Thread {}
 
 impl Thread {
@@ -53,18 +54,18 @@ thread_local! {
     static OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this is a thread of the library's.
+/// Whether this is a thread of the library.
 pub fn is_own() -> bool {
     OWN.try_with(Cell::get).unwrap_or(false)
 }
 
 type Body = Box<dyn FnOnce()>;
 
-/// Starts a thread with every signal blocked from its first instruction on, and the synchronous ones open from the start
-/// of its body on. pthread_cancel has no effect on the thread.
+/// Starts a thread. Every signal is blocked from its first instruction on, and its body begins by opening the synchronous
+/// ones. pthread_cancel has no effect on the thread.
 pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     let body: Body = Box::new(move || {
-        // SAFETY: reads the name, a constant; changes this thread alone.
+        // SAFETY: reads the name, a constant, and changes this thread alone.
         unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
         OWN.set(true);
         open_synchronous_signals();
@@ -80,7 +81,7 @@ pub fn spawn(name: &'static CStr, body: impl FnOnce() + Send + 'static) -> io::R
     started
 }
 
-/// A thread that runs the body and frees it. If there is an error, the body stays the caller's.
+/// Starts a thread that runs the body and frees it. After an error the caller still owns the body.
 fn start(body: *mut Body) -> io::Result<Thread> {
     // SAFETY: plain memory for the next call to fill.
     let mut attributes: libc::pthread_attr_t = unsafe { mem::zeroed() };
@@ -88,16 +89,16 @@ fn start(body: *mut Body) -> io::Result<Thread> {
     unsafe { libc::pthread_attr_init(&raw mut attributes) };
     // SAFETY: initialised above. The size is a whole number of pages above the least, so it is not refused.
     unsafe { libc::pthread_attr_setstacksize(&raw mut attributes, STACK) };
-    // SAFETY: a number or a pointer, for which all zeroes is a value; written by the next call.
+    // SAFETY: a number or a pointer, for which all zeroes is a value. The next call writes it.
     let mut thread: libc::pthread_t = unsafe { mem::zeroed() };
-    // SAFETY: thread and attributes are alive for the call; `run` takes the ownership of the body on.
+    // SAFETY: thread and attributes are alive for the call. `run` takes ownership of the body.
     let errno = unsafe { libc::pthread_create(&raw mut thread, &raw const attributes, run, body.cast()) };
     // SAFETY: initialised above, and not used again.
     unsafe { libc::pthread_attr_destroy(&raw mut attributes) };
     if errno == 0 { Ok(Thread(thread)) } else { Err(io::Error::from_raw_os_error(errno)) }
 }
 
-/// Where a thread begins.
+/// The start of a thread.
 extern "C" fn run(body: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `spawn` made it for this thread alone.
     let body = unsafe { Box::from_raw(body.cast::<Body>()) };
@@ -107,7 +108,7 @@ extern "C" fn run(body: *mut libc::c_void) -> *mut libc::c_void {
     ptr::null_mut()
 }
 
-/// Runs `start` with every signal blocked: a new thread has the mask of the thread that makes it.
+/// Runs `start` with every signal blocked: a new thread inherits the mask of its creator.
 fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let mut all = no_signals();
     // SAFETY: writes to the one set that it is given, alive for the call.
@@ -118,7 +119,8 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether `count` threads can be had at once: makes so many, which do nothing and end. The error of the failure otherwise.
+/// Tries whether `count` threads can run at once: starts that many, which do nothing and end. Returns the error of a
+/// failure.
 pub fn try_start(count: usize) -> io::Result<()> {
     let gate = Arc::new(Mutex::new(()));
     let shut = gate.lock();
@@ -150,31 +152,31 @@ fn no_signals() -> libc::sigset_t {
 /// Changes the signals that this thread blocks, and returns those that it blocked before.
 fn change_mask(how: libc::c_int, signals: &libc::sigset_t) -> libc::sigset_t {
     let mut before = no_signals();
-    // SAFETY: reads one set and writes the other, both alive for the call; changes this thread alone.
+    // SAFETY: reads one set and writes the other, both alive for the call. Changes this thread alone.
     unsafe { libc::pthread_sigmask(how, ptr::from_ref(signals), &raw mut before) };
     before
 }
 
 unsafe extern "C" {
-    // POSIX; the libc crate has it for other systems only.
+    // POSIX. The libc crate has it for other systems only.
     fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
 }
 
 /// PTHREAD_CANCEL_DISABLE.
 const CANCEL_DISABLE: libc::c_int = 1;
 
-/// While it lives, pthread_cancel does not end this thread, which would unwind frames of Rust: that aborts the process. A
-/// cancel that comes meanwhile takes effect at the thread's next cancellation point after.
+/// While it lives, pthread_cancel does not end this thread. A cancel would unwind Rust frames, which aborts the process. A
+/// cancel that comes meanwhile takes effect later, at the thread's next cancellation point.
 pub struct Uncancelled {
     before: libc::c_int,
     _of_this_thread: PhantomData<*const ()>,
 }
 
 impl Uncancelled {
-    /// From now on.
+    /// Protects this thread from now on.
     pub fn begin() -> Uncancelled {
         let mut before = CANCEL_DISABLE;
-        // SAFETY: writes to the one int, a local; changes this thread alone.
+        // SAFETY: writes to the one int, a local, and changes this thread alone.
         unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut before) };
         Uncancelled { before, _of_this_thread: PhantomData }
     }
@@ -183,15 +185,15 @@ impl Uncancelled {
 impl Drop for Uncancelled {
     fn drop(&mut self) {
         let mut unused = CANCEL_DISABLE;
-        // SAFETY: puts back the state that was read above, on the thread that it is of; writes to a local.
+        // SAFETY: restores the state that was read above, on the same thread, and writes to a local.
         unsafe { pthread_setcancelstate(self.before, &raw mut unused) };
     }
 }
 
-/// close(2), by syscall(2): libc's own is a cancellation point, and whoever lets go of a descriptor last may be in a send or
-/// a receive, for which cancellation is not turned off.
+/// close(2), by syscall(2): libc's own close is a cancellation point. The last owner may drop a descriptor in a send or a
+/// receive, where cancellation is enabled.
 pub fn close(descriptor: OwnedFd) {
-    // SAFETY: the descriptor is owned here, and nobody uses it from now on.
+    // SAFETY: the descriptor is owned here, and no code uses it from now on.
     unsafe { libc::syscall(libc::SYS_close, descriptor.into_raw_fd()) };
 }
 
@@ -204,24 +206,23 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
     // SAFETY: the CPU is within the set.
     unsafe { libc::CPU_SET(cpu, &mut set) };
-    // SAFETY: reads the set, alive for the call; changes this thread alone.
+    // SAFETY: reads the set, alive for the call, and changes this thread alone.
     match unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } {
         0 => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, io::Error::last_os_error())),
     }
 }
 
-/// Has this thread, when it is woken, wait for the one that runs on its CPU to sleep or to have had its time, instead of
-/// interrupting it (SCHED_BATCH). A policy other than the usual one, which the host has chosen, stays; and where the system
-/// refuses, nothing changes.
+/// Sets SCHED_BATCH. After a wake-up this thread waits until the running thread of its CPU sleeps or has used its time, and
+/// does not preempt it. The call changes nothing if the host has chosen another policy or the system refuses.
 pub fn sched_batch() {
-    // Not by its fields, of which musl has more.
-    // SAFETY: plain numbers, for which all zeroes is a value; 0 is the priority that the usual policies have.
+    // Zeroed as a whole, because musl's struct has more fields.
+    // SAFETY: plain numbers, for which all zeroes is a value. 0 is the priority of the usual policies.
     let usual: libc::sched_param = unsafe { mem::zeroed() };
     // By system calls, since musl refuses the library's calls. 0 is the calling thread.
     // SAFETY: reads the thread's policy.
     if unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } == libc::c_long::from(libc::SCHED_OTHER) {
-        // SAFETY: reads the parameters, alive for the call; changes this thread alone.
+        // SAFETY: reads the parameters, alive for the call, and changes this thread alone.
         unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_BATCH, &raw const usual) };
     }
 }

@@ -5,7 +5,7 @@ use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;
 
-/// Counts its drops outside of the model, which reads the count when all threads are done.
+/// Counts its drops outside of the model. The model reads the count when all threads are done.
 struct Value(u32, Arc<Count>);
 
 impl Drop for Value {
@@ -82,7 +82,7 @@ fn two_inserts_get_two_slots_and_a_guess_meets_a_whole_value() {
         };
         let guesser = {
             let slots = slots.clone();
-            // The first slot's first token, made up before anybody gave it out.
+            // The first slot's first token, guessed before `insert` gave it out.
             let guess = Token::from_bits(1 << KIND_SHIFT).unwrap();
             thread::spawn(move || slots.get(guess).is_none_or(|value| value.0 == 7 || value.0 == 8))
         };
@@ -129,7 +129,7 @@ fn a_slot_goes_from_the_last_reader_to_the_next_insert() {
             })
         };
         drop(slots.retire(token));
-        // Full while the reader holds the only slot, and never twice in one slot.
+        // The table is full while the reader holds the only slot. No slot ever holds two values.
         let next = slots.insert(1, Value(8, drops.clone()));
         reader.join().unwrap();
         let value = next.map(|next| slots.get(next).unwrap().0);

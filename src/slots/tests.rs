@@ -1,4 +1,4 @@
-//! What the table promises, on one thread and on several. Invariant: a value drops once, whatever is done with its token.
+//! What the table promises, on one thread and on several. Invariant: a value drops once, whatever happens to its token.
 
 use super::*;
 use std::collections::HashSet;
@@ -240,7 +240,7 @@ fn threads_that_insert_get_and_retire_at_once_never_meet_anothers_value() {
                     let place = &shared[((round * 7 + mine) % 8) as usize];
                     let kind = (round % 7) as u8 + 1;
                     if round % 2 == 0 {
-                        // The value is the kind, so that a reader can tell whose it met.
+                        // The value is the kind: a reader can tell which value it met.
                         let Some(token) = slots.insert(kind, Value(kind.into(), drops)) else { continue };
                         inserted.fetch_add(1, Ordering::Relaxed);
                         let old = place.swap(token.bits(), Ordering::Relaxed);

@@ -3,7 +3,7 @@ use socket2::{Domain, Type};
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-/// A connection's socket, and its other end.
+/// A connection's socket, and the peer's.
 fn pair() -> (Socket, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -14,7 +14,7 @@ fn reset(peer: TcpStream) {
     socket2::Socket::from(peer).set_linger(Some(Duration::ZERO)).unwrap(); // and closes it
 }
 
-/// Waits for `events`; an end is something to receive, and an error is any of them.
+/// Waits for `events`. An end of stream counts as input, and an error as any event.
 fn wait(socket: &Socket, events: i16) {
     let mut poll = libc::pollfd { fd: socket.fd(), events, revents: 0 };
     // SAFETY: one pollfd, a local.
@@ -31,7 +31,7 @@ fn a_connect_is_over_at_once_or_when_the_socket_is_writable() {
     drop(listener);
     let socket = Socket::to_connect(&address, &Options::default()).unwrap();
     assert_eq!(socket.connect(&address), Err(Error::from_errno(libc::ECONNREFUSED)));
-    // A listener whose backlog is full drops what asks; the kernel asks again after a second.
+    // A listener whose backlog is full drops a connect. The kernel asks again after a second.
     let full = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 0, false, &Options::default()).unwrap();
     let address = full.local().unwrap();
     let new = || Socket::to_connect(&address, &Options::default()).unwrap();
@@ -77,7 +77,7 @@ fn a_socket_is_connected_to_itself_by_port_and_address() {
     let same_port = || {
         let listener = TcpListener::bind("127.0.0.2:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let socket = bound(&format!("127.0.0.1:{}", address.port())).ok()?; // or somebody else has that port
+        let socket = bound(&format!("127.0.0.1:{}", address.port())).ok()?; // fails if another program has that port
         Some((listener, address, socket))
     };
     let (_listener, other, socket) = (0..100).find_map(|_| same_port()).unwrap();
