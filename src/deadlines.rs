@@ -1,7 +1,7 @@
-//! What a timeout means: for one operation, and for the drain of a closed connection.
+//! What a timeout means for one operation, and for the drain of a closed connection.
 //!
-//! A [`Limit`] is made where an operation is accepted; a [`DrainEnd`] is set where a drain begins. Invariant: a time beyond
-//! what the clock can tell is no limit.
+//! The library makes a [`Limit`] when it accepts an operation, and sets a [`DrainEnd`] when a drain begins. Invariant: a
+//! time beyond the range of the clock is no limit.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::LazyLock;
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 pub struct Limit {
     /// When it must be over, if ever.
     pub deadline: Option<Instant>,
-    /// It gives up at once where the socket is not ready.
+    /// The operation gives up at once if the socket is not ready.
     pub one_try: bool,
 }
 
 impl Limit {
-    /// The limit of what is accepted now. A `timeout` of zero means one try; none, or one beyond what the clock can
-    /// tell, means no limit.
+    /// The limit of an operation that is accepted now. A `timeout` of zero means one try. `None`, or a time beyond the range
+    /// of the clock, means no limit.
     pub fn from_now(timeout: Option<Duration>) -> Limit {
         let one_try = timeout == Some(Duration::ZERO);
         let deadline = timeout.filter(|_| !one_try).and_then(|timeout| Instant::now().checked_add(timeout));
@@ -34,7 +34,7 @@ impl Limit {
 /// How long the whole drain of a closed connection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrainTimeout {
-    /// [`DRAIN_FLOOR`], and a second for each [`DRAIN_RATE`] bytes that were left when it began.
+    /// [`DRAIN_FLOOR`], and a second for each [`DRAIN_RATE`] bytes that were left when the drain began.
     ByBytes,
     /// So long, whatever is left.
     After(Duration),
@@ -42,14 +42,14 @@ pub enum DrainTimeout {
     Never,
 }
 
-/// Twice the default time without progress, so that a peer that pauses once is not cut by this limit first.
+/// Twice the default time without progress. Therefore this limit is not the first to cut a peer that pauses once.
 const DRAIN_FLOOR: Duration = Duration::from_secs(60);
-/// Bytes in a second. Slower than any link in use: only a peer that holds back is cut.
+/// Bytes in a second. Every link in use is faster, so the limit cuts only a peer that holds back.
 const DRAIN_RATE: u64 = 1024;
 
 impl DrainTimeout {
-    /// When a drain must be over that begins at `now` with so many bytes left; `None`: never, or beyond what the clock can
-    /// tell.
+    /// When a drain that begins at `now` with so many bytes left must be over. `None`: never, or beyond the range of the
+    /// clock.
     pub fn deadline(self, now: Instant, bytes: usize) -> Option<Instant> {
         match self {
             DrainTimeout::ByBytes => {
@@ -61,28 +61,29 @@ impl DrainTimeout {
     }
 }
 
-/// When a drain must be over, told by the half that sends to the linger. In eight bytes, since each connection has one.
+/// When a drain must be over. The half that sends sets it for the linger. It takes eight bytes, because each connection has
+/// one.
 pub struct DrainEnd(AtomicU64);
 
-/// What a [`DrainEnd`] counts nanoseconds from; a drain ends after it.
+/// A [`DrainEnd`] counts nanoseconds from this moment. Every drain ends after it.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 const NOT_BEGUN: u64 = 0;
 const NEVER: u64 = u64::MAX;
 
 impl DrainEnd {
-    /// Of a drain that has not begun.
+    /// For a drain that has not begun.
     pub fn new() -> DrainEnd {
         DrainEnd(AtomicU64::new(NOT_BEGUN))
     }
 
-    /// It has begun, and must be over at `until`, if ever.
+    /// The drain has begun, and must be over at `until`, if ever.
     pub fn begin(&self, until: Option<Instant>) {
         let since = |until: Instant| until.saturating_duration_since(*EPOCH).as_nanos();
         let end = until.map_or(NEVER, |until| u64::try_from(since(until)).unwrap_or(NEVER).max(1));
         self.0.store(end, Ordering::Release); // pairs with `get`
     }
 
-    /// When it must be over, if it has begun.
+    /// When the drain must be over, if it has begun.
     pub fn get(&self) -> Option<Option<Instant>> {
         match self.0.load(Ordering::Acquire) {
             NOT_BEGUN => None,

@@ -1,15 +1,14 @@
 #![allow(unsafe_code)] // requests name memory
-//! One loop: a thread with an engine of its own, a mailbox, deadlines, and requests in flight.
+//! One loop: a thread with its own engine, mailbox and deadlines, and with requests in flight.
 //!
-//! A net has two of them, one for sends and one for receives; nothing here knows which is which. What a loop does is
-//! to carry results, moments and mail to [`Handler`]s, which are the handles' state machines. One round of
-//! [`EventLoop::run`]:
+//! A net has two loops, one for sends and one for receives. This file treats them alike. A loop carries results, deadlines
+//! and mail to [`Handler`]s, which are the handles' state machines. One round of [`EventLoop::run`]:
 //!
 //! 1. reap: each completion that was there when the round began goes to the owner of its request;
-//! 2. expire: handlers whose deadline has passed are told, after a look at everything that the kernel had by then;
-//! 3. take mail: handlers that were posted are told; an operation in the mail runs its callback, and of what was over at
-//!    once the callback alone is the mail;
-//! 4. end the round: what callbacks collected to be done together is done;
+//! 2. expire: the loop reaps everything that the kernel had by then, and calls the handlers whose deadline has passed;
+//! 3. take mail: the loop calls the handlers that were posted. A posted operation runs its callback. An operation that was
+//!    over at once posts its callback alone;
+//! 4. end the round: handlers do together what callbacks have collected;
 //! 5. wait for a completion, a deadline or mail (event_loop/wait.rs): submit, perhaps spin, and sleep.
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
@@ -52,15 +51,15 @@ pub struct Setup {
     pub plan: Plan,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
-    /// Whether its thread has the policy SCHED_BATCH: when it is woken, it lets the one that runs on its CPU go on.
+    /// Whether its thread has the policy SCHED_BATCH: on its wake-up, it does not preempt the thread that runs on its CPU.
     pub sched_batch: bool,
-    /// The CPU to stay on.
+    /// The CPU that its thread stays on.
     pub cpu: Option<usize>,
-    /// Where what its thread logs goes.
+    /// Receives what its thread logs.
     pub log: Option<Arc<dyn Log>>,
     /// How long it may look for work before it sleeps.
     pub spin: Duration,
-    /// Called on the loop's thread when the loop has died and fails everything from now on.
+    /// Runs on the loop's thread when the loop has died, before it fails everything that is left.
     pub died: Box<dyn FnOnce() + Send>,
 }
 
@@ -68,15 +67,15 @@ pub struct Setup {
 pub struct EventLoop {
     handle: Arc<LoopHandle>,
     engine: Option<Engine>,
-    // After the engine, so that what the kernel may still write to is freed last; see `run` for what makes it empty.
+    // Dropped after the engine, because the kernel may still write to its memory. `run` ends only when it is empty.
     requests: Requests,
     pool: Option<Rc<BufferPool>>,
     timers: Timers<Arc<dyn Handler>>,
-    /// Of this round, once somebody has asked or may ask.
+    /// The moment of this round, once a handler has asked or may ask for it.
     now: Option<Instant>,
     /// See [`EventLoop::settled`].
     settled: Instant,
-    /// It told its mailbox that it sleeps.
+    /// It has told its mailbox that it sleeps.
     slept: bool,
     refused: Vec<RequestId>,
     crowded: bool,
@@ -91,13 +90,13 @@ pub struct EventLoop {
     had_bulk: bool,
 }
 
-/// So many sockets are worked off in one enter, at least.
+/// One enter works off at least so many sockets.
 const SOCKETS_OF_ENTER: usize = 16;
-/// So many enters settle what follows from one socket's work: a receive goes on piece by piece.
+/// So many enters settle what one socket's work brings, because a receive goes on piece by piece.
 const SETTLE_MIN: usize = 32;
 
 impl EventLoop {
-    /// Starts the loop's thread. Returns once its engine is there, with what the engine can do, or the errno of the
+    /// Starts the loop's thread. Returns once its engine exists, with the engine's features, or with the errno of the
     /// failure.
     pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(Thread, Features)> {
         let (report, started) = sync_channel(1);
@@ -119,7 +118,7 @@ impl EventLoop {
                     return;
                 }
             };
-            // The send loop runs no callbacks but that of the log, in which nothing may block either.
+            // The send loop runs only the log's callback. That callback may not block either.
             callback_thread::enter();
             let _ = report.send(Ok(event_loop.features));
             let _writing = setup.log.as_ref().map(Writing::to);
@@ -166,16 +165,16 @@ impl EventLoop {
         })
     }
 
-    /// The moment at which the round began, or at which somebody first asked in a round that began without deadlines:
-    /// reading the clock is a tenth of what a message costs in user space.
+    /// The moment at which the round began. If the round began without deadlines, it is the moment of the first call.
+    /// Reading the clock takes a tenth of a message's time in user space.
     pub fn now(&mut self) -> Instant {
         *self.now.get_or_insert_with(Instant::now)
     }
 
-    /// What the kernel had by this moment, and no later one, has been reaped for certain: the moment to judge by whether
-    /// something is late. While the process is stopped, its deadlines pass, and what comes in time waits in the kernel.
+    /// Everything that the kernel had by this moment has been reaped. Handlers judge by it whether something is late. While
+    /// the process is stopped, its deadlines pass, and what comes in time waits in the kernel.
     ///
-    /// An owner whose deadline has passed since arms its timer for it, and is told within the next round.
+    /// An owner whose deadline has passed since then arms its timer for it, and gets its call within the next round.
     pub fn settled(&self) -> Instant {
         self.settled
     }
@@ -190,12 +189,12 @@ impl EventLoop {
         self.features.has(Features::MULTISHOT)
     }
 
-    /// Whether connections that became readable wait for their turn in the kernel: others must not overtake them.
+    /// Whether readable connections wait in the kernel's queue. Other connections must not overtake them.
     pub fn is_crowded(&self) -> bool {
         self.crowded
     }
 
-    /// Memory to receive into what nobody wants.
+    /// Memory for received bytes that the library discards.
     pub fn scratch(&mut self) -> Arc<Scratch> {
         Arc::clone(self.scratch.get_or_insert_with(Scratch::new))
     }
@@ -206,21 +205,22 @@ impl EventLoop {
         tracing::trace!(id = id.bits(), kind = request.kind(), "submitted");
         match &mut self.engine {
             // SAFETY: the request owns what it names, or its owner's operation lends it until the request comes back
-            // (engine/request.rs); the table keeps the request until its completion.
+            // (engine/request.rs). The table keeps the request until its completion.
             Some(engine) => unsafe { engine.submit(id, request) },
             None => self.refused.push(id),
         }
         id
     }
 
-    /// Asks the kernel to end a request early, until it has heard. The request still completes, perhaps with success.
+    /// Asks the kernel to end a request early, and asks again until the kernel has found it. The request still completes,
+    /// perhaps with success.
     pub fn cancel(&mut self, id: RequestId) {
         if let Some(engine) = &mut self.engine {
             engine.cancel(id);
         }
     }
 
-    /// Has `owner` told at `when` or earlier; see [`Deadlines::arm`].
+    /// Calls [`Handler::on_timeout`] of `owner` at `when` or earlier; see [`Timers::arm`].
     pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> Arc<dyn Handler>) {
         self.timers.arm(timer, when, owner);
     }
@@ -230,7 +230,7 @@ impl EventLoop {
         self.timers.disarm(timer);
     }
 
-    /// Bytes in bulk have come, which are better left to grow than looked for: this round's wait begins with a sleep.
+    /// Bytes in bulk have come. A sleep lets more of them gather, so this round's wait begins with a sleep.
     pub fn note_bulk(&mut self) {
         self.had_bulk = true;
     }
@@ -240,11 +240,11 @@ impl EventLoop {
         self.handle.count_callback();
     }
 
-    /// The five steps, until there is nothing left to do after [`LoopHandle::quit`].
+    /// The five steps, until [`LoopHandle::quit`] was called and there is nothing left to do.
     fn run(&mut self) -> io::Result<()> {
         loop {
             if mem::take(&mut self.slept) {
-                self.handle.mailbox.awake(); // before the callbacks, whose posts come to this loop
+                self.handle.mailbox.awake(); // before the callbacks, which post to this loop
             }
             self.now = self.timers.next().map(|_| Instant::now());
             ROUND_NUMBER.set(ROUND_NUMBER.get().wrapping_add(1));
@@ -260,14 +260,14 @@ impl EventLoop {
     }
 
     fn is_finished(&mut self) -> bool {
-        self.handle.quit.load(Ordering::Acquire) // first: what follows may look at every request
+        self.handle.quit.load(Ordering::Acquire) // first: the checks below may look at every request
             && self.requests.is_empty()
             && self.refused.is_empty()
             && self.handle.mailbox.is_empty()
     }
 
     /// Step 1.
-    #[inline(always)] // called from two places, of which one is each round
+    #[inline(always)] // two callers, one of them in each round
     fn reap(&mut self) {
         let mut completions = mem::take(&mut self.completions);
         if let Some(engine) = &mut self.engine {
@@ -293,8 +293,8 @@ impl EventLoop {
         }
     }
 
-    /// A cancel has not found its request. If that is not over, the kernel is about to try it again: it neither waits for its
-    /// socket then, nor runs. That is over soon, since no request goes on without a bound.
+    /// A cancel has not found its request. If the request is not over, the kernel is about to try it again: the request
+    /// neither waits for its socket nor runs. This state ends soon, because no request goes on without a bound.
     fn cancel_again(&mut self, id: RequestId) {
         if self.requests.get(id).is_some() {
             self.cancel(id);
@@ -353,7 +353,7 @@ impl EventLoop {
     fn expire(&mut self) -> io::Result<()> {
         match self.now {
             Some(now) if self.timers.next().is_some_and(|next| next <= now) => self.expire_due(now),
-            _ => Ok(()), // without a moment there was no deadline when the round began
+            _ => Ok(()), // no moment: there was no deadline when the round began
         }
     }
 
@@ -368,8 +368,9 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Reaps what the kernel has put off, and what follows from it. A round's one enter may leave most of it, as the kernel
-    /// works off some 20 sockets in one since 6.13; and one that a signal or its time ended has worked off none.
+    /// Reaps what the kernel has put off, and what follows from it. A round's one enter may leave most of it, because the
+    /// kernel works off some 20 sockets in one enter since 6.13. An enter that a signal or its time limit ended has worked
+    /// off none.
     fn settle(&mut self) -> io::Result<()> {
         for _ in 0..SETTLE_MIN + self.requests.len() / SOCKETS_OF_ENTER {
             let Some(engine) = &mut self.engine else {
@@ -414,7 +415,7 @@ impl EventLoop {
         ROUND.with(|next| {
             let mut next = next.borrow_mut();
             if next.is_empty() {
-                *next = round; // its memory is of use again
+                *next = round; // reuses its memory
             }
         });
     }

@@ -1,9 +1,9 @@
-//! A caller's thread that waits for a socket by itself, until the socket is ready or somebody interrupts it.
+//! A caller's thread that waits for a socket by itself, until the socket is ready or another thread interrupts it.
 //!
-//! A blocking call that owns its half, and has nobody behind it, needs no loop to wait for it. Whoever comes to need
-//! the half (a second call, a close) interrupts the waiter, which then hands its rest to the loop. Invariant: a waiter is
-//! interrupted at most once for each wait, under the lock of the half that it is entered in, and clears the interrupt
-//! before it waits again.
+//! A blocking call needs no loop to wait for it if it owns its half, and no other operation waits behind it. A second call
+//! or a close that needs the half interrupts the waiter, which then hands its rest to the loop. Invariant: a waiter is
+//! interrupted at most once for each wait, under the lock of the half that it is entered in. It clears the interrupt before
+//! it waits again.
 
 use crate::eventfd::EventFd;
 use crate::sys::{self, Answer};
@@ -12,10 +12,10 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// One for each thread that ever waited, with a descriptor that closes with the thread.
+/// One for each thread that ever waited. Its descriptor closes with the thread.
 pub struct SocketWaiter(EventFd);
 
-/// What a socket is waited for.
+/// What a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
     /// There is something to receive, the end included.
@@ -27,11 +27,11 @@ pub enum Ready {
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// The socket is ready, or broken: ask it.
+    /// The socket is ready, or broken: the caller asks the socket.
     Ready,
     /// The deadline has passed.
     Late,
-    /// Somebody needs the half, or this process may not wait in this way: a filter of system calls can forbid it.
+    /// Another thread needs the half, or this process may not wait in this way: a filter of system calls can forbid it.
     Interrupted,
 }
 
@@ -40,13 +40,13 @@ thread_local! {
 }
 
 impl SocketWaiter {
-    /// This thread's; `None` where descriptors are short, or the thread is ending.
+    /// This thread's waiter. `None` if descriptors are short, or the thread is ending.
     pub fn own() -> Option<Arc<SocketWaiter>> {
         let new = || EventFd::new().ok().map(|eventfd| Arc::new(SocketWaiter(eventfd)));
         OWN.try_with(|own| own.get_or_init(new).clone()).ok().flatten()
     }
 
-    /// Waits until `socket` is ready, until `deadline`, or until it is interrupted.
+    /// Waits until `socket` is ready, until `deadline`, or until another thread interrupts the wait.
     pub fn wait(&self, socket: RawFd, ready: Ready, deadline: Option<Instant>) -> Woken {
         let events = match ready {
             Ready::Receive => libc::POLLIN,
@@ -62,7 +62,7 @@ impl SocketWaiter {
                 return Woken::Late; // however busy the socket is
             }
             match sys::poll(&mut polled, left) {
-                Answer::Done(0) | Answer::Again => {} // the deadline, as the next look at it tells, or a signal
+                Answer::Done(0) | Answer::Again => {} // the deadline, which the next look sees, or a signal
                 Answer::Done(_) if polled[1].revents == 0 => return Woken::Ready,
                 Answer::Done(_) | Answer::WouldBlock | Answer::Failed(_) => return Woken::Interrupted,
             }
@@ -74,7 +74,7 @@ impl SocketWaiter {
         self.0.wake();
     }
 
-    /// Forgets the interrupt, so that the next wait is not ended by it.
+    /// Forgets the interrupt, so it does not end the next wait.
     pub fn clear(&self) {
         self.0.clear();
     }

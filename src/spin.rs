@@ -1,47 +1,47 @@
-//! Whether a loop should look for work for a while before it sleeps: learned by trying both.
+//! Whether a loop looks for work for a while before it sleeps. It learns that by trying both.
 //!
-//! To sleep and to be woken takes time, of the sleeper and of whoever wakes it, and a peer that waits for its answer sends
-//! the next request the later for it. How much that is depends on the machine, the peers and the load, so it is measured:
-//! how long waits are that begin with a spin, and how long those that do not. Invariant: but for [`TRIAL`] waits of each
-//! [`PERIOD`], waits begin with a spin only if that made them shorter, when both were last tried, by more than twice what it
-//! took.
+//! A sleep and a wake-up take time, of the loop and of the thread that wakes it up. A peer that waits for its answer then
+//! sends its next request later. How much later depends on the machine, the peers and the load. Therefore the loop measures
+//! the waits that begin with a spin, and the waits that do not. Invariant: except for [`TRIAL`] waits of each [`PERIOD`],
+//! waits begin with a spin only if it paid when both were last tried. It pays if it makes waits shorter by more than twice
+//! what the spin takes.
 
 use std::time::Duration;
 
-/// The waits from the beginning of one trial to that of the next.
+/// The number of waits from the beginning of one trial to the beginning of the next.
 const PERIOD: u16 = 512;
 
-/// The waits of a trial, which go the other way. They follow each other, since a peer that is answered sooner is more
-/// often still awake for the next answer too.
+/// The number of waits of a trial, which go the other way. They follow each other, because a peer that is answered sooner is
+/// more often still awake for the next answer.
 const TRIAL: u16 = 8;
 
-/// Waits that are longer count as this: nobody waits for the one who waits.
+/// A longer wait counts as this, because no peer waits for the loop then.
 const LONG: Duration = Duration::from_micros(200);
 
 /// What one loop has learned.
 #[derive(Debug)]
 pub struct Spin {
-    /// Nanoseconds that waits take which begin with a sleep: a mean in which the last eight weigh most, as in all three.
+    /// The mean of waits that begin with a sleep, in nanoseconds. In all three means the last eight weigh most.
     mean_asleep: i32,
-    /// Those that begin with a spin take, with the sleep after it, if any.
+    /// The mean of waits that begin with a spin, with the sleep after it, if any.
     mean_spun: i32,
-    /// The spin itself takes.
+    /// The mean of the spins alone.
     mean_spin: i32,
-    /// Since the last trial began.
+    /// The waits since the last trial began.
     waits: u16,
     spins: bool,
 }
 
 impl Default for Spin {
-    /// A loop that has yet to learn: a trial's length with a spin, as much without, and then as it has shown to be better.
+    /// A loop that has yet to learn. It spins for a trial's length, sleeps for as many waits, and then does what was better.
     fn default() -> Spin {
         Spin { mean_asleep: 0, mean_spun: 0, mean_spin: 0, waits: PERIOD - TRIAL, spins: true }
     }
 }
 
 impl Spin {
-    /// True: the next wait begins with a sleep, and nothing is to be learned from it, so it needs neither a clock nor
-    /// [`Spin::begin`]. It is counted here, also if there turns out to be work, and so no wait.
+    /// True: the next wait begins with a sleep, and teaches nothing. Therefore it needs neither a clock nor [`Spin::begin`].
+    /// This call counts it, even if the loop then finds work and does not wait.
     pub fn skips(&mut self) -> bool {
         let skips = !self.spins && self.waits > TRIAL && self.waits < PERIOD - TRIAL;
         self.waits += u16::from(skips);
@@ -62,7 +62,7 @@ impl Spin {
         self.spins
     }
 
-    /// A wait took `total`, and `spin` of that was a spin, if it began with one.
+    /// A wait took `total`. If it began with a spin, the spin took `spin` of that.
     pub fn learn(&mut self, spin: Option<Duration>, total: Duration) {
         match spin {
             None => Spin::add(&mut self.mean_asleep, total),
@@ -84,8 +84,8 @@ impl Spin {
 mod tests {
     use super::*;
 
-    /// Waits `waits` times, as long as `asleep` says of waits that begin with a sleep, and `(spin, total)` of others, in
-    /// microseconds. How many began with a spin.
+    /// Waits `waits` times. A wait takes `asleep` if it begins with a sleep, else `(spin, total)`, in microseconds. Returns
+    /// how many began with a spin.
     fn wait(spin: &mut Spin, waits: u16, asleep: u64, (looking, total): (u64, u64)) -> u16 {
         let mut spun = 0;
         for _ in 0..waits {

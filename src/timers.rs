@@ -1,16 +1,16 @@
 //! The deadlines of one loop, earliest first.
 //!
-//! A [`Timers`] is owned by one event loop and used on its thread alone. Invariant: an owner is listed there at most once for
-//! each of its [`Timer`]s, and a disarmed timer keeps nothing alive.
+//! One event loop owns a [`Timers`], and only its thread uses it. Invariant: an owner is listed there at most once for each
+//! of its [`Timer`]s, and a disarmed timer keeps nothing alive.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The place where an owner keeps track of its one entry in a [`Timers`].
+/// An owner's record of its one entry in a [`Timers`].
 #[derive(Default)]
 pub struct Timer(Option<(Instant, u64)>);
 
-/// Who is to be told when; earliest first.
+/// Owners and the moments of their calls, earliest first.
 pub struct Timers<T> {
     entries: BTreeMap<(Instant, u64), T>,
     sequence: u64,
@@ -22,10 +22,10 @@ impl<T> Timers<T> {
         Timers { entries: BTreeMap::new(), sequence: 0 }
     }
 
-    /// Sees to it that `owner` is told at `when` or earlier.
+    /// Lists `owner` for a call at `when` or earlier.
     ///
-    /// A timer that is armed for an earlier moment stays as it is: most deadlines never pass, so moving one later
-    /// with each operation would be work for nothing. The owner looks at the clock when it is told, and arms again.
+    /// A timer that is armed for an earlier moment stays as it is. Most deadlines never pass, so moving one later with each
+    /// operation would be wasted work. The owner looks at the clock at its call, and arms again.
     pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> T) {
         let owner = match timer.0 {
             Some((armed, _)) if armed <= when => return,
@@ -38,14 +38,14 @@ impl<T> Timers<T> {
         timer.0 = Some(key);
     }
 
-    /// Forgets the timer's entry; harmless when there is none.
+    /// Forgets the timer's entry, if there is one.
     pub fn disarm(&mut self, timer: &mut Timer) {
         if let Some(key) = timer.0.take() {
             self.entries.remove(&key);
         }
     }
 
-    /// The earliest moment anybody waits for.
+    /// The earliest moment that an owner waits for.
     pub fn next(&self) -> Option<Instant> {
         self.entries.first_key_value().map(|((when, _), _)| *when)
     }
@@ -55,7 +55,7 @@ impl<T> Timers<T> {
         self.sequence
     }
 
-    /// The next owner whose moment has come, of those armed before `mark`: one that arms again at once waits for the
+    /// The next owner whose moment has come, of those armed before `mark`. An owner that arms again at once waits for the
     /// next round. Its timer still names the entry: the owner calls [`Timer::fired`] before it arms again.
     pub fn pop_due(&mut self, now: Instant, mark: u64) -> Option<T> {
         let entry = self.entries.first_entry()?;
@@ -65,7 +65,7 @@ impl<T> Timers<T> {
 }
 
 impl Timer {
-    /// The owner was told; nothing is listed any more.
+    /// The owner has got its call, and is no longer listed.
     pub fn fired(&mut self) {
         self.0 = None;
     }

@@ -1,15 +1,15 @@
 #![allow(unsafe_code)] // uname and getrlimit
-//! Why io_uring cannot be used here, as a status and in words that name the remedy.
+//! Why io_uring cannot be used here: a status, and words that name the remedy.
 //!
-//! The start of a net and the probe ask here, and the sizes of rings depend on the limit on locked memory. Invariant: an
-//! answer is complete in `TEXT_MAX` bytes, and asking never fails: what cannot be found out is left out.
+//! The start of a net and the probe ask here. The sizes of rings depend on the limit on locked memory. Invariant: an answer
+//! is complete in `TEXT_MAX` bytes. Asking never fails: an answer leaves out what cannot be found out.
 
 use crate::error::Error;
 use std::ffi::CStr;
 use std::fs;
 use std::io;
 
-/// Longest text, so that it fits the probe's field with its zero byte.
+/// The longest text. It fits the probe's field with its zero byte.
 const TEXT_MAX: usize = 255;
 
 /// The status of a start that failed.
@@ -45,9 +45,9 @@ pub fn explain(errno: i32) -> String {
 
 /// The running kernel's release, such as `6.18.0`: at most 64 bytes.
 pub fn kernel_release() -> String {
-    // SAFETY: a struct of byte arrays, for which all zeroes is a value.
+    // SAFETY: all zeroes is a value of this struct of byte arrays.
     let mut names: libc::utsname = unsafe { std::mem::zeroed() };
-    // SAFETY: the call writes to the one struct that it is given, alive for the call.
+    // SAFETY: the call writes only to the struct that it gets, which is alive for the call.
     if unsafe { libc::uname(&raw mut names) } != 0 {
         return "unknown".to_owned();
     }
@@ -142,7 +142,7 @@ fn invalid(kernel: &str, filtered: bool) -> String {
     )
 }
 
-/// Whether a release such as `5.10.0` is before 5.15; false where it is no release.
+/// Whether a release such as `5.10.0` is before 5.15. False if the text is no release.
 fn is_old(kernel: &str) -> bool {
     let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
@@ -161,7 +161,7 @@ fn seccomp_filtered() -> bool {
     fs::read_to_string("/proc/self/status").is_ok_and(|status| says_filtered(&status))
 }
 
-/// Mode 2 is a filter, mode 1 the strict mode that allows nothing of ours at all.
+/// Mode 2 is a filter. Mode 1 is the strict mode, which allows nothing that the library does.
 fn says_filtered(status: &str) -> bool {
     status.lines().filter_map(|line| line.strip_prefix("Seccomp:")).any(|mode| mode.trim() == "2")
 }
@@ -176,10 +176,10 @@ type Resource = libc::__rlimit_resource_t;
 #[cfg(not(target_env = "gnu"))]
 type Resource = libc::c_int;
 
-/// `None` for no limit, and where it cannot be read. Not from /proc, which needs a descriptor to be read.
+/// `None` if there is no limit, or it cannot be read. It does not read /proc, which needs a descriptor.
 fn soft_limit(resource: Resource) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the call writes to the one struct that it is given, alive for the call.
+    // SAFETY: the call writes only to the struct that it gets, which is alive for the call.
     let _ = unsafe { libc::getrlimit(resource, &raw mut limit) };
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }

@@ -2,12 +2,12 @@
 //!
 //! Invariant: a feature's bit and name are those of the C header.
 
-/// Kernel features that the library uses where it finds them.
+/// Kernel features that the library uses if it finds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(pub u32);
 
 impl Features {
-    /// Completions are worked off only when the loop asks (6.1).
+    /// The kernel works off completions only when the loop asks (6.1).
     pub const DEFER_TASKRUN: Features = Features(1);
     /// Completions do not interrupt the loop's thread (5.19).
     pub const COOP_TASKRUN: Features = Features(2);
@@ -31,7 +31,7 @@ impl Features {
         ("send_msg_ring", Features::SEND_MSG_RING),
     ];
 
-    /// Everything but what the environment variable IOURINGNET_FEATURES_OFF names.
+    /// All features except those that the environment variable IOURINGNET_FEATURES_OFF names.
     pub fn wanted() -> Features {
         let off = std::env::var("IOURINGNET_FEATURES_OFF").unwrap_or_default();
         let off = Features::parse(&off);

@@ -1,9 +1,9 @@
 //! The seam between a loop and the kernel: requests go in, completions come out.
 //!
 //! A loop submits a [`Request`] under a [`RequestId`], and may cancel it. It waits in [`Engine::enter`] until something
-//! completes, until a moment, or until another thread wakes it up by the [`Waker`]. Then it reaps what has completed.
-//! Nothing above this directory names io_uring. Invariant: each submitted request completes for the last time once, unless
-//! the engine is given up before.
+//! completes, until a time limit, or until another thread wakes it up by the [`Waker`]. Then it reaps the completions. Only
+//! this directory names io_uring. Invariant: each submitted request has exactly one last completion, unless the loop gives
+//! up the engine before.
 
 mod availability;
 mod features;
@@ -26,7 +26,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How both engines of a net are made.
+/// How to make both engines of a net.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     size: RingSize,
@@ -34,34 +34,34 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// So many entries, or as many as the limit on locked memory can hold, and every feature that is there.
+    /// So many entries, or as many as the limit on locked memory can hold, and every feature that the kernel has.
     pub fn new(entries: u32) -> Plan {
         Plan { size: RingSize::new(entries), features: Features::wanted() }
     }
 
-    /// The same with no other features than these.
+    /// The same plan with these features alone.
     #[cfg(all(test, not(loom)))]
     pub fn with(self, features: Features) -> Plan {
         Plan { features, ..self }
     }
 }
 
-/// Names a request in flight; never reused for another.
+/// Names a request in flight. No other request ever has the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId(NonZeroU64);
 
 impl RequestId {
-    /// Generations begin with 1 and end before this one. So the highest bit of an identifier is clear, for an engine's own
-    /// use.
+    /// Generations begin with 1 and end before this number. Therefore the highest bit of an identifier is clear, and engines
+    /// use it for their own entries.
     pub const GENERATIONS: u32 = 1 << 31;
 
-    /// Of the request at `index` of a table; with each request there the generation grows.
+    /// Names the request at `index` of a table. The generation grows with each request there.
     pub fn new(generation: u32, index: usize) -> RequestId {
         let bits = u64::from(generation) << 32 | index as u64;
         RequestId(NonZeroU64::new(bits).expect("generations begin with 1"))
     }
 
-    /// Which of the requests at [`RequestId::index`] it is.
+    /// Which of the requests at [`RequestId::index`] this is.
     pub fn generation(self) -> u32 {
         (self.bits() >> 32) as u32
     }
@@ -77,10 +77,10 @@ impl RequestId {
     }
 }
 
-/// Set in the number of what is an engine's own, and in that of no request.
+/// Set in the numbers of the engine's own entries alone.
 const OWN: u64 = 1 << 63;
 
-/// One thing that has happened, to a request or to what is the engine's own.
+/// One event of a request, or of one of the engine's own entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Completion {
     number: u64,
@@ -90,12 +90,12 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Of a request that no engine has taken.
+    /// The completion of a request that no engine has taken.
     pub fn refused(id: RequestId) -> Completion {
         Completion { number: id.bits(), result: -libc::EIO, flags: 0 }
     }
 
-    /// The request that it is about, which is over or goes on; `None`: it is for [`Engine::note`].
+    /// The request, which is over or goes on. `None`: the completion is for [`Engine::note`].
     #[inline]
     pub fn request(&self) -> Option<RequestId> {
         NonZeroU64::new(self.number).filter(|number| number.get() & OWN == 0).map(RequestId)
@@ -106,7 +106,7 @@ impl Completion {
         self.result
     }
 
-    /// The bytes that it brought; 0 if it failed.
+    /// The number of bytes that it brought; 0 if it failed.
     pub fn count(&self) -> usize {
         self.result.max(0) as usize
     }
@@ -126,7 +126,7 @@ impl Completion {
 #[inline]
 pub fn answer_of(result: i32) -> Answer {
     match -result {
-        // ENOBUFS: the pool was empty for a moment; its buffers come back within the round.
+        // ENOBUFS: the pool was empty for a moment. Its buffers come back within the round.
         libc::ECANCELED | libc::ENOBUFS => Answer::Again,
         _ => Answer::of(result),
     }
@@ -135,7 +135,7 @@ pub fn answer_of(result: i32) -> Answer {
 /// How long to stay in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Submit and look.
+    /// Submit and look, without waiting.
     No,
     /// Until something completes.
     Forever,
@@ -143,15 +143,15 @@ pub enum Wait {
     For(Duration),
 }
 
-/// What stands between one loop and the kernel. Used on the thread that made it.
+/// The link between one loop and the kernel. Only the thread that made it uses it.
 pub enum Engine {
     /// One io_uring.
     Ring(Ring),
 }
 
 impl Engine {
-    /// Makes one that has been seen to work, with buffers to lend to the kernel if it `receives`. Fails with the errno of
-    /// the last try. From now on `waker` wakes it.
+    /// Makes an engine and tries it out. It has buffers to lend to the kernel if it `receives`. Fails with the errno of the
+    /// last try. From now on `waker` wakes it up.
     pub fn new(plan: Plan, receives: bool, waker: &Arc<Waker>) -> io::Result<Engine> {
         Ring::new(plan.size, plan.features, receives, waker).map(Engine::Ring)
     }
@@ -162,30 +162,30 @@ impl Engine {
         ring.features()
     }
 
-    /// The buffers that completions name, to be kept until the last of those has been read.
+    /// The buffers that completions name. The caller keeps them until it has read the last of these completions.
     pub fn pool(&self) -> Option<Rc<BufferPool>> {
         let Engine::Ring(ring) = self;
         ring.pool()
     }
 
-    /// Queues a request; it reaches the kernel with the next [`Engine::enter`] or a later one, in its order.
+    /// Queues a request. Requests reach the kernel in order, with the next [`Engine::enter`] or a later one.
     ///
     /// # Safety
-    /// The request stays where it is, and what it names stays valid, until its last completion was reaped.
+    /// The request stays where it is, and what it names stays valid, until its last completion is reaped.
     #[allow(unsafe_code)] // requests name memory by address
     pub unsafe fn submit(&mut self, id: RequestId, request: &mut Request) {
         let Engine::Ring(ring) = self;
-        // SAFETY: the caller vouches.
+        // SAFETY: the caller vouches for the same.
         unsafe { ring.submit(id, request) }
     }
 
-    /// Queues the wish that a request end early. The request still completes, perhaps with success.
+    /// Queues a cancel of a request. The request still completes, perhaps with success.
     pub fn cancel(&mut self, id: RequestId) {
         let Engine::Ring(ring) = self;
         ring.cancel(id);
     }
 
-    /// Whether an enter would have something to do without waiting.
+    /// Whether an enter has something to do without waiting.
     pub fn has_work(&mut self) -> bool {
         let Engine::Ring(ring) = self;
         ring.has_work()
@@ -197,34 +197,34 @@ impl Engine {
         ring.has_completions()
     }
 
-    /// Whether sockets that became ready wait for their turn in the kernel.
+    /// Whether ready sockets wait in the kernel's queue.
     pub fn is_crowded(&mut self) -> bool {
         let Engine::Ring(ring) = self;
         ring.is_crowded()
     }
 
-    /// Submits what was queued, and waits as told. It may return early: the caller reaps and comes again.
+    /// Submits the queued entries, and waits as `wait` says. It may return early: the caller reaps and calls it again.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         let Engine::Ring(ring) = self;
         ring.enter(wait)
     }
 
-    /// Moves what has happened to `into`.
+    /// Moves the completions to `into`.
     #[inline]
     pub fn reap(&mut self, into: &mut Vec<Completion>) {
         let Engine::Ring(ring) = self;
         ring.reap(into);
     }
 
-    /// Takes a completion of what is the engine's own. A request whose cancel did not find it, if this says so: it may be
-    /// over, or the kernel was about to try it again, and it neither waited nor ran.
+    /// Handles a completion of one of the engine's own entries. Returns the request if its cancel did not find it. The
+    /// request may be over, or the kernel was about to try it again while it neither waited nor ran.
     pub fn note(&mut self, completion: &Completion) -> Option<RequestId> {
         let Engine::Ring(ring) = self;
         ring.note(completion)
     }
 
-    /// The last resort of a loop that dies: has the kernel end everything in flight, waits for it up to `time`, and returns
-    /// what has completed.
+    /// The last resort of a dying loop: asks the kernel to end everything in flight, waits for it up to `time`, and returns
+    /// the completions.
     pub fn give_up(self, time: Duration) -> Vec<Completion> {
         let Engine::Ring(ring) = self;
         ring.give_up(time)

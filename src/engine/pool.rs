@@ -1,15 +1,15 @@
 #![allow(unsafe_code)] // memory that the kernel fills
 //! The pool of buffers that a loop lends to the kernel, for receives that wait.
 //!
-//! Owned by the receive loop, and used on its thread alone. Invariant: each buffer belongs to the kernel, or to one
-//! [`PoolBuffer`] that gives it back when it drops; no [`PoolBuffer`] outlives the round that reaped it.
+//! The receive loop owns the pool, and only its thread uses it. Invariant: each buffer belongs to the kernel, or to one
+//! [`PoolBuffer`] that gives it back when it drops. No [`PoolBuffer`] outlives the round that reaped it.
 
 use io_uring::types::BufRingEntry;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Buffers that the kernel picks from when data arrives. Lives on its loop's thread.
+/// Buffers that the kernel picks from when data arrives. The pool lives on its loop's thread.
 pub struct BufferPool {
     ring: Mapping,
     memory: Mapping,
@@ -28,10 +28,10 @@ pub struct PoolBuffer<'a> {
 /// The group under which a loop registers its one pool.
 pub const POOL_GROUP: u16 = 0;
 
-/// A pool buffer takes a large send whole.
+/// A pool buffer holds a large send whole.
 pub const POOL_BUFFER_SIZE: usize = 64 << 10;
 
-// Heads of buffers that are a power of two apart would share few cache sets; a line more spreads them.
+// Buffers that begin a power of two apart would share few cache sets. One more cache line spreads them.
 const SPREAD: usize = 64;
 
 impl BufferPool {
@@ -48,7 +48,7 @@ impl BufferPool {
         (self.ring.start.as_ptr() as u64, self.count)
     }
 
-    /// Hands every buffer to the kernel; once, after the ring has been registered.
+    /// Hands every buffer to the kernel. The caller calls it once, after it has registered the ring.
     pub fn fill(&self) {
         (0..self.count).for_each(|id| self.give(id));
     }
@@ -63,8 +63,8 @@ impl BufferPool {
         let entries = self.ring.start.as_ptr().cast::<BufRingEntry>();
         let tail = self.tail.get();
         let address = self.buffer(id).as_ptr() as u64;
-        // SAFETY: the index is within the ring; the kernel reads entries only below the tail it was shown, and this
-        // one is at the tail. The mapping is page aligned.
+        // SAFETY: the index is within the ring, and the mapping is page aligned. The kernel reads entries only below the
+        // tail that it was shown, and this entry is at the tail.
         unsafe {
             let entry = &mut *entries.add(usize::from(tail & (self.count - 1)));
             entry.set_addr(address);
@@ -72,8 +72,8 @@ impl BufferPool {
             entry.set_bid(id);
         }
         self.tail.set(tail.wrapping_add(1));
-        // SAFETY: the tail lies in the first entry of the ring, aligned for u16. Release pairs with the kernel's
-        // acquire, so that it sees the entry before the tail.
+        // SAFETY: the tail lies in the first entry of the ring, aligned for u16. Release pairs with the kernel's acquire:
+        // the kernel sees the entry before the tail.
         unsafe {
             let shared = BufRingEntry::tail(entries).cast::<AtomicU16>();
             (*shared).store(self.tail.get(), Ordering::Release);
@@ -91,8 +91,8 @@ impl PoolBuffer<'_> {
     /// The bytes received.
     pub fn as_slice(&self) -> &[u8] {
         let start = self.pool.buffer(self.id).as_ptr();
-        // SAFETY: the kernel has written `len` bytes there (mapped memory is initialised in any case), and leaves the
-        // buffer alone until `drop` gives it back.
+        // SAFETY: the kernel has written `len` bytes there, and mapped memory is initialised in any case. The kernel leaves
+        // the buffer alone until `drop` gives it back.
         unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
@@ -118,7 +118,7 @@ impl Mapping {
         if start == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error());
         }
-        // Best effort: it spares a forking host from copying pages that the kernel writes to.
+        // Best effort: a forking host then does not copy pages that the kernel writes to.
         // SAFETY: the range is the mapping just made.
         unsafe { libc::madvise(start, size, libc::MADV_DONTFORK) };
         let start = NonNull::new(start.cast()).expect("mmap does not return NULL");
@@ -128,7 +128,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: made by `new` with this size, and nobody uses it any more.
+        // SAFETY: `new` made the mapping with this size, and its owner no longer uses it.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
     }
 }

@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // memory that a caller lends across threads
 //! What a loop asks the kernel for, and all the memory that the kernel borrows for it.
 //!
-//! A loop keeps a request from its submission to its last completion and hands it back then. Invariant: everything a
-//! request names is owned by the request, or lent by a caller whose operation completes after the request came back.
+//! A loop keeps a request from its submission to its last completion, and then hands it back. Invariant: the request owns
+//! everything that it names, or a caller lends it. The caller's operation completes after the request has come back.
 
 use crate::buffer::ReadBuffer;
 use crate::error::Result;
@@ -12,10 +12,10 @@ use crate::stand_in::StandIn;
 use std::mem;
 use std::sync::Arc;
 
-/// Gets received bytes and returns how many it is done with; once and last an error and no bytes.
+/// Gets received bytes, and returns how many it is done with. Its last call, once, brings an error and no bytes.
 pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
 
-/// What the kernel is asked for.
+/// What a loop asks the kernel for.
 pub enum Request {
     /// Send as much of a message as the socket has room for now.
     Send {
@@ -24,12 +24,12 @@ pub enum Request {
         /// What to send.
         message: Message,
     },
-    /// Tell, again and again, when a socket that was full has room, and when the connection breaks.
+    /// Report, again and again, when a full socket has room, and when the connection breaks.
     Room {
         /// The connection.
         socket: Arc<Socket>,
     },
-    /// Tell when the connection breaks, and perhaps at other changes; bytes that come are none.
+    /// Report when the connection breaks, and perhaps at other changes. Arriving bytes are not among them.
     HangUp {
         /// The connection.
         socket: Arc<Socket>,
@@ -40,7 +40,7 @@ pub enum Request {
         socket: Arc<Socket>,
         /// Where to.
         into: Lent,
-        /// Give up at once where there is nothing.
+        /// Give up at once if there is nothing to receive.
         one_try: bool,
     },
     /// Receive into a pool buffer that the kernel picks when data arrives.
@@ -56,9 +56,9 @@ pub enum Request {
         socket: Arc<Socket>,
         /// When to look for data first.
         start: Start,
-        /// It ends when so many bytes have come; not 0.
+        /// The receive ends when so many bytes have come; not 0.
         budget: u32,
-        /// Whom the bytes are shown to, lent by the owner, who takes it back when there is more to do, or at the end.
+        /// Gets the bytes. Its owner lends it, and takes it back when there is more to do, or at the end.
         callback: Option<DataCallback>,
     },
     /// Receive what is there into a private buffer's room.
@@ -75,21 +75,21 @@ pub enum Request {
         /// The connection.
         socket: Arc<Socket>,
     },
-    /// Wait until a connect(2) that was begun is over.
+    /// Wait until a connect(2) that has begun is over.
     Writable {
         /// The new socket.
         socket: Arc<Socket>,
     },
-    /// Receive and forget.
+    /// Receive bytes and discard them.
     Discard {
         /// The connection.
         socket: Arc<Socket>,
-        /// Memory that many requests overwrite and nobody reads.
+        /// Memory that many requests overwrite and no thread reads.
         scratch: Arc<Scratch>,
     },
     /// Wait until a listener has a connection.
     Incoming {
-        /// In the listener's place.
+        /// The descriptor that stands for the listener.
         stand_in: Arc<StandIn>,
     },
 }
@@ -97,16 +97,16 @@ pub enum Request {
 /// When a receive looks for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// As it is submitted, and then whenever some comes.
+    /// At its submission, and then whenever data comes.
     Now,
-    /// When the socket says that there is some, in the order in which sockets do: a look at submission would let a busy
-    /// connection overtake those that wait in the kernel.
+    /// When the socket reports data, in the order in which sockets report. A look at submission would let a busy connection
+    /// overtake the connections that wait in the kernel.
     WhenReadable,
-    /// As it is submitted, and never again.
+    /// At its submission, and never again.
     OneTry,
 }
 
-/// Writable memory lent by a caller until the receive completes.
+/// Writable memory that a caller lends until the receive completes.
 #[derive(Clone, Copy)]
 pub struct Lent {
     /// The first byte.
@@ -115,8 +115,8 @@ pub struct Lent {
     pub size: usize,
 }
 
-// SAFETY: a name for memory; the caller of the receive vouches (Stream::recv_raw_async's contract) that any thread may
-// write it until the operation completes.
+// SAFETY: it is a name for memory. The caller of the receive vouches (Stream::recv_raw_async's contract) that any thread may
+// write the memory until the operation completes.
 unsafe impl Send for Lent {}
 // SAFETY: as above; only a stream's one owner uses it.
 unsafe impl Sync for Lent {}
@@ -133,9 +133,9 @@ impl Lent {
     }
 }
 
-/// What a send names: one part, or a message header and the parts that it names, at addresses that do not move.
+/// What a send names: one part, or a message header and its parts, at addresses that do not move.
 pub enum Message {
-    /// One part needs no header, which the kernel would copy and keep.
+    /// One part. It needs no header, which the kernel would copy and keep.
     One(libc::iovec),
     /// The header names the parts.
     Many(Box<libc::msghdr>, Box<[libc::iovec]>),
@@ -154,10 +154,10 @@ impl Message {
     }
 }
 
-/// Memory for bytes that nobody wants.
+/// Memory for bytes that are discarded.
 pub struct Scratch(Box<[std::cell::UnsafeCell<u8>]>);
 
-// SAFETY: only the kernel writes it, and nobody ever reads it.
+// SAFETY: only the kernel writes it, and no thread ever reads it.
 unsafe impl Sync for Scratch {}
 // SAFETY: as above.
 unsafe impl Send for Scratch {}
@@ -191,7 +191,8 @@ impl Request {
         }
     }
 
-    /// Leaks the memory of ours that the kernel may still write to or read; what is left names none but the pool's.
+    /// Leaks the request's own memory that the kernel may still write to or read. What is left names no memory but the
+    /// pool's.
     pub fn leak_memory(&mut self) {
         let socket = match self {
             Request::RecvMultishot { .. } => return, // it keeps what it was lent

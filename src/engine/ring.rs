@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // entries name memory
-//! The engine over io_uring: a request becomes an entry of a ring.
+//! The engine over io_uring: each request is an entry of a ring.
 //!
-//! The ring has other entries too: a poll of the waker's eventfd, and cancels. Invariant: the pool that the ring may write to
-//! is dropped after the ring.
+//! The ring has other entries too: a poll of the waker's eventfd, and cancels. Invariant: the pool is dropped after the
+//! ring, which may write to it.
 
 mod entry;
 mod size;
@@ -24,10 +24,11 @@ use std::time::Duration;
 
 /// The user data of the poll of the eventfd.
 const EVENTFD: u64 = u64::MAX;
-/// That of a completion which another thread sent.
+/// The user data of a completion that another thread sent.
 const WOKEN: u64 = u64::MAX - 1;
 
-/// A pool of 2 MiB: small enough to stay in cache, with a buffer for each of the 20 sockets or so that one enter works off.
+/// A pool of 2 MiB is small enough to stay in cache. It has a buffer for each of the 20 sockets or so that one enter works
+/// off.
 const POOL_BUFFERS: u16 = 32;
 
 /// A descriptor that no file has.
@@ -51,19 +52,19 @@ pub fn wake(fd: RawFd) -> io::Result<()> {
 /// One io_uring, and what it borrows.
 pub struct Ring {
     uring: Uring,
-    // After the ring, which may still write to it.
+    // Dropped after the ring, which may still write to it.
     pool: Option<Rc<BufferPool>>,
     waker: Arc<Waker>,
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        self.waker.attach(None); // before the ring goes
+        self.waker.attach(None); // before the ring closes
     }
 }
 
 impl Ring {
-    /// Makes a ring, using of `wanted` what is there.
+    /// Makes a ring with those of the `wanted` features that the kernel has.
     pub fn new(size: RingSize, wanted: Features, receives: bool, waker: &Arc<Waker>) -> io::Result<Ring> {
         let mut uring = Uring::new(size, wanted)?;
         uring.try_out()?;
@@ -76,7 +77,7 @@ impl Ring {
 
     fn watch_eventfd(&mut self) {
         let fd = types::Fd(self.waker.fd());
-        // Edge triggered: each write to the eventfd is one completion, and nobody needs to read it.
+        // Edge triggered: each write to the eventfd is one completion, without a read of it.
         let entry = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build().user_data(EVENTFD);
         // SAFETY: the entry points to nothing.
         unsafe { self.uring.push(entry) };
@@ -95,7 +96,7 @@ impl Ring {
     #[inline]
     pub unsafe fn submit(&mut self, id: RequestId, request: &mut Request) {
         let entry = entry::of(request).user_data(id.bits());
-        // SAFETY: the entry points to what the request names, for which the caller vouches.
+        // SAFETY: the entry points to what the request names, and the caller vouches for that.
         unsafe { self.uring.push(entry) };
     }
 
@@ -159,7 +160,7 @@ impl Ring {
     }
 }
 
-/// None where memory is short, or the kernel has no buffer rings.
+/// `None` if memory is short, or the kernel has no buffer rings.
 fn lend_pool(uring: &mut Uring) -> Option<Rc<BufferPool>> {
     if !uring.wants(Features::BUFFER_RING) {
         return None;

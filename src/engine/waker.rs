@@ -1,7 +1,7 @@
-//! How another thread wakes the one that waits in an engine.
+//! How another thread wakes up the thread that waits in an engine.
 //!
-//! Made before its engine and shared with those who wake. Invariant: a wake that comes while the engine waits ends that wait,
-//! and so does the first of those that come before it.
+//! A waker is made before its engine, and shared with the threads that wake it up. Invariant: a wake that comes during a
+//! wait ends that wait. The first wake that comes before a wait ends it too.
 
 use super::{Wait, ring};
 use crate::error::Result;
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// Wakes one engine.
 pub struct Waker {
     eventfd: EventFd,
-    /// The engine's ring, while it is there and can be sent completions: that wakes it sooner than the eventfd.
+    /// The engine's ring, while it exists and takes completions from other threads. A completion wakes its thread up sooner
+    /// than the eventfd does.
     ring: Mutex<Option<RawFd>>,
 }
 
@@ -27,14 +28,14 @@ impl Waker {
 
     /// Ends the wait of the engine's thread, or the next one.
     pub fn wake(&self) {
-        // Under the lock the ring stays, so that its descriptor is no other's.
+        // The lock keeps the ring open, so its descriptor names no other file.
         let woken = self.ring.lock().is_some_and(|ring| ring::wake(ring).is_ok());
         if !woken {
             self.eventfd.wake();
         }
     }
 
-    /// Waits for a wake where the engine is gone.
+    /// Waits for a wake after the engine is gone.
     pub fn wait(&self, wait: Wait) {
         let time = match wait {
             Wait::No => Some(Duration::ZERO),
@@ -42,16 +43,16 @@ impl Waker {
             Wait::For(time) => Some(time),
         };
         let eventfd = libc::pollfd { fd: self.eventfd.fd(), events: libc::POLLIN, revents: 0 };
-        sys::poll(&mut [eventfd], time); // whatever it says: the caller looks
+        sys::poll(&mut [eventfd], time); // whatever the answer: the caller looks
         self.eventfd.clear();
     }
 
-    /// What an engine polls for input, and need not read.
+    /// The descriptor that an engine polls for input, and need not read.
     pub(super) fn fd(&self) -> RawFd {
         self.eventfd.fd()
     }
 
-    /// From now on a ring is woken by completions, or no longer.
+    /// From now on completions wake up this ring; `None`: the eventfd alone wakes the thread up.
     pub(super) fn attach(&self, ring: Option<RawFd>) {
         *self.ring.lock() = ring;
     }

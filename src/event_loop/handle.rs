@@ -1,7 +1,7 @@
-//! What others know of a loop: where they post, how it is woken, and what it counts.
+//! What other threads know of a loop: where they post, how they wake it, and what it counts.
 //!
-//! Anybody calls it, from any thread; of the thread-locals only the loop's own thread has values. Invariant: a loop that
-//! sleeps when it is posted to is woken.
+//! Any thread calls it. Only the loop's own thread has values in the thread-locals. Invariant: a post to a loop that sleeps
+//! wakes it up.
 
 use super::Handler;
 use crate::completion::{Finished, Operation, Outbox};
@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-/// What others know of a loop.
+/// What other threads know of a loop.
 pub struct LoopHandle {
     pub(super) mailbox: Mailbox<dyn Handler, Finished>,
     pub(super) waker: Arc<Waker>,
@@ -22,7 +22,7 @@ pub struct LoopHandle {
     pub counters: Counters,
 }
 
-/// Statistics; each written by the loop alone, except for `wakes`.
+/// Statistics. The loop alone writes each, except for `wakes`.
 #[derive(Default)]
 pub struct Counters {
     /// Calls that submit and wait.
@@ -31,23 +31,24 @@ pub struct Counters {
     pub entries: AtomicU64,
     /// Completions reaped.
     pub completions: AtomicU64,
-    /// Wake-ups by others.
+    /// Wake-ups by other threads.
     pub wakes: AtomicU64,
     /// Callbacks run; counted by [`LoopHandle::count_callback`].
     pub callbacks: AtomicU64,
 }
 
 thread_local! {
-    // The loop that this thread runs, as an address to compare with; and who waits for the end of its round.
+    // The loop that this thread runs, as an address to compare with.
     pub(super) static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
     pub(super) static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
-    // Without a destructor, for the reason in threads.rs; the loop frees it at its end.
+    // The handlers that wait for the end of the round. It has no destructor, for the reason in threads.rs. The loop frees it
+    // at its end.
     pub(super) static ROUND: ManuallyDrop<RefCell<Vec<Arc<dyn Handler>>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
 }
 
 impl LoopHandle {
-    /// The outside of a loop that is to be started.
+    /// The handle of a loop that is to be started.
     pub fn new() -> Result<Arc<LoopHandle>> {
         Ok(Arc::new(LoopHandle {
             mailbox: Mailbox::new(),
@@ -57,14 +58,14 @@ impl LoopHandle {
         }))
     }
 
-    /// Has [`Handler::on_mail`] called on the loop's thread, soon and at least once after this call. Cannot fail.
+    /// The loop calls [`Handler::on_mail`] on its thread, soon and at least once after this call. Cannot fail.
     pub fn post(&self, handler: Arc<dyn Handler>) {
         if self.mailbox.post(handler) {
             self.wake();
         }
     }
 
-    /// Has the callback of something that is over run on the loop's thread. Cannot fail.
+    /// The loop runs the callback of an operation that is over, on its thread. Cannot fail.
     pub fn post_finished(&self, finished: Finished) {
         if self.mailbox.post_plain(finished) {
             self.wake();
@@ -79,13 +80,13 @@ impl LoopHandle {
         }
     }
 
-    /// On the loop's own thread, the number of the round, which comes again after four thousand million; `None` on any
-    /// other.
+    /// On the loop's own thread: the number of the round, which repeats after four thousand million rounds. On any other
+    /// thread: `None`.
     pub fn current_round(&self) -> Option<u32> {
         (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
     }
 
-    /// On the loop's own thread: has [`Handler::end_round`] called when the callbacks of this round have run.
+    /// On the loop's own thread: the loop calls [`Handler::end_round`] after the callbacks of this round.
     pub fn at_round_end(&self, handler: Arc<dyn Handler>) {
         debug_assert!(self.current_round().is_some(), "only callbacks have a round");
         ROUND.with(|round| round.borrow_mut().push(handler));

@@ -1,6 +1,6 @@
-//! What a loop drives, and what it hands over.
+//! The state machines that a loop drives, and the results that it passes to them.
 //!
-//! Invariant: each request that a handler submits comes back to it once, and its memory with it.
+//! Invariant: each request that a handler submits comes back to it once, with its memory.
 
 use super::EventLoop;
 use crate::completion::Operation;
@@ -10,23 +10,23 @@ use crate::sync::atomic::AtomicBool;
 use crate::sys::Answer;
 use std::sync::Arc;
 
-/// A state machine that a loop drives. All calls come on that loop's thread, and with no lock held.
+/// A state machine that a loop drives. All calls come on that loop's thread, with no lock held.
 pub trait Handler: Listed + Send + Sync {
-    /// It was posted: somebody changed its state.
+    /// A thread has changed its state, and posted it.
     fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop);
-    /// A request of its is over, and here is its memory again.
+    /// One of its requests is over, and comes back with its memory.
     fn on_complete(self: Arc<Self>, _: &mut EventLoop, _: Request, _: Reaped) {
         unreachable!("it submits no requests");
     }
-    /// A request of its has brought bytes, and goes on. True: there is more to do, by [`Handler::on_mail`].
+    /// One of its requests has brought bytes, and goes on. True: there is more to do, by [`Handler::on_mail`].
     fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
         unreachable!("it submits no receive that completes more than once");
     }
-    /// A poll of its has seen something, and goes on.
+    /// One of its polls has seen something, and goes on.
     fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it submits no poll that completes more than once");
     }
-    /// A moment that it armed its timer for has come.
+    /// A moment for which it armed its timer has come.
     fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it arms no timer");
     }
@@ -34,19 +34,19 @@ pub trait Handler: Listed + Send + Sync {
     fn end_round(self: Arc<Self>) {
         unreachable!("it never asked for the end of a round");
     }
-    /// One of the calls above panicked: it has to end what it is there for.
+    /// One of the calls above panicked: the handler must end its handle or operation.
     fn fail(self: Arc<Self>);
 }
 
-/// What a request came to.
+/// The outcome of a request.
 pub struct Reaped<'a> {
     pub(super) result: i32,
-    /// The pool buffer with the bytes, where the kernel picked one.
+    /// The pool buffer with the bytes, if the kernel picked one.
     pub buffer: Option<PoolBuffer<'a>>,
 }
 
 impl Reaped<'_> {
-    /// What the kernel says.
+    /// The kernel's answer.
     #[inline]
     pub fn answer(&self) -> Answer {
         answer_of(self.result)
@@ -59,7 +59,7 @@ impl Listed for Operation {
     }
 }
 
-/// A complete operation in the mail: what is left to do is its callback.
+/// A complete operation in the mail: only its callback is left to run.
 impl Handler for Operation {
     fn on_mail(self: Arc<Self>, event_loop: &mut EventLoop) {
         event_loop.count_callback();

@@ -1,13 +1,13 @@
 //! The requests that a loop has in flight.
 //!
-//! Slots with generations, so that an identifier is never that of another request. Invariant: a request stays at its
-//! identifier from [`Requests::insert`] to [`Requests::remove`], and what it owns stays with it.
+//! Each slot counts generations, so an identifier never names another request. Invariant: a request stays at its identifier
+//! from [`Requests::insert`] to [`Requests::remove`], and what it owns stays with it.
 
 use super::Handler;
 use crate::engine::{Request, RequestId};
 use std::sync::Arc;
 
-/// The requests in flight, each with the one that it comes back to.
+/// The requests in flight, each with its owner.
 #[derive(Default)]
 pub struct Requests {
     slots: Vec<Slot>,
@@ -51,7 +51,7 @@ impl Requests {
             return None;
         }
         let content = slot.content.take()?;
-        // The identifiers above are never made: a slot is retired before its generations are used up.
+        // A slot is retired before it uses up its generations. Therefore no identifier has a higher one.
         slot.generation += 1;
         if slot.generation < RequestId::GENERATIONS {
             self.free.push(id.index() as u32);
@@ -70,7 +70,7 @@ impl Requests {
         live.map(|(index, slot)| RequestId::new(slot.generation, index)).collect()
     }
 
-    /// How many there are at most: a slot that is retired counts.
+    /// An upper bound of the requests in flight: a retired slot counts too.
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// Does on the loop's thread what it was made for, and reports each call.
+/// Runs `act` on the loop's thread, and reports each call.
 struct Probe {
     listed: AtomicBool,
     calls: Sender<Call>,
@@ -26,7 +26,7 @@ enum Call {
 impl Probe {
     fn new(act: fn(&Arc<Probe>, &mut EventLoop)) -> (Arc<Probe>, Receiver<Call>) {
         let (calls, receiver) = unbounded();
-        // A listener to whom nobody connects: a poll of it goes on.
+        // A listener that no peer dials: a poll of it goes on.
         let socket = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &Options::default()).unwrap();
         (Arc::new(Probe { listed: AtomicBool::new(false), calls, act, socket: Arc::new(socket) }), receiver)
     }
@@ -64,7 +64,7 @@ impl Handler for Probe {
 /// A loop under test, its thread, and whether it has died.
 type UnderTest = (Arc<LoopHandle>, Thread, Arc<AtomicBool>);
 
-/// `None` where there is no io_uring.
+/// `None` if there is no io_uring.
 fn start(features: Features) -> Option<UnderTest> {
     let dead = Arc::new(AtomicBool::new(false));
     let died = Arc::clone(&dead);
@@ -113,7 +113,7 @@ fn a_cancel_that_did_not_find_its_request_is_asked_again() {
     let (probe, calls) = Probe::new(|probe, event_loop| {
         let request = Request::Readable { socket: Arc::clone(&probe.socket) };
         let id = event_loop.submit(Arc::clone(probe) as _, request);
-        // As if the kernel had looked for it in a moment in which it neither waited nor ran.
+        // As if the kernel had looked for the request in a moment in which the request neither waited nor ran.
         event_loop.cancel_again(id);
     });
     under_test.0.post(probe);
@@ -132,7 +132,7 @@ fn a_loop_without_a_waker_is_woken_also_after_its_poll_has_ended() {
     under_test.0.post(ends_poll);
     assert_eq!(of_end.recv_timeout(LONG), Ok(Call::Mail));
     for _ in 0..3 {
-        // For the loop to sleep: one that is awake finds its mail without being woken.
+        // The loop falls asleep meanwhile: a loop that is awake finds its mail without a wake-up.
         std::thread::sleep(Duration::from_millis(20));
         under_test.0.post(Arc::clone(&probe) as _);
         assert_eq!(calls.recv_timeout(LONG), Ok(Call::Mail));

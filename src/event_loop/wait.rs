@@ -1,7 +1,7 @@
-//! The fifth step of a loop: it sleeps until there is something to do, and may look for it for a while before.
+//! The fifth step of a loop: it sleeps until there is work, and may look for work for a while before.
 //!
-//! Invariant: a loop that sleeps in the kernel has said so in its mailbox, under the lock that mail is put in by, so that
-//! whoever has mail for it wakes it.
+//! Invariant: a loop that sleeps in the kernel has said so in its mailbox, under the mailbox's lock. Therefore a thread that
+//! puts in mail wakes the loop up.
 
 use super::EventLoop;
 use crate::engine::{Engine, Wait};
@@ -30,7 +30,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Until there is some, for as long as a spin may be or until a deadline. How long that was.
+    /// Looks until there is work, a deadline comes, or the longest spin is over. Returns how long that took.
     fn look_for_work(&mut self, began: Instant) -> io::Result<Duration> {
         let end = began + self.longest_spin;
         let end = self.timers.next().map_or(end, |deadline| deadline.min(end));

@@ -1,7 +1,7 @@
 #![allow(unsafe_code)] // a field of an entry that the io-uring crate does not set
 //! What a request is as an entry of a ring.
 //!
-//! Invariant: an entry names no memory but what its request owns or was lent.
+//! Invariant: an entry names only memory that its request owns or was lent.
 
 use crate::engine::pool::POOL_GROUP;
 use crate::engine::{Message, Request, Start};
@@ -14,19 +14,19 @@ use std::mem;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-/// IORING_RECVSEND_POLL_FIRST, since 5.19 as buffer rings are.
+/// IORING_RECVSEND_POLL_FIRST, since 5.19 like buffer rings.
 const RECVSEND_POLL_FIRST: u16 = 1;
 /// IORING_RECV_MULTISHOT, since 6.0.
 const RECV_MULTISHOT: u16 = 2;
-/// Where it has optlen: the bytes after which a multishot receive ends, since 6.17.
+/// The place of optlen in struct io_uring_sqe: the bytes after which a multishot receive ends, since 6.17.
 const OPTLEN: Range<usize> = 44..48;
 
 /// The entry of a request, valid while the request lives.
 pub fn of(request: &mut Request) -> Entry {
     match request {
-        // A send never waits in the kernel: there it would wait for room and for the peer's FIN alike. Once the peer has
-        // sent its FIN, such a send wakes up in vain until, after about 127 times, the kernel moves it to a worker thread,
-        // where it cannot be cancelled and tells nothing before all of it is out. `Request::Room` waits instead.
+        // A send never waits in the kernel. There it would wait for room and for the peer's FIN alike. After the FIN it
+        // wakes up in vain about 127 times, and then the kernel moves it to a worker thread. There no cancel reaches it, and
+        // it reports nothing before all of it is out. Therefore `Request::Room` waits instead.
         Request::Send { socket, message } => send(message, types::Fd(socket.fd())),
         Request::Room { socket } => poll_again(socket, libc::POLLOUT),
         Request::HangUp { socket } => poll_again(socket, 0),
@@ -67,7 +67,7 @@ fn poll(fd: RawFd, events: i16) -> Entry {
     opcode::PollAdd::new(types::Fd(fd), events as u32).build()
 }
 
-/// A poll that goes on, and completes at each change towards one of the events, and at a FIN, a hang-up or an error.
+/// A poll that goes on. It completes at each change towards one of the events, and at a FIN, a hang-up or an error.
 fn poll_again(socket: &Socket, events: i16) -> Entry {
     opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).multi(true).build()
 }
@@ -87,18 +87,18 @@ pub fn recv_multishot(fd: RawFd, start: Start, budget: u32) -> Entry {
     with_field(recv_pooled(fd, start, RECV_MULTISHOT), OPTLEN, &budget.to_ne_bytes())
 }
 
-/// The entry with a number in it that the io-uring crate does not set.
+/// The entry with a number that the io-uring crate does not set.
 fn with_field(entry: Entry, place: Range<usize>, number: &[u8]) -> Entry {
     const { assert!(size_of::<Entry>() == 64) };
     // SAFETY: both are 64 bytes without padding or invalid values: an entry is the kernel's struct io_uring_sqe.
     let mut bytes: [u8; 64] = unsafe { mem::transmute(entry) };
     bytes[place].copy_from_slice(number);
-    // SAFETY: as above; what has changed is a number.
+    // SAFETY: as above, and only a number has changed.
     unsafe { mem::transmute(bytes) }
 }
 
-// Never MSG_WAITALL on a receive that may stay in flight, for the reason given at `Request::Send`. The owner submits the rest
-// again instead.
+// Never MSG_WAITALL on a receive that may stay in flight, for the reason at `Request::Send`. The owner submits the rest
+// again.
 fn recv_flags(one_try: bool) -> i32 {
     if one_try { libc::MSG_DONTWAIT } else { 0 }
 }
@@ -110,12 +110,12 @@ mod tests {
     use crate::socket::Options;
     use std::sync::Arc;
 
-    /// Where struct io_uring_sqe has ioprio, which for a receive says how.
+    /// The place of ioprio in struct io_uring_sqe. For a receive it holds flags.
     const IOPRIO: Range<usize> = 2..4;
-    /// Where it has msg_flags.
+    /// The place of msg_flags.
     const MSG_FLAGS: Range<usize> = 28..32;
 
-    /// What stands there in an entry: ioprio, and the flags of the call.
+    /// An entry's ioprio, and the flags of its call.
     fn fields(request: &mut Request) -> (u16, i32) {
         // SAFETY: as in `with_field`.
         let bytes: [u8; 64] = unsafe { mem::transmute(of(request)) };

@@ -1,8 +1,8 @@
-//! How large the two rings of a net are where locked memory is short, and how long their makers wait for it.
+//! How large the two rings of a net are if locked memory is short, and how long the library waits for memory.
 //!
-//! The kernel counts rings against RLIMIT_MEMLOCK, for each user (before 5.12, and from 6.14 on), and gives the memory of a
-//! closed ring back late: 6 to 80 ms, and some hundred where its workers get no processor. Invariant: two rings of the size
-//! that is tried first are within the limit, so that the first one never takes what the second one needs.
+//! The kernel counts rings against RLIMIT_MEMLOCK, for each user (before 5.12, and from 6.14 on). It gives the memory of a
+//! closed ring back late: after 6 to 80 ms, or some hundred if its workers get no processor. Invariant: two rings of the
+//! size that is tried first are within the limit. Therefore the first ring never takes what the second one needs.
 
 use crate::engine::availability::locked_memory_limit;
 use crate::fork::page_size;
@@ -10,15 +10,15 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So many completions fit for each entry.
+/// The ring holds so many completions for each entry.
 pub const COMPLETIONS: u32 = 8;
 
 /// The smallest rings: one page of entries and one of completions.
 const SMALLEST: u32 = 16;
 
-/// How long to wait for memory where there is something else to do without it.
+/// How long to wait for memory if a net can do without it.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long where there is nothing else.
+/// How long to wait for memory if a net cannot do without it.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -32,7 +32,7 @@ impl RingSize {
         RingSize(largest(entries, locked_memory_limit(), page()))
     }
 
-    /// Makes a ring of this size; where others hold the memory, one of the smallest size.
+    /// Makes a ring of this size, or of the smallest size if others hold the memory.
     pub fn make<T>(self, mut make: impl FnMut(u32) -> io::Result<T>) -> io::Result<T> {
         let patience = if self.0 > SMALLEST { PATIENCE } else { LAST_PATIENCE };
         match wait_for(patience, || make(self.0)) {
@@ -49,8 +49,8 @@ pub fn patiently<T>(make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     wait_for(PATIENCE, make)
 }
 
-/// Where there is no memory, the kernel may not have given it back yet: tries again for a while, unless the limit can never
-/// hold a net.
+/// Tries again for a while if memory is short, because the kernel may not have given it back yet. Exception: if the limit
+/// can never hold a net, it tries once.
 fn wait_for<T>(patience: Duration, mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let end = Instant::now() + patience;
     loop {

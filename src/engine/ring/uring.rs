@@ -1,8 +1,8 @@
 #![allow(unsafe_code)] // pushing entries, entering the kernel, registering memory
-//! A thin owner of one io_uring: made with the best flags that the kernel takes, then push, enter, reap.
+//! A thin owner of one io_uring. It makes the ring with the best flags that the kernel takes, then pushes, enters and reaps.
 //!
-//! Used on the thread that made it. Invariant: an entry that was pushed reaches the kernel in its order, however many
-//! there are: what the submission queue has no room for waits in a backlog.
+//! Only the thread that made it uses it. Invariant: pushed entries reach the kernel in their order, however many there are.
+//! A backlog holds the entries for which the submission queue has no room.
 
 use super::size::{COMPLETIONS, RingSize};
 use crate::engine::pool::{BufferPool, POOL_GROUP};
@@ -15,12 +15,12 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// Sends a completion to the ring behind `fd`, which wakes the thread that waits there; from any thread.
+/// Sends a completion to the ring behind `fd`, which wakes up the thread that waits there. Any thread may call it.
 pub fn send_completion(fd: RawFd, user_data: u64) -> io::Result<()> {
     const REGISTER_SEND_MSG_RING: u32 = 31;
     const NO_RING: RawFd = -1;
     let entry = opcode::MsgRingData::new(types::Fd(fd), 0, user_data, None).build();
-    // SAFETY: the kernel reads one entry during the call; the entry points to nothing.
+    // SAFETY: the kernel reads one entry during the call, and the entry points to nothing.
     let result = unsafe {
         libc::syscall(libc::SYS_io_uring_register, NO_RING, REGISTER_SEND_MSG_RING, &raw const entry, 1u32)
     };
@@ -42,7 +42,7 @@ const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 
 impl Uring {
-    /// Makes a ring, using of `wanted` what is there. Fails with the errno of the last try.
+    /// Makes a ring with those of the `wanted` features that the kernel has. Fails with the errno of the last try.
     pub fn new(size: RingSize, wanted: Features) -> io::Result<Uring> {
         size.make(|entries| Uring::with_best_flags(entries, wanted))
     }
@@ -81,8 +81,8 @@ impl Uring {
 
     fn finish(uring: IoUring, flags: Features, wanted: Features) -> io::Result<Uring> {
         let params = uring.params();
-        // Without these (before 5.11) waits could not be bounded, entries would have to outlive their submission,
-        // and completions could be lost.
+        // Without these (before 5.11) waits have no time limit, entries must outlive their submission, and completions can
+        // be lost.
         if !(params.is_feature_ext_arg() && params.is_feature_nodrop() && params.is_feature_submit_stable()) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
@@ -100,30 +100,30 @@ impl Uring {
         })
     }
 
-    /// Enters the kernel as a loop does, to submit and to wait: a filter may allow the set-up and refuse either. Before
-    /// anything else is pushed.
+    /// Enters the kernel as a loop does, to submit and to wait, because a filter may allow the set-up and refuse either. The
+    /// caller calls it before it pushes anything.
     pub fn try_out(&mut self) -> io::Result<()> {
         self.ask(opcode::Nop::new().build(), Features(0)).map(drop)
     }
 
-    /// Lends `pool` to the kernel; fails where it has no buffer rings (before 5.19) or memory is short.
+    /// Lends `pool` to the kernel. Fails if the kernel has no buffer rings (before 5.19), or memory is short.
     ///
     /// # Safety
     /// The pool outlives this ring.
     pub unsafe fn register_pool(&mut self, pool: &BufferPool) -> io::Result<()> {
         let (address, count) = pool.ring();
         let submitter = self.uring.submitter();
-        // SAFETY: the address is a page-aligned mapping of that many entries, which the caller keeps alive.
+        // SAFETY: the address is a page-aligned mapping of that many entries, and the caller keeps it alive.
         unsafe { submitter.register_buf_ring_with_flags(address, count, POOL_GROUP, 0)? };
         pool.fill();
         self.features.0 |= Features::BUFFER_RING.0;
         Ok(())
     }
 
-    /// Asks the kernel whether it knows a feature. Before anything else is pushed.
+    /// Asks the kernel whether it knows a feature. The caller calls it before it pushes anything.
     ///
-    /// `entry` asks for the feature, by way of a descriptor that is none. A kernel that does not know what it is asked for
-    /// says so; one that does finds that there is no such file. Before 5.18 all kernels looked for the file first.
+    /// `entry` asks for the feature with a descriptor that no file has. A kernel that does not know the feature says so. A
+    /// kernel that knows it finds no such file. Before 5.18 all kernels looked for the file first.
     pub fn probe(&mut self, feature: Features, entry: Entry) {
         if !self.wants(feature) || !self.uring.params().is_feature_linked_file() {
             return;
@@ -135,18 +135,18 @@ impl Uring {
         }
     }
 
-    /// What the kernel says to `entry`, by which nothing is written; `None` in the rare case that it says nothing in time.
-    /// Nothing else is in flight.
+    /// What the kernel answers to `entry`, which writes nothing. `None` in the rare case of no answer in time. Nothing else
+    /// is in flight.
     fn ask(&mut self, entry: Entry, about: Features) -> io::Result<Option<i32>> {
         let user_data = u64::from(about.0);
-        // SAFETY: nothing is received or accepted, so nothing is written anywhere.
+        // SAFETY: the entry receives and accepts nothing, so the kernel writes nothing anywhere.
         unsafe { self.push(entry.user_data(user_data)) };
         self.enter(Wait::For(Duration::from_secs(1)))?;
-        // All are taken, whichever it is.
+        // `last` takes all completions, whichever is the answer.
         Ok(self.reap().filter(|answer| answer.number == user_data).last().map(|answer| answer.result))
     }
 
-    /// Where [`send_completion`] may send to, until this ring is dropped: asked of the kernel with a completion that says
+    /// Where [`send_completion`] may send to, until this ring is dropped. It asks the kernel with a completion that says
     /// `user_data`.
     pub fn probe_send_msg_ring(&mut self, user_data: u64) -> Option<RawFd> {
         let fd = self.uring.as_raw_fd();
@@ -162,7 +162,7 @@ impl Uring {
         self.features
     }
 
-    /// Whether a feature that is still to be set up may be used.
+    /// Whether the library may use a feature that is still to be set up.
     pub fn wants(&self, feature: Features) -> bool {
         self.wanted.has(feature)
     }
@@ -172,10 +172,10 @@ impl Uring {
         (self.enters, self.entries)
     }
 
-    /// Queues an entry; it reaches the kernel with the next [`Uring::enter`] or a later one.
+    /// Queues an entry. It reaches the kernel with the next [`Uring::enter`] or a later one.
     ///
     /// # Safety
-    /// Whatever the entry points to stays valid until its last completion was reaped.
+    /// What the entry points to stays valid until its last completion is reaped.
     pub unsafe fn push(&mut self, entry: Entry) {
         self.entries += 1;
         if self.backlog.is_empty() {
@@ -190,7 +190,7 @@ impl Uring {
     fn refill(&mut self) {
         let mut queue = self.uring.submission();
         while let Some(entry) = self.backlog.front() {
-            // SAFETY: the one who pushed the entry vouched for its memory.
+            // SAFETY: the caller of `push` vouched for the entry's memory.
             if unsafe { queue.push(entry) }.is_err() {
                 break;
             }
@@ -198,7 +198,7 @@ impl Uring {
         }
     }
 
-    /// Whether an enter would have something to do without waiting: entries to submit, work put off, an overflow.
+    /// Whether an enter has something to do without waiting: entries to submit, work put off, or an overflow.
     pub fn has_work(&mut self) -> bool {
         let queue = self.uring.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
@@ -209,24 +209,24 @@ impl Uring {
         !self.uring.completion().is_empty()
     }
 
-    /// Whether the kernel has put work off: it works off some 20 sockets in one enter, and others are still waiting.
+    /// Whether the kernel has put work off. It works off some 20 sockets in one enter, and other sockets still wait.
     pub fn is_crowded(&mut self) -> bool {
         self.uring.submission().taskrun()
     }
 
-    /// Submits what was pushed, and waits as told. A call that was interrupted or found the kernel busy is fine: the
-    /// caller reaps and comes again.
+    /// Submits the pushed entries, and waits as `wait` says. It returns without an error if a signal interrupted it or the
+    /// kernel was busy. Then the caller reaps and calls it again.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.refill();
-        // With entries left over there is no reason to stay; nor with completions to reap, as the kernel sees by itself.
+        // It does not wait if entries are left over. The kernel does not wait if there are completions to reap.
         let wait = if self.backlog.is_empty() { wait } else { Wait::No };
         let to_submit = self.uring.submission().len() as u32;
         let iowait = if self.features.has(Features::NO_IOWAIT) { ENTER_NO_IOWAIT } else { 0 };
         let flags = ENTER_GETEVENTS | iowait;
         let submitter = self.uring.submitter();
         self.enters += 1;
-        // SAFETY: the flags ask for no memory beyond the argument, which lives on this stack; the entries' memory was
-        // vouched for when they were pushed.
+        // SAFETY: the flags ask for no memory beyond the argument, which lives on this stack. The callers of `push` vouched
+        // for the entries' memory.
         let result = unsafe {
             match wait {
                 Wait::No => submitter.enter::<libc::sigset_t>(to_submit, 0, flags, None),
@@ -247,7 +247,7 @@ impl Uring {
         }
     }
 
-    /// Takes what has completed.
+    /// Takes the completions.
     #[inline]
     pub fn reap(&mut self) -> impl Iterator<Item = Completion> {
         self.uring.completion().map(|entry| Completion {
@@ -257,9 +257,9 @@ impl Uring {
         })
     }
 
-    /// Asks the kernel to end everything in flight, and waits for it up to `time`; the last resort of a loop that
-    /// dies. Kernels before 6.0 do not know it. Those before 5.18 are not asked: 5.15 waits for everything in flight before
-    /// it looks at what it is asked.
+    /// Asks the kernel to end everything in flight, and waits for it up to `time`: the last resort of a dying loop. Kernels
+    /// before 6.0 do not know this call. It does not ask kernels before 5.18, because 5.15 waits for everything in flight
+    /// before it looks at the question.
     pub fn cancel_all(&mut self, time: Duration) {
         if !self.uring.params().is_feature_linked_file() {
             return;
