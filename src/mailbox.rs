@@ -1,29 +1,30 @@
-//! What a loop is told by others, and when it must be woken for it.
+//! The mail that other threads post to a loop, and when a poster must wake up the loop.
 //!
-//! A mailbox lists those who want the loop's attention, each at most once, so that mail cannot fail and needs no bound of
-//! its own; what comes by itself is bounded by its senders. All of it is taken in the order of its posting.
-//! Invariant: mail that was posted is either taken before the loop sleeps, or its poster is told to wake the loop.
-//! Both rest on one lock around the list and the "asleep" flag; there are no fences to get wrong.
+//! A mailbox lists the items that want the loop's attention, each at most once. Therefore their mail cannot fail, and needs
+//! no bound of its own. The senders of plain mail bound it. The loop takes all mail in the order of its posting.
+//!
+//! Invariant: the loop takes posted mail before it sleeps, or the poster learns that it must wake up the loop. One lock
+//! around the list and the "asleep" flag ensures both. No fence is needed.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 
 /// Something that can stand in a mailbox.
 pub trait Listed {
-    /// Set while it stands there.
+    /// Set while the item is listed.
     fn listed(&self) -> &AtomicBool;
 }
 
-/// The mail of one loop; `P` is what comes by itself.
+/// The mail of one loop. `P` is plain mail, which needs no item.
 pub struct Mailbox<T: ?Sized, P = ()> {
     inner: Mutex<Inner<T, P>>,
 }
 
 /// One piece of mail.
 pub enum Letter<T: ?Sized, P> {
-    /// Somebody who wants the loop's attention.
+    /// An item that wants the loop's attention.
     Listed(Arc<T>),
-    /// Something that comes by itself.
+    /// Plain mail.
     Plain(P),
 }
 
@@ -40,18 +41,18 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
         Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false, closed: false }) }
     }
 
-    /// Lists `item`, unless it stands there already. True: the loop is asleep and the caller must wake it.
+    /// Lists `item`, unless it is listed already. True: the loop is asleep, and the caller must wake it up.
     #[must_use]
     pub fn post(&self, item: Arc<T>) -> bool {
-        // Set already: the loop has not yet cleared it, and will see what was changed before this call. The two
-        // read-modify-writes are ordered, and Release here pairs with Acquire in `unlist`.
+        // If the mark is set already, the loop has not yet cleared it, and will see what the caller changed before this
+        // call. The two read-modify-writes are ordered, and Release here pairs with Acquire in `unlist`.
         if item.listed().swap(true, Ordering::AcqRel) {
             return false;
         }
         self.add(Letter::Listed(item))
     }
 
-    /// Adds something that comes by itself. True: the loop is asleep and the caller must wake it.
+    /// Adds plain mail. True: the loop is asleep, and the caller must wake it up.
     #[must_use]
     pub fn post_plain(&self, plain: P) -> bool {
         self.add(Letter::Plain(plain))
@@ -60,23 +61,23 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     fn add(&self, letter: Letter<T, P>) -> bool {
         let mut inner = self.inner.lock();
         if inner.closed {
-            drop(inner); // the letter drops after the lock
+            drop(inner); // the letter is dropped after the lock
             return false;
         }
         inner.list.push(letter);
         std::mem::replace(&mut inner.asleep, false)
     }
 
-    /// Nobody takes mail any more: what is there is returned, and what comes later is dropped, so that it does not keep its
-    /// senders, and they this mailbox, for ever.
+    /// Closes the mailbox and returns its mail. Later mail is dropped, because it would keep its senders alive for ever, and
+    /// they this mailbox.
     pub fn close(&self) -> Vec<Letter<T, P>> {
         let mut inner = self.inner.lock();
         inner.closed = true;
         std::mem::take(&mut inner.list)
     }
 
-    /// Wakes without mail: a loop that is about to sleep looks once more. True: it is asleep and the caller must wake
-    /// it.
+    /// Wakes up the loop without mail: a loop that is about to sleep looks once more. True: the loop is asleep, and the
+    /// caller must wake it up.
     #[must_use]
     pub fn nudge(&self) -> bool {
         let mut inner = self.inner.lock();
@@ -84,7 +85,7 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
         std::mem::replace(&mut inner.asleep, false)
     }
 
-    /// The loop is awake: nobody needs to wake it until it falls asleep again.
+    /// The loop is awake. Posters need not wake it up until it falls asleep again.
     pub fn awake(&self) {
         self.inner.lock().asleep = false;
     }
@@ -99,12 +100,12 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
         }
     }
 
-    /// Whether there is no mail at this moment.
+    /// Whether there is no mail now.
     pub fn is_empty(&self) -> bool {
         self.inner.lock().list.is_empty()
     }
 
-    /// Falls asleep, unless there is mail or a nudge. True: asleep, and the next poster wakes the loop.
+    /// Falls asleep, unless there is mail or a nudge. True: the loop is asleep, and the next poster wakes it up.
     #[must_use]
     pub fn sleep(&self) -> bool {
         let mut inner = self.inner.lock();
@@ -114,7 +115,7 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     }
 }
 
-/// Clears the mark of an item that is about to get its mail: from now on it may be listed anew.
+/// Clears the mark of an item that is about to get its mail. From now on the item may be listed again.
 pub fn unlist<T: ?Sized + Listed>(item: &T) {
     item.listed().swap(false, Ordering::AcqRel); // pairs with `post`
 }
@@ -142,8 +143,8 @@ mod loom_tests {
         changed: Condvar,
     }
 
-    /// Two posters post twice in all; the loop sees both although it may be asleep, and no
-    /// mail is lost between "is there mail" and "asleep".
+    /// Each of two posters posts once. The loop sees both although it may be asleep, and loses no mail between "is there
+    /// mail" and "asleep".
     #[test]
     fn no_wake_up_is_lost() {
         loom::model(|| {
@@ -171,7 +172,7 @@ mod loom_tests {
                 for letter in mail.drain(..) {
                     let Letter::Listed(item) = letter else { unreachable!("nothing else was posted") };
                     unlist(&*item);
-                    // A look and a step of its own: a swap always finds the newest value, whatever `unlist` orders.
+                    // A load and a separate subtraction: a swap always finds the newest value, whatever `unlist` orders.
                     let wanted = item.wanted.load(Ordering::Relaxed);
                     item.wanted.fetch_sub(wanted, Ordering::Relaxed);
                     seen += wanted;

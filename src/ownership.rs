@@ -1,8 +1,10 @@
-//! Who owns one half of a connection, and so may take work from the front of its queue; and when a closed half ends.
+//! Who owns one half of a connection, and when a closed half ends. Only the owner takes work from the front of its queue.
 //!
-//! A half's lock guards fields only and is never held across a system call; what the lock cannot cover, the owner does.
-//! The rules of passing it on stand here alone: a half does what [`Next`] says. loom tries them with every interleaving of
-//! callers, rounds, the loop and a close. Invariant: while work is queued, somebody owns the half and will come back to look at the queue.
+//! A half's lock guards fields alone. No thread holds it across a system call that moves bytes: ownership protects the front
+//! of the queue meanwhile. This file alone has the rules that pass ownership on, and a half does what [`Next`] says. loom
+//! tries the rules with every interleaving of callers, rounds, the loop and a close.
+//!
+//! Invariant: while work is queued, the half has an owner, and that owner will look at the queue again.
 
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::sync::{Mutex, MutexGuard};
@@ -10,35 +12,35 @@ use crate::sync::{Mutex, MutexGuard};
 /// Who owns a half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody; the queue is empty.
+    /// No owner: the queue is empty.
     #[default]
     Nobody,
-    /// A thread that asks the kernel now, without the lock, and looks at the queue when it locks again. If it waits for the
-    /// socket, it is interrupted once there is something to look at.
+    /// A thread that calls the kernel now, without the lock. It looks at the queue when it locks again. If it waits for the
+    /// socket, new work or a close interrupts it.
     Caller,
-    /// The receive loop's round: it collects what its callbacks send, and tries it together at the round's end.
+    /// The receive loop's round: it collects what its callbacks send, and tries all of it at the round's end.
     Round,
-    /// The loop: it has a request in flight, or mail that tells it to begin.
+    /// The loop: it has a request in flight, or mail to begin.
     Loop,
 }
 
-/// What whoever has changed a half must do.
+/// What a thread that has changed a half must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// Nothing: the owner comes back. If it waits for the socket, interrupt it.
+    /// Nothing: the owner comes back. If the owner waits for the socket, interrupt it.
     Nothing,
-    /// The same, but the owner is the loop, which may have a new deadline to mind.
+    /// The same, but the owner is the loop, and it may have to arm its timer for a new deadline.
     TellLoop,
     /// Post the half to its loop, which owns it.
     PostToLoop,
-    /// Ask for the round's end: the round owns the half now.
+    /// Register for the round's end: the round owns the half now.
     AtRoundEnd,
-    /// The half is the caller's: try the queue, then release.
+    /// The calling thread owns the half: try the queue, then release.
     Try,
-    /// Nobody owns the half, and it is not closed. If it has a gate, the gate may open.
+    /// The half has no owner, and it is not closed. If it has a gate, the gate may open.
     Open,
-    /// Everything accepted has ended, and the half was closed meanwhile: end it. Nobody else is told to.
+    /// Everything accepted has ended, and the half was closed meanwhile: end it. One thread alone gets this.
     Finish,
 }
 
@@ -46,25 +48,25 @@ pub enum Next {
 #[derive(Debug, Default)]
 pub struct Front {
     owner: Owner,
-    /// The half takes nothing new. It ends when its owner releases it without work.
+    /// The half takes nothing new. It ends when its owner releases it and no work is left.
     pub closing: bool,
     closed: bool,
 }
 
 impl Front {
-    /// Who owns it.
+    /// Who owns the half.
     #[inline]
     pub fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// Somebody was told to end the half.
+    /// Whether a thread has got [`Next::Finish`].
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.closed
     }
 
-    /// Makes the caller the owner of what nobody owns, to try before anything is queued.
+    /// Makes the calling thread the owner if there is none. It then tries before it queues anything.
     #[inline]
     #[must_use]
     pub fn claim(&mut self) -> bool {
@@ -75,7 +77,7 @@ impl Front {
         free
     }
 
-    /// Work was queued, `in_round` by a callback whose sends are collected. A half that nobody owned has an owner now.
+    /// Work was queued. `in_round`: by a callback whose sends the round collects. The half now has an owner.
     #[inline]
     pub fn queued(&mut self, in_round: bool) -> Next {
         match (self.owner, in_round) {
@@ -87,7 +89,7 @@ impl Front {
                 self.owner = Owner::Loop;
                 Next::PostToLoop
             }
-            // A callback may take long; another thread does not wait for the end of its round.
+            // A callback may take long. Therefore another thread does not wait for the end of the round.
             (Owner::Round, false) => {
                 self.owner = Owner::Caller;
                 Next::Try
@@ -97,8 +99,8 @@ impl Front {
         }
     }
 
-    /// The round is over, or somebody cannot wait for its end. True: nobody took the half from the round before, and the
-    /// caller owns it now: try the queue.
+    /// The round is over, or a thread cannot wait for its end. True: the round still owned the half. Now the calling thread
+    /// owns it: try the queue.
     #[inline]
     #[must_use]
     pub fn take_from_round(&mut self) -> bool {
@@ -109,7 +111,7 @@ impl Front {
         ours
     }
 
-    /// The owner gives the half back; it goes to the loop while there is work.
+    /// The owner releases the half. While there is work, the loop becomes the owner.
     #[inline]
     pub fn release(&mut self, has_work: bool) -> Next {
         debug_assert!(self.owner != Owner::Nobody, "only an owner can release");
@@ -125,12 +127,12 @@ impl Front {
         if ended { Next::Nothing } else { Next::Finish }
     }
 
-    /// The owner gives back a half without work, and will claim it again: then its release ends a closed half.
+    /// The owner releases a half without work, and will claim it again. The later release then ends a closed half.
     pub fn let_go(&mut self) {
         self.owner = Owner::Nobody;
     }
 
-    /// The half was closed or broken: what the caller must do so that the owner notices.
+    /// The half was closed or broken. Returns what the calling thread must do to make the owner notice.
     pub fn notify_closed(&mut self) -> Next {
         match self.owner {
             Owner::Nobody => {
@@ -145,8 +147,9 @@ impl Front {
 
 /// The way past a half's lock, for a try that needs nothing of what the lock guards.
 ///
-/// Open: nobody owns the half, and nothing stands in the way of one who claims it. Whoever locks shuts the gate first and
-/// has all to itself then, except that one who is past the gate owns the half, as if it had claimed it under the lock.
+/// An open gate means that the half has no owner, and that nothing stands in the way of a claim. A thread that locks shuts
+/// the gate first, and then has the half to itself. Exception: a thread that has passed the gate owns the half, as if it had
+/// claimed the half under the lock.
 #[derive(Debug)]
 pub struct Gate(AtomicU8);
 
@@ -155,37 +158,38 @@ const OPEN: u8 = 1;
 const PASSED: u8 = 2;
 
 impl Gate {
-    /// Of a half to which nothing has happened yet.
+    /// The gate of a new half.
     pub fn new(open: bool) -> Gate {
         Gate(AtomicU8::new(if open { OPEN } else { SHUT }))
     }
 
-    /// Claims a half that nobody owns, without the lock; [`Gate::leave`] releases it.
+    /// Claims a half without an owner, past the lock. [`Gate::leave`] releases it.
     #[inline]
     pub fn pass(&self) -> bool {
-        // Acquire pairs with the Release of `open` and `leave`: what others sent is in the kernel before.
+        // Acquire pairs with the Release of `open` and `leave`: what other threads sent is in the kernel before.
         self.0.compare_exchange(OPEN, PASSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The one who has passed releases the half. False: the gate was shut meanwhile, and it has to release under the lock.
+    /// Releases the half that [`Gate::pass`] claimed. False: the gate was shut meanwhile, and the owner must release under
+    /// the lock.
     #[inline]
     pub fn leave(&self) -> bool {
         // Release pairs with the Acquire of `pass` and `lock`.
         self.0.compare_exchange(PASSED, OPEN, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Locks the half, and shuts the gate before anything else is done there.
+    /// Locks the half, and shuts the gate before it returns.
     #[inline]
     pub fn lock<'a, S: AsMut<Front>>(&self, state: &'a Mutex<S>) -> MutexGuard<'a, S> {
         let mut state = state.lock();
-        // It is opened under the lock alone, so that a gate seen shut stays so.
+        // The gate opens only under the lock. Therefore a gate that is shut here stays shut.
         if self.0.load(Ordering::Relaxed) != SHUT && self.0.swap(SHUT, Ordering::Acquire) == PASSED {
             state.as_mut().owner = Owner::Caller;
         }
         state
     }
 
-    /// Under the lock, after [`Next::Open`]: nothing stands in the way of one who claims the half.
+    /// Opens the gate. The caller holds the lock, has got [`Next::Open`], and nothing stands in the way of a claim.
     pub fn open(&self) {
         self.0.store(OPEN, Ordering::Release);
     }

@@ -1,44 +1,44 @@
 #![allow(unsafe_code)] // memory that a caller lends across threads
-//! The memory that one send covers: a piece or several, and how pieces are gathered into one message.
+//! The memory that one send covers, in one piece or several, and how pieces are gathered into one message.
 //!
-//! Invariant: a [`Parts`] only names memory. Who makes one for an operation vouches that the memory stays readable and
-//! unchanged until the operation completes; nothing here reads it.
+//! Invariant: a [`Parts`] only names memory, and nothing here reads that memory. A caller that makes one for an operation
+//! vouches that the memory stays readable and unchanged until the operation completes.
 
 use std::mem;
 
-/// The most bytes that one system call or one ring entry is given; the kernel cuts at 2 GiB - 4 KiB.
+/// The most bytes for one system call or one ring entry. The kernel cuts at 2 GiB - 4 KiB.
 pub const ENTRY_MAX: usize = 1 << 30;
-/// The most parts gathered into one message; UIO_MAXIOV would be 1,024.
+/// The most parts gathered into one message. The kernel's limit, UIO_MAXIOV, is 1,024.
 pub const PARTS_MAX: usize = 64;
 
-/// Memory that is to be sent, lent by the caller until the send completes.
+/// Memory that is to be sent. The caller lends it until the send completes.
 pub enum Parts {
-    /// One piece: start and bytes.
+    /// One piece: its start, and its size in bytes.
     One(*const u8, usize),
-    /// Several, one after the other.
+    /// Several pieces, one after the other.
     Many(Many),
 }
 
-/// Several pieces, of which the one that holds a given byte is found without a walk over all before it.
+/// Several pieces. A binary search finds the piece that holds a given byte.
 pub struct Many {
     parts: Box<[libc::iovec]>,
     /// Where each piece ends, in bytes from the start of the first.
     ends: Box<[usize]>,
 }
 
-// SAFETY: the pointers are only names here. Those who lend the memory vouch (Sink::send_parts_async's contract) that any
+// SAFETY: the pointers are only names here. The lender of the memory vouches (Sink::send_parts_async's contract) that any
 // thread may read it until the operation completes.
 unsafe impl Send for Parts {}
-// SAFETY: as above; nothing is changed through a shared reference.
+// SAFETY: as above, and a shared reference changes nothing.
 unsafe impl Sync for Parts {}
 
 impl Parts {
-    /// One piece, by its name alone.
+    /// Names `data` as one piece. The result does not borrow `data`.
     pub fn of(data: &[u8]) -> Parts {
         Parts::One(data.as_ptr(), data.len())
     }
 
-    /// All bytes together; `None` where they are more than memory can hold.
+    /// The sum of all bytes. `None`: more than memory can hold.
     pub fn size(&self) -> Option<usize> {
         let size = match self {
             Parts::One(_, size) => *size,
@@ -49,7 +49,7 @@ impl Parts {
 }
 
 impl Many {
-    /// `None` where all bytes together are more than can be counted.
+    /// `None`: the sum of all bytes overflows.
     pub fn new(parts: Box<[libc::iovec]>) -> Option<Many> {
         let mut end = 0usize;
         let ends = parts.iter().map(|part| {
@@ -60,7 +60,7 @@ impl Many {
         Some(Many { parts, ends })
     }
 
-    /// The pieces from byte `skip` on, and how much of the first one to skip.
+    /// The pieces from byte `skip` on, and how much of the first piece to skip.
     fn from(&self, skip: usize) -> (&[libc::iovec], usize) {
         let first = self.ends.partition_point(|end| *end <= skip);
         let before = first.checked_sub(1).map_or(0, |last| self.ends[last]);
@@ -71,7 +71,7 @@ impl Many {
 /// A part of no bytes, to fill arrays with.
 pub const EMPTY_PART: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
-/// Collects parts for one message, bounded by the array it is given and by [`ENTRY_MAX`].
+/// Collects parts for one message. The caller's array and [`ENTRY_MAX`] bound it.
 pub struct Gather<'a> {
     vectors: &'a mut [libc::iovec],
     count: usize,
@@ -79,12 +79,12 @@ pub struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    /// Nothing gathered yet.
+    /// An empty gather that fills `vectors`.
     pub fn new(vectors: &'a mut [libc::iovec]) -> Self {
         Gather { vectors, count: 0, bytes: 0 }
     }
 
-    /// Adds `parts` from byte `skip` on; false when not all of them found room.
+    /// Adds `parts` from byte `skip` on. False: not all of them found room.
     pub fn add(&mut self, parts: &Parts, skip: usize) -> bool {
         match parts {
             Parts::One(data, size) => self.add_one(data.wrapping_add(skip), size - skip),
@@ -92,7 +92,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    #[inline(never)] // keeps the way of the one short
+    #[inline(never)] // keeps the way of one piece short
     fn add_many(&mut self, many: &Many, skip: usize) -> bool {
         let (rest, mut skip) = many.from(skip);
         rest.iter().all(|part| {
@@ -121,13 +121,13 @@ impl<'a> Gather<'a> {
         &self.vectors[..self.count]
     }
 
-    /// How many bytes that is.
+    /// How many bytes were gathered.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-/// The header of a message of `parts`, which must outlive it.
+/// The header of a message of `parts`. The parts must outlive the header.
 pub fn message_of(parts: &[libc::iovec]) -> libc::msghdr {
     // SAFETY: msghdr is plain numbers and pointers, for which zeroes are valid.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };

@@ -1,8 +1,10 @@
 //! Which connections go first when descriptors or memory run short.
 //!
-//! A closed connection that still drains or lingers is listed here, in the order of the closes. Whoever meets a shortage
-//! has the oldest one end, which gives its descriptor and its memory back a moment later. The list is the process's, as
-//! descriptors are. Invariant: the list keeps nothing alive, and no lock is held while a connection is told.
+//! The list has the closed connections that still drain or linger, in the order of the closes. A caller that meets a
+//! shortage ends the oldest one, which frees its descriptor and its memory a moment later. The process has one list, because
+//! descriptors belong to the process.
+//!
+//! Invariant: the list keeps nothing alive, and its lock is free while a connection is shed.
 
 use crate::error::Error;
 use crate::freed::when_descriptor_closes;
@@ -12,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// Something that can be given up.
+/// Something that can end to relieve a shortage.
 pub trait Shed: Send + Sync {
-    /// Ends soon, for want of what `cause` names. Takes no lock of a handle: the caller may hold one.
+    /// Ends soon, because of the shortage that `cause` names. Takes no lock of a handle, because the caller may hold one.
     fn shed(self: Arc<Self>, cause: Error);
 }
 
@@ -24,14 +26,14 @@ type List = BTreeMap<u64, Weak<dyn Shed>>;
 #[derive(Clone, Copy)]
 pub struct Age(u64);
 
-// Outside of every loom model, so not from `sync`.
+// No loom model covers these. Therefore they do not come from `sync`.
 static LIST: rustix_futex_sync::Mutex<List> = rustix_futex_sync::Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// How long a descriptor may take to come back: each of the two loops has to let go of the connection.
+/// How long a descriptor may take to close: each of the two loops has to release the connection.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// An age for one that is about to be listed.
+/// An age for a connection that is about to be listed.
 pub fn next_age() -> Age {
     Age(NEXT.fetch_add(1, Ordering::Relaxed))
 }
@@ -41,7 +43,7 @@ pub fn enlist(age: Age, connection: Weak<dyn Shed>) {
     LIST.lock().insert(age.0, connection);
 }
 
-/// Takes one that is over from the list, if it is still there.
+/// Removes a connection that has ended from the list, if it is still there.
 pub fn strike(age: Age) {
     LIST.lock().remove(&age.0);
 }
@@ -53,12 +55,12 @@ pub fn is_shortage(error: Error) -> bool {
         .any(|errno| error == Error::from_errno(*errno))
 }
 
-/// Whether there is a connection to give up for what `error` says is short.
+/// Whether `error` is a shortage and the list has a connection to shed.
 pub fn helps(error: Error) -> bool {
     is_shortage(error) && !LIST.lock().is_empty()
 }
 
-/// If `error` is a shortage, has the oldest closed connection end. False: there was none.
+/// If `error` is a shortage, ends the oldest closed connection. False: it is no shortage, or there was no connection.
 pub fn oldest(error: Error) -> bool {
     if !is_shortage(error) {
         return false;
@@ -74,16 +76,16 @@ pub fn oldest(error: Error) -> bool {
     }
 }
 
-/// The same, with `freed` called once when a descriptor has closed. False: `freed` may still be called, without need.
+/// The same, and calls `freed` once when a descriptor has closed. After false, `freed` may still be called, needlessly.
 pub fn oldest_then(error: Error, freed: impl FnOnce() + Send + 'static) -> bool {
     if !helps(error) {
         return false;
     }
-    when_descriptor_closes(Box::new(freed)); // before: it must not miss the one that is given up
+    when_descriptor_closes(Box::new(freed)); // first, because it must not miss the descriptor of the oldest
     oldest(error)
 }
 
-/// The same, and waits for the descriptor. For threads that no connection needs to end.
+/// The same, and waits until a descriptor has closed. Only for threads that no connection needs in order to end.
 pub fn oldest_and_wait(error: Error) -> bool {
     let freed = Arc::new((Mutex::new(false), Condvar::new()));
     let told = Arc::clone(&freed);
@@ -117,7 +119,7 @@ mod tests {
         }
     }
 
-    /// One test, since the list is the process's.
+    /// One test, because the process has one list.
     #[test]
     fn the_oldest_that_lives_goes_first_and_for_a_shortage_alone() {
         let short = Error::from_errno(libc::EMFILE);
@@ -128,7 +130,7 @@ mod tests {
             let weak: Weak<Probe> = Arc::downgrade(&probes[at]);
             enlist(ages[at], weak);
         }
-        probes.remove(0); // gone without a word
+        probes.remove(0); // gone, but still listed
         strike(ages[1]);
         strike(ages[1]);
         for other in [Error::TIMEOUT, Error::from_errno(libc::ECONNRESET)] {

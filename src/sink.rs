@@ -1,11 +1,11 @@
 //! The sending half of a connection.
 //!
-//! What callers hand to it is tried on their threads first (sink/send.rs). What is left is queued here, and goes to the
-//! send loop, which owns it until it is out. Who owns the queue's front at a moment is told by ownership.rs.
+//! Callers try their sends on their own threads first (sink/send.rs). The sink queues the rest for the send loop, which owns
+//! the sink until the queue is empty. ownership.rs says who owns the queue's front at a moment.
 //!
-//! Invariant: only the owner removes sends from the front, so what the kernel reads stays queued until its answer is in.
-//! Life (open, closing, closed, and the cause that broke the sink) changes at any moment; the owner sees it when it locks
-//! again, as it must to release the sink once the gate was shut.
+//! Invariant: only the owner removes sends from the front. Therefore what the kernel reads stays queued until its answer.
+//! Life (open, closing, closed, and the cause that broke the sink) changes at any moment. The owner sees the change when it
+//! locks again. Once the gate was shut, the owner must lock to release the sink.
 
 mod close;
 mod drive;
@@ -42,21 +42,22 @@ pub struct Sink {
     net: Arc<Net>,
     socket: Arc<Socket>,
     stream: Weak<Stream>,
-    /// The last round in which a callback sent here, and whether it has done so several times; the receive loop's own.
+    /// The last round in which a callback sent here. Only the receive loop uses this field and the next.
     last_round: AtomicU32,
+    /// Callbacks sent here several times in that round.
     had_several: AtomicBool,
-    /// Open only while nothing is queued and nothing stands in a send's way: then one of a callback goes past the lock.
+    /// Open only while nothing is queued and nothing stands in a send's way. A callback's send then goes past the lock.
     gate: Gate,
     /// See [`Sink::lock`].
     state: Mutex<State>,
 }
 
-/// What a program may want to know of a sink.
+/// What a sink reports about itself.
 #[derive(Clone, Debug)]
 pub struct SinkInfo {
     /// The own address as text.
     pub local: String,
-    /// The other side's address as text; empty once the connection is gone.
+    /// The peer's address as text. It is empty once the connection is gone.
     pub peer: String,
     /// Bytes accepted that the kernel does not have yet.
     pub unsent: usize,
@@ -67,46 +68,46 @@ pub struct SinkInfo {
 enum Round {
     /// Not from a callback of this net.
     None,
-    /// From a callback, the first one on this sink in the loop's round: tried at once.
+    /// From a callback, the first send on this sink in the loop's round. The sink tries it at once.
     First,
-    /// A further one in the same round, or the first one after a round with several: collected, since with those that
-    /// follow it costs one call of the kernel.
+    /// A further send in the same round, or the first send after a round with several. The round collects such sends,
+    /// because together they cost one system call.
     Again,
 }
 
 struct State {
     front: Front,
-    /// What broke it; the first cause stays. Queued and later sends get it.
+    /// What broke the sink; the first cause stays. Queued and later sends get it.
     cause: Option<Error>,
-    /// The net takes no more work, or is about to say so: what is new is for it to allow.
+    /// The net refuses new work, or is about to. New work asks the net first.
     asks_net: bool,
-    /// Counted as one of the two halves that have closed; see linger.rs.
+    /// This half counts as one of the two that have closed; see linger.rs.
     counted: bool,
     queue: SendQueue,
     told_full: bool,
     watch: Option<Arc<Watch>>,
     timeout: Option<Duration>,
-    /// When the kernel last took bytes, or the sink had none to give; counts only while it has some.
+    /// When the kernel last took bytes, or the sink last had none to give. It counts only while the sink has some.
     progress: Instant,
-    /// A send in the loop's ring, which is over in the round that submits it.
+    /// A send in the loop's ring. It completes in the round that submits it.
     request: Option<RequestId>,
-    /// A poll in the loop's ring, which tells when there is room. It stays armed from the first time that the socket was full.
+    /// A poll in the loop's ring, which reports room. It stays armed from the first time that the socket was full.
     poll: Option<RequestId>,
-    /// The socket took less than it was offered, and the poll has told of no room since.
+    /// The socket had no room for the loop's send, and the poll has reported none since.
     full: bool,
     timer: Timer,
     waiting: Option<WaitingSend>,
 }
 
-/// Of the thread that owns the sink and waits for the socket by itself.
+/// The send of a thread that owns the sink and waits for the socket itself.
 struct WaitingSend {
     waiter: Arc<SocketWaiter>,
-    /// The bytes that it has left to send.
+    /// Bytes that are left to send.
     unsent: usize,
 }
 
 impl Sink {
-    /// The sending half for `socket`; `stream` is the other.
+    /// The sending half for `socket`. `stream` is the receiving half.
     pub fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Arc<Sink> {
         Arc::new(Sink {
             listed: AtomicBool::new(false),
@@ -136,17 +137,17 @@ impl Sink {
         })
     }
 
-    /// The net that it belongs to.
+    /// The sink's net.
     pub fn net(&self) -> &Arc<Net> {
         &self.net
     }
 
-    /// The state. From here on nobody claims the sink past the lock.
+    /// Locks the state and shuts the gate. Until the gate opens again, a claim needs the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.gate.lock(&self.state)
     }
 
-    /// Where a send that is made now comes from.
+    /// Where a send of the calling thread comes from.
     #[inline]
     fn round(&self) -> Round {
         let Some(round) = self.net.recv_loop.current_round() else {
@@ -167,14 +168,14 @@ impl Sink {
         Round::Again
     }
 
-    /// Something was queued: sees to it that somebody sends it.
+    /// Passes what was queued to an owner, which sends it.
     fn hand_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>, round: Round) {
         let next = state.front.queued(round != Round::None && self.net.config.first_try);
         self.follow(state, next);
     }
 
     /// Does what the rules of ownership ask for.
-    #[inline(always)] // what they say is known where something is queued
+    #[inline(always)] // the compiler knows `next` where something is queued
     fn follow(self: &Arc<Self>, mut state: MutexGuard<'_, State>, next: Next) {
         match next {
             Next::Nothing => state.interrupt_waiter(),
@@ -200,10 +201,10 @@ impl Sink {
         }
     }
 
-    /// As the owner (`Caller`), offers what is queued to the kernel; the rest is the send loop's.
+    /// As the owner (`Caller`), offers the queue to the kernel. The send loop gets the rest.
     #[allow(unsafe_code)]
     fn try_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
-        state.sweep(self.net.started()); // whether one is late is for the loop to judge
+        state.sweep(self.net.started()); // ends what was cancelled; the loop alone judges what is late
         if state.cause.is_none() && !state.queue.is_empty() {
             let mut vectors = [EMPTY_PART; PARTS_MAX];
             let mut gather = Gather::new(&mut vectors);
@@ -212,8 +213,8 @@ impl Sink {
             let tried = if gather.bytes() == 0 {
                 Tried::Bytes(0) // flushes alone
             } else {
-                // SAFETY: the items stay queued until this thread, which owns the sink, has the answer; posts own their
-                // memory, lenders vouch for theirs until their operations complete.
+                // SAFETY: this thread owns the sink, so the items stay queued until this thread has the answer. Posts own
+                // their memory. Lenders vouch for theirs until their operations complete.
                 unsafe { self.socket.try_send_gathered(gather.parts()) }
             };
             state = self.lock();
@@ -228,7 +229,7 @@ impl Sink {
         self.release(state);
     }
 
-    /// Releases the sink, for an owner to whom nothing has happened under the lock.
+    /// Releases the sink for an owner that needs nothing under the lock. Takes the lock only if the gate was shut.
     #[inline]
     fn release_by_gate(self: &Arc<Self>) {
         if !self.gate.leave() {
@@ -241,7 +242,7 @@ impl Sink {
         self.release(self.lock());
     }
 
-    /// Releases the sink: what is left in the queue goes to the send loop, and a close that waited is finished.
+    /// Releases the sink. The send loop gets what is left in the queue. If nothing is left, a close that waited finishes.
     #[inline]
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if state.cause.is_some() || state.told_full {
@@ -249,7 +250,7 @@ impl Sink {
         }
         let has_work = !state.queue.is_empty();
         match state.front.release(has_work) {
-            // For callbacks alone: what several threads post is better left to pile up behind the lock.
+            // Only callbacks open the gate. Posts of several threads should pile up behind the lock.
             Next::Open => {
                 let in_callback = self.net.config.first_try && self.net.recv_loop.current_round().is_some();
                 if in_callback && !state.asks_net {
@@ -260,7 +261,7 @@ impl Sink {
         }
     }
 
-    /// The same for a sink that is broken or has told FULL, whose watch may have something to tell.
+    /// The same for a sink that is broken or has returned FULL. Its watch may have a call to make.
     #[cold]
     fn release_to_tell(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
@@ -289,7 +290,7 @@ impl Sink {
         weak
     }
 
-    /// Tells `watch` when there is room after a FULL, and how the sink ended. `None` ends the watch with CANCELLED.
+    /// Calls `callback` when there is room after a FULL, and when the sink ends. `None` ends the watch with CANCELLED.
     pub fn watch(self: &Arc<Self>, callback: Option<RoomCallback>) -> Result {
         let mut state = self.lock();
         let Some(callback) = callback else {
@@ -304,7 +305,7 @@ impl Sink {
         state.check_open(&self.net)?;
         let watch = Watch::new(self, callback);
         match state.cause {
-            Some(cause) => watch.end(&self.net, cause), // broken already: that is all there is to tell
+            Some(cause) => watch.end(&self.net, cause), // broken already: the first call is the last
             None => watch.begin(&self.net),
         }
         state.watch = Some(watch);
@@ -312,8 +313,8 @@ impl Sink {
         Ok(())
     }
 
-    /// Something has happened to the connection while nothing was sent, which may have broken it. Any other owner meets that
-    /// by a send of its own.
+    /// An event has come while the sink sent nothing, and the connection may be broken. If the sink has an owner, that
+    /// owner's next send meets the error.
     fn look_whether_broken(self: &Arc<Self>) {
         if !self.lock().front.claim() {
             return;
@@ -326,7 +327,7 @@ impl Sink {
         self.release(state);
     }
 
-    /// Operations accepted from now on may take `timeout`; what was accepted keeps its own.
+    /// Operations accepted from now on may take `timeout`. Earlier operations keep theirs.
     pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
         let mut state = self.lock();
         state.timeout = timeout;
@@ -336,12 +337,11 @@ impl Sink {
         let owner = state.front.owner();
         drop(state);
         if owner == Owner::Loop {
-            self.post_to_loop(); // posts read it anew
+            self.post_to_loop(); // posts use the new timeout
         }
         Ok(())
     }
 
-    /// Addresses, and what is unsent.
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
         let state = self.lock();
@@ -360,13 +360,13 @@ impl State {
         net.refusal().or(closed).map_or(Ok(()), Err)
     }
 
-    /// For calls without a completion, which are told at once what has broken the sink.
+    /// For calls without a completion: they return at once what has broken the sink.
     fn check_sound(&self, net: &Net) -> Result {
         self.check_open(net)?;
         self.cause.map_or(Ok(()), Err)
     }
 
-    /// Has the one who waits alone hand its rest to the loop.
+    /// Interrupts the thread that waits alone. That thread passes its rest to the loop.
     fn interrupt_waiter(&mut self) {
         if let Some(send) = self.waiting.take() {
             send.waiter.interrupt();
@@ -377,7 +377,7 @@ impl State {
         self.cause.get_or_insert(cause);
     }
 
-    /// A post is about to be queued. The time without progress that ends posts counts from the first one.
+    /// To be called before a post is queued. The time limit of posts counts from the first one.
     fn first_post(&mut self) {
         if self.queue.posted() == 0 && self.timeout.is_some() {
             self.progress = Instant::now();
@@ -401,14 +401,14 @@ impl State {
         }
     }
 
-    /// Ends what was cancelled or is late.
+    /// Ends items that were cancelled or are late.
     fn sweep(&mut self, now: Instant) {
         if self.queue.sweep(now, self.front.closing) {
             self.break_with(Error::TORN);
         }
     }
 
-    /// Says that there is room, if a FULL was told and half the mark is free.
+    /// Reports room to the watch, if a post has returned FULL and half the mark is free.
     fn tell_room(&mut self, net: &Arc<Net>) {
         if self.told_full
             && self.queue.posted() <= net.config.post_mark / 2

@@ -1,5 +1,5 @@
-//! The rules of ownership in every order that loom finds: the real front, gate and mailbox, and around them as little of a
-//! half as can send.
+//! The rules of ownership in every order that loom finds. The front, gate and mailbox are the real ones. The half around
+//! them is as small as it can be and still send.
 
 #![allow(unsafe_code)]
 
@@ -12,10 +12,10 @@ use loom::thread;
 use std::collections::VecDeque;
 use std::mem;
 
-/// Numbers instead of sends, and a kernel that refuses all but the first ones, so that every path is walked.
+/// A half that sends numbers. Its kernel refuses all but the first ones, which covers every path.
 struct Half {
     first_try: bool,
-    /// The loop finds no room, ever.
+    /// The loop never finds room.
     full: bool,
     listed: AtomicBool,
     gate: Gate,
@@ -26,7 +26,7 @@ struct Half {
     woken: Condvar,
     /// The loop of the model ends with the half.
     ended: AtomicBool,
-    /// The loop's own: its round has something to try at its end.
+    /// The round has something to try at its end. The loop alone uses this.
     round_ends: AtomicBool,
 }
 
@@ -37,8 +37,8 @@ struct State {
     queue: VecDeque<u32>,
 }
 
-/// What the owner alone touches, without a lock: loom complains if the rules do not order one owner's accesses before the next
-/// one's.
+/// What the owner alone accesses, without a lock. loom complains unless the rules order one owner's accesses before those of
+/// the next owner.
 struct Kernel(UnsafeCell<Asked>);
 
 struct Asked {
@@ -60,7 +60,7 @@ enum Round {
 
 impl Kernel {
     fn ask<R>(&self, question: impl FnOnce(&mut Asked) -> R) -> R {
-        // SAFETY: loom checks that nobody else is here.
+        // SAFETY: loom checks that no other thread accesses it meanwhile.
         self.0.with_mut(|asked| question(unsafe { &mut *asked }))
     }
 
@@ -208,7 +208,7 @@ impl Half {
         let mut state = self.lock();
         state.front.closing = true;
         state.broken = true;
-        drop(state); // as the real one, which resets the connection here
+        drop(state); // the real half resets the connection here, without the lock
         let mut state = self.lock();
         let next = state.front.notify_closed();
         self.follow(state, next);
@@ -234,7 +234,7 @@ impl Half {
                 mailbox::unlist(&*half);
                 let mut state = half.lock();
                 if state.front.owner() == Owner::Loop && (state.broken || !half.full) {
-                    // As the ring would: everything that is queued goes out in its order.
+                    // As the ring does: sends the whole queue in its order.
                     if !state.broken {
                         half.kernel.ask(|asked| asked.out.extend(state.queue.drain(..)));
                     }
@@ -252,8 +252,8 @@ impl Half {
     }
 }
 
-/// One thread sends and closes while the loop's thread sends as callbacks do: what was accepted goes out once, each thread's in
-/// its order, and the half ends once and not before.
+/// One thread sends and closes while the loop's thread sends as callbacks do. What was accepted goes out once, and each
+/// thread's numbers in their order. The half then ends, once.
 fn model(first_try: bool, room: u32) {
     loom::model(move || {
         let half = Half::new(first_try, false, room);

@@ -1,7 +1,7 @@
-//! How a sink ends: by a close, an abort, its net, or what broke it.
+//! How a sink ends: by a close, an abort, its net, or an error that broke it.
 //!
-//! Invariant: the half is counted as closed once, and the sink leaves its net after that. A FIN follows everything that was
-//! accepted; where something was lost, a reset does.
+//! Invariant: the half counts as closed once, and the sink leaves its net after that. A FIN follows everything that was
+//! accepted. If something was lost, a reset replaces the FIN.
 
 use super::{Sink, State};
 use crate::error::Error;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Sink {
-    /// Everything accepted is out, or lost: FIN or reset, the watch's last call, and the half is done.
+    /// Ends the half, once everything accepted is out or lost: FIN or reset, and the watch's last call.
     pub(super) fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let counted = mem::replace(&mut state.counted, true);
         let (cause, polls) = (state.cause, state.poll.is_some());
@@ -23,7 +23,7 @@ impl Sink {
         }
         drop(state);
         if polls {
-            self.post_to_loop(); // to end the poll; before the sink leaves
+            self.post_to_loop(); // the loop ends the poll; before the sink leaves
         }
         match cause {
             // A truncated stream must not look complete.
@@ -31,21 +31,21 @@ impl Sink {
             None => self.socket.shutdown_send(),
         }
         if !counted {
-            Linger::half_closed(&self.net, &self.socket); // before it leaves: a net without members may end
+            Linger::half_closed(&self.net, &self.socket); // before the sink leaves: a net without members may end
         }
         self.net.members.leave(&**self);
     }
 
-    /// Takes what was accepted, then FIN. Closing twice is harmless; closing a broken sink resets.
+    /// Sends what was accepted, then a FIN. A second close does nothing. The close of a broken sink resets.
     pub fn close(self: &Arc<Self>) {
         let mut state = self.lock();
         if state.front.closing || state.counted {
-            return; // closed, or another thread is at it
+            return; // closed, or another thread closes it now
         }
         if state.front.owner() != Owner::Nobody {
-            // With both halves closed input is discarded beside the drain, since a peer that sends before it reads would
-            // otherwise never come to read. Before the sink is closing, so that it cannot finish and leave meanwhile: a
-            // net without members may end.
+            // When both halves are closed, the linger discards input during the drain: a peer that sends before it reads
+            // would otherwise never read. This comes before the sink is closing, because a closing sink may finish and
+            // leave, and a net without members may end.
             state.counted = true;
             drop(state);
             Linger::half_closed(&self.net, &self.socket);
@@ -55,9 +55,9 @@ impl Sink {
         self.look_again(state);
     }
 
-    /// Discards what is unsent and resets the connection; ends both halves.
+    /// Discards what is unsent, resets the connection, and ends both halves.
     pub fn abort(self: &Arc<Self>) {
-        // The stream first: what it has pending must end with CLOSED, not with the reset that it is about to meet.
+        // The stream ends first: its pending operations must end with CLOSED, before they meet the reset.
         if let Some(stream) = self.stream.upgrade() {
             stream.end(Error::CLOSED);
         }
@@ -67,7 +67,7 @@ impl Sink {
     pub(super) fn end_now(self: &Arc<Self>, cause: Error) {
         let mut state = self.lock();
         if state.front.is_closed() && cause == Error::STOPPED {
-            return; // its FIN is out: what the peer has not acknowledged is for the linger to cut, and to tell
+            return; // the FIN is out: the linger cuts what the peer has not acknowledged, and reports it
         }
         let counted = mem::replace(&mut state.counted, true);
         if !state.front.is_closed() {
@@ -85,7 +85,7 @@ impl Sink {
         self.look_again(self.lock());
     }
 
-    /// The end has begun, of which the owner must learn.
+    /// Notifies the owner that the end has begun.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let next = state.front.notify_closed();
         self.follow(state, next); // from now on the close timeout counts
@@ -97,7 +97,7 @@ impl State {
         if !self.front.closing {
             self.front.closing = true;
             if self.front.owner() != Owner::Nobody {
-                self.progress = Instant::now(); // of the drain
+                self.progress = Instant::now(); // the drain begins
             }
         }
     }
@@ -117,6 +117,6 @@ impl Member for Sink {
     }
 
     fn ask_net(&self) {
-        self.lock().asks_net = true; // which shuts the gate as well
+        self.lock().asks_net = true; // the lock shuts the gate, too
     }
 }

@@ -1,7 +1,7 @@
-//! What the send loop does with a sink: it sends what is queued, and ends what takes too long.
+//! What the send loop does with a sink: it sends the queue, and ends what takes too long.
 //!
-//! Invariant: while a send of the sink is in the ring, no other is submitted. The poll for room stays armed until the sink
-//! has closed, or a caller owns the sink.
+//! Invariant: a sink has at most one send in the ring. The poll for room stays armed until the sink has closed, or until it
+//! fires while the loop does not own the sink.
 
 use super::{Sink, State};
 use crate::engine::{Message, Request};
@@ -16,23 +16,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Sink {
-    /// As the send loop: looks what is to be done, unless a send is in flight.
+    /// As the send loop: sends, waits for room or releases the sink, unless a send is in flight.
     fn drive(self: &Arc<Self>, mut state: MutexGuard<'_, State>, event_loop: &mut EventLoop) {
         if state.front.owner() != Owner::Loop {
             if let Some(poll) = state.poll.filter(|_| state.front.is_closed()) {
                 event_loop.cancel(poll);
             }
-            return; // else mail that somebody else has answered meanwhile
+            return; // without such a poll: another owner has done the work meanwhile
         }
         let now = event_loop.settled();
         state.sweep(now);
         self.cut_off(&mut state, now);
         if state.request.is_some() {
-            return; // its answer is about to come
+            return; // its completion comes soon
         }
         if state.cause.is_some() || state.queue.is_empty() {
             event_loop.disarm(&mut state.timer);
-            state.full = false; // what is sent past the loop may change it
+            state.full = false; // sends past the loop may change that
             return self.release(state);
         }
         if !state.full {
@@ -46,7 +46,7 @@ impl Sink {
         }
     }
 
-    /// No progress for too long ends a drain, and posts that nobody waits for. A drain ends after its whole time too.
+    /// Breaks the sink if a drain or a post has made no progress for too long, or if the drain's whole time is over.
     fn cut_off(&self, state: &mut State, now: Instant) {
         self.begin_drain(state);
         let Some(limit) = self.progress_limit(state) else {
@@ -64,7 +64,7 @@ impl Sink {
         }
     }
 
-    /// The first look of the send loop after the close: here all that was accepted is in the queue or out.
+    /// Begins the drain, when the send loop first sees the close. All that was accepted is then in the queue or out.
     pub(super) fn begin_drain(&self, state: &mut State) {
         if state.front.closing && self.socket.drain_until().is_none() {
             let left = state.queue.unsent().saturating_add(self.socket.unacknowledged());
@@ -72,7 +72,7 @@ impl Sink {
         }
     }
 
-    /// The moment by which the kernel must have taken something, if there is one: for a drain, or for posts.
+    /// The moment by which a drain or posts must have made progress, if there is one, or by which the drain must end.
     fn progress_limit(&self, state: &State) -> Option<Instant> {
         let limit = if state.front.closing {
             Some(self.net.config.close_timeout)
@@ -108,7 +108,7 @@ impl Handler for Sink {
     fn on_complete(self: Arc<Self>, event_loop: &mut EventLoop, request: Request, reaped: Reaped) {
         let mut state = self.lock();
         if let Request::Room { .. } = request {
-            state.poll = None; // armed anew if it is still needed
+            state.poll = None; // `drive` arms it again if needed
             state.full = false;
             return self.drive(state, event_loop);
         }
@@ -132,7 +132,7 @@ impl Handler for Sink {
         let mut state = self.lock();
         state.full = false;
         if let (Some(poll), true) = (state.poll, state.front.owner() != Owner::Loop) {
-            event_loop.cancel(poll); // others wait for room by themselves: it would wake the loop each time
+            event_loop.cancel(poll); // the owner waits for room itself, and the poll would wake up the loop each time
         } else {
             self.drive(state, event_loop);
         }

@@ -1,7 +1,7 @@
 //! What waits to be sent on one sink, in order.
 //!
-//! Used under the sink's lock. Invariant: an item leaves with its operation completed, and no item that the kernel
-//! reads leaves or moves its bytes before [`SendQueue::answered`].
+//! The sink uses the queue under its lock. Invariant: an item's operation completes when the item leaves. An item that the
+//! kernel reads neither leaves nor moves its bytes before [`SendQueue::answered`].
 
 use crate::completion::Operation;
 use crate::deadlines::Limit;
@@ -16,11 +16,11 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct SendQueue {
     items: VecDeque<Item>,
-    /// Somebody asked for the end of an operation here.
+    /// A caller has cancelled an operation here.
     cancelled: bool,
     /// No deadline in the queue is earlier.
     earliest: Option<Instant>,
-    /// So many items at the front are being read by the kernel.
+    /// How many items at the front the kernel reads.
     gathered: usize,
     /// Bytes of posts that are unsent.
     posted: usize,
@@ -30,9 +30,9 @@ pub struct SendQueue {
 pub struct Item {
     /// What is to be sent.
     pub content: Content,
-    /// How much of it is out.
+    /// Bytes that are out.
     pub sent: usize,
-    /// How much it is.
+    /// All bytes.
     pub size: usize,
     /// How long it may take.
     pub limit: Limit,
@@ -40,11 +40,11 @@ pub struct Item {
 
 /// Where the bytes of an item are, and who waits for it.
 pub enum Content {
-    /// Lent memory, and the operation that ends when it is out.
+    /// Lent memory, and the operation that completes when it is out.
     Lent(Parts, Arc<Operation>),
-    /// A copy; nobody waits.
+    /// A copy, without an operation.
     Posted(Vec<u8>),
-    /// No bytes; done when everything before it is.
+    /// No bytes. The operation completes when everything before it is out.
     Flush(Arc<Operation>),
 }
 
@@ -64,21 +64,21 @@ impl Item {
         }
     }
 
-    /// Why it must end now, if it must.
+    /// Why the item must end now, if it must.
     fn cut(&self, now: Instant, closing: bool) -> Option<Error> {
         if self.operation().is_some_and(|operation| operation.is_cancelled()) {
             return Some(Error::CANCELLED);
         }
-        // While a sink drains after its close, the close timeout alone counts.
+        // While a sink drains after its close, deadlines of operations do not count.
         (self.limit.is_late(now) && !closing).then_some(Error::TIMEOUT)
     }
 }
 
-/// Posts are collected in pieces of this size: one send takes up to 64 of them.
+/// Posts share pieces of this size. One send takes up to 64 pieces.
 const CHUNK: usize = 16 << 10;
 
 impl SendQueue {
-    /// Whether nothing waits.
+    /// Whether the queue holds no item.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -98,22 +98,22 @@ impl SendQueue {
         self.earliest
     }
 
-    /// Somebody asked for the end of an operation here: the next sweep looks which.
+    /// A caller has cancelled an operation here. The next sweep finds it.
     pub fn note_cancelled(&mut self) {
         self.cancelled = true;
     }
 
-    /// Whether the front is to be tried once only.
+    /// Whether the front may be tried only once.
     pub fn is_one_try(&self) -> bool {
         self.items.front().is_some_and(|item| item.limit.one_try)
     }
 
-    /// The kernel has answered and reads nothing here any more.
+    /// The kernel has answered, and now reads nothing here.
     pub fn answered(&mut self) {
         self.gathered = 0;
     }
 
-    /// Names what is to be sent next, and marks it as read by the kernel.
+    /// Gathers what is to be sent next, and marks those items as read by the kernel.
     pub fn gather(&mut self, gather: &mut Gather<'_>) {
         let alone = self.is_one_try();
         for item in &self.items {
@@ -128,8 +128,8 @@ impl SendQueue {
         }
     }
 
-    /// The kernel took `count` bytes from the front; what is out completes. True: a send that was to be one try has
-    /// ended with a part of it out.
+    /// The kernel took `count` bytes from the front. Completes what is out. True: a send with one try has ended after a part
+    /// of it went out.
     pub fn advance(&mut self, mut count: usize) -> bool {
         while let Some(item) = self.items.front_mut() {
             let taken = count.min(item.size - item.sent);
@@ -146,7 +146,7 @@ impl SendQueue {
         self.end_try()
     }
 
-    /// If the front was to be one try, it has had it. True: a part of it is out.
+    /// Ends the front if it had only one try. True: a part of it is out.
     pub fn end_try(&mut self) -> bool {
         let sent = self.items.front().map_or(0, |item| item.sent);
         let ends = self.is_one_try();
@@ -156,14 +156,14 @@ impl SendQueue {
         ends && sent > 0
     }
 
-    /// A queue holds one item or two as a rule, and its memory stays with the connection.
+    /// Starts with room for one item: a queue usually holds one or two, and its memory stays with the connection.
     fn reserve(&mut self) {
         if self.items.capacity() == 0 {
             self.items.reserve_exact(1);
         }
     }
 
-    /// Queues an item, `first_in_line` before all others.
+    /// Queues an item. If it is `first_in_line`, it goes before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         self.cancelled |= item.operation().is_some_and(|operation| operation.is_cancelled());
         self.earliest = self.earliest.into_iter().chain(item.limit.deadline).min();
@@ -175,8 +175,8 @@ impl SendQueue {
         }
     }
 
-    /// Ends what was cancelled or, unless the sink is `closing`, is late. What the kernel reads ends by a later sweep, once
-    /// the kernel has answered. True: an item has ended with a part of it out.
+    /// Ends items that were cancelled. Ends late items too, unless the sink is `closing`. If the kernel reads an item, a
+    /// sweep after the kernel's answer ends it. True: an item has ended after a part of it went out.
     pub fn sweep(&mut self, now: Instant, closing: bool) -> bool {
         if !self.cancelled && self.earliest.is_none_or(|earliest| now < earliest) {
             return false;
@@ -217,7 +217,7 @@ impl SendQueue {
         }
     }
 
-    /// Copies `data` to the front: the rest of a post that was tried. ENOMEM: nothing was taken.
+    /// Copies `data`, the rest of a post that was tried, to the front. ENOMEM: the queue took nothing.
     pub fn post_front(&mut self, data: &[u8]) -> Result {
         let bytes = copied(data)?;
         self.posted += data.len();
@@ -226,8 +226,8 @@ impl SendQueue {
         Ok(())
     }
 
-    /// Copies `data` to the queue's end, into the last piece where the kernel does not read it and it has room. ENOMEM:
-    /// nothing was taken.
+    /// Copies `data` to the queue's end. It goes into the last piece if that has room and the kernel does not read it.
+    /// ENOMEM: the queue took nothing.
     pub fn post_back(&mut self, data: &[u8]) -> Result {
         let last = self.items.len().wrapping_sub(1);
         if let Some(Item { content: Content::Posted(bytes), size, .. }) = self.items.back_mut()
@@ -250,10 +250,10 @@ fn posted(bytes: Vec<u8>) -> Item {
     Item { sent: 0, size: bytes.len(), content: Content::Posted(bytes), limit: Limit::default() }
 }
 
-/// A copy of a caller's bytes, of which there may be more than memory has room for.
+/// A copy of a caller's bytes. Memory may lack room for it.
 fn copied(data: &[u8]) -> Result<Vec<u8>> {
     if data.len() <= CHUNK {
-        return Ok(data.to_vec()); // no more than is allocated elsewhere, and the quicker way
+        return Ok(data.to_vec()); // faster, and no larger than other allocations
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(data.len()).map_err(|_| {
@@ -374,7 +374,7 @@ mod tests {
     fn what_was_cancelled_before_it_is_queued_ends() {
         let mut queue = SendQueue::default();
         let (item, operation) = lent(10, None);
-        operation.cancel(); // by whoever has the op, while its call still tries
+        operation.cancel(); // as another thread may, while the send's call still tries
         queue.push(item, false);
         assert!(!queue.sweep(Instant::now(), false));
         assert_eq!(result_of(&operation), Some((Err(Error::CANCELLED), 0)));

@@ -1,9 +1,10 @@
-//! What callers hand to a sink: sends, posts and flushes.
+//! The calls that give a sink work: sends, posts and flushes.
 //!
-//! Each is tried on its caller's thread where nobody owns the sink; a blocking send that is alone waits there for room
-//! (socket_waiter.rs); what is left is queued. Invariant: a call that has claimed the sink releases it on every path,
-//! after its own end has been told or its rest stands at the queue's front, so that completions keep the order of the
-//! calls.
+//! If the sink has no owner, a call tries its bytes on the caller's thread. A blocking send that is alone waits there for
+//! room (socket_waiter.rs). The rest is queued.
+//!
+//! Invariant: a call that has claimed the sink releases it on every path. Before that, the call reports its end or puts its
+//! rest at the queue's front. Therefore completions keep the order of the calls.
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, WaitingSend};
@@ -18,7 +19,7 @@ use crate::sync::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A send that does not go at once, and how much of it has gone.
+/// A send that is not out yet, and how much of it is.
 struct Outgoing {
     parts: Parts,
     size: usize,
@@ -33,20 +34,20 @@ impl Outgoing {
 }
 
 impl Sink {
-    /// Sends all of `data`, waiting as long as it takes, and returns how many bytes went out whatever the result.
+    /// Sends all of `data`, and waits as long as that takes. Returns how many bytes went out, whatever the result.
     #[allow(unsafe_code)]
     pub fn send(self: &Arc<Self>, data: &[u8]) -> Outcome {
         // SAFETY: `data` is borrowed until this returns.
         unsafe { self.send_parts(Parts::of(data)) }
     }
 
-    /// The same for memory that C names, in one piece or several.
+    /// The same for memory that a C caller names, in one piece or several.
     ///
     /// # Safety
     /// The memory that `parts` names is readable and unchanged until this returns.
     #[allow(unsafe_code)]
     pub unsafe fn send_parts(self: &Arc<Self>, parts: Parts) -> Outcome {
-        // SAFETY: this waits for the operation, so the memory outlives it.
+        // SAFETY: this call waits for the operation, so the memory outlives the operation.
         match unsafe { self.begin_send(parts, Tell::Wait) } {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(operation)) => operation.outcome(),
@@ -54,10 +55,10 @@ impl Sink {
         }
     }
 
-    /// The same, with the result told as `tell` says. An error means that nothing was started.
+    /// The same, but `tell` says how the result is reported. An error means that nothing has begun.
     ///
     /// # Safety
-    /// The memory that `parts` names is readable and unchanged until the end has been told.
+    /// The memory that `parts` names is readable and unchanged until the end is reported.
     #[allow(unsafe_code)]
     pub unsafe fn send_parts_async(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result {
         // SAFETY: the caller vouches until the end.
@@ -65,7 +66,7 @@ impl Sink {
     }
 
     /// # Safety
-    /// As `send_parts_async`; for one who waits, until the operation returned in `Queued` completes.
+    /// As `send_parts_async`. With `Tell::Wait`: until the operation returned in `Queued` completes.
     #[allow(unsafe_code)]
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
@@ -92,7 +93,7 @@ impl Sink {
         round: Round,
     ) -> Result<Begun> {
         let mut state = self.lock();
-        // One that may not wait has what a round has collected leave before it.
+        // A send that may not wait first tries what a round has collected.
         if state.timeout == Some(Duration::ZERO) && state.front.take_from_round() {
             self.try_queue(state);
             state = self.lock();
@@ -115,8 +116,8 @@ impl Sink {
         unsafe { self.try_send(parts, size, accepted, round) }
     }
 
-    /// A send that owns the sink: its end is told before the sink is free for others, so that completions keep the order of
-    /// the sends.
+    /// Tries a send that owns the sink. It reports the end before it releases the sink, so completions keep the order of the
+    /// sends.
     ///
     /// # Safety
     /// As `begin_send`.
@@ -139,7 +140,8 @@ impl Sink {
         unsafe { self.go_on(Outgoing { parts, size, sent: 0 }, accepted, round, tried) }
     }
 
-    /// A send that owns the sink and was not out at its first try: waits here if its caller may. Queues what is still open.
+    /// Goes on with a send that owns the sink and was not out at its first try. Waits if the caller may, then queues the
+    /// rest.
     ///
     /// # Safety
     /// As `begin_send`.
@@ -178,7 +180,7 @@ impl Sink {
         let begun = data.sent > 0 || waits;
         match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
             Ok(op) => {
-                state.queue.push(data.item(&op, limit), true); // before those that were queued meanwhile
+                state.queue.push(data.item(&op, limit), true); // before items that were queued meanwhile
                 self.release(state);
                 Ok(Begun::Queued(op))
             }
@@ -189,7 +191,7 @@ impl Sink {
         }
     }
 
-    /// How a send that was tried ends, if it does: it is out, or the sink is broken, or it gives up.
+    /// How a send that was tried ends, if it does: it is out, the sink is broken, or the send gives up.
     fn end_of(&self, state: &mut State, data: &Outgoing, gives_up: bool) -> Option<Result> {
         if data.sent == data.size {
             return Some(Ok(()));
@@ -206,7 +208,7 @@ impl Sink {
         gives_up.then_some(Err(Error::TIMEOUT))
     }
 
-    /// A send that is not tried by its caller: it finds the sink owned, or is collected, or the first try is off.
+    /// Queues a send that its caller does not try: the sink has an owner, a round collects the send, or `first_try` is off.
     fn queue_untried(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
@@ -216,7 +218,7 @@ impl Sink {
         round: Round,
     ) -> Result<Begun> {
         if limit.one_try && state.front.owner() != Owner::Nobody {
-            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // behind queued work
+            return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // it would have to wait for the owner
         }
         let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
         state.queue.push(data.item(&op, limit), false);
@@ -224,7 +226,7 @@ impl Sink {
         Ok(Begun::Queued(op))
     }
 
-    /// Waits on the caller's thread for room for the rest, as long as nobody else needs the sink. True: the deadline has
+    /// Waits on the caller's thread for room for the rest, until another thread needs the sink. True: the deadline has
     /// passed.
     ///
     /// # Safety
@@ -248,7 +250,7 @@ impl Sink {
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
                 Woken::Ready => unsafe { self.try_rest(data, Round::None) },
-                // A process that was stopped may find room that came in time only when its deadline has passed.
+                // After a process was stopped, the wait may wake up past its deadline although room came in time.
                 // SAFETY: as above.
                 Woken::Late => unsafe { self.try_once(data) },
                 Woken::Interrupted => Tried::WouldBlock,
@@ -276,7 +278,7 @@ impl Sink {
     /// The memory that `data` names is readable during the call.
     #[allow(unsafe_code)]
     unsafe fn try_rest(&self, data: &mut Outgoing, round: Round) -> Tried {
-        // A callback must not be long, however fast the peer reads: the rest is the send loop's.
+        // A callback must be short, however fast the peer reads. Therefore the send loop sends its rest.
         while data.sent < data.size && round == Round::None {
             // SAFETY: as the caller vouches.
             match unsafe { self.try_once(data) } {
@@ -299,8 +301,8 @@ impl Sink {
         tried
     }
 
-    /// Sends `data` without waiting: what does not go at once is copied. FULL, with nothing taken, while the bytes
-    /// posted and unsent have reached the net's mark. ENOMEM likewise, but where a part had gone the sink is broken.
+    /// Sends `data` without waiting, and copies what does not go at once. FULL: unsent posts have reached the net's mark,
+    /// and the sink took nothing. ENOMEM: the sink took nothing, or it is broken because a part had gone.
     #[allow(unsafe_code)]
     #[inline]
     pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
@@ -341,7 +343,7 @@ impl Sink {
         Ok(())
     }
 
-    /// A post that owns the sink has had its first try: what is not out is tried further, or copied.
+    /// Goes on with a post that owns the sink and has had its first try: tries the rest further, or copies it.
     #[allow(unsafe_code)]
     #[inline(never)] // keeps the way past the lock short
     fn end_tried_post(self: &Arc<Self>, data: &[u8], round: Round, mut tried: Tried) -> Result {
@@ -363,7 +365,7 @@ impl Sink {
             state.first_post();
             if let Err(error) = state.queue.post_front(&data[rest.sent..]) {
                 if rest.sent > 0 {
-                    state.break_with(error); // nothing may follow a part of it
+                    state.break_with(error); // nothing may follow a part of a post
                 }
                 self.release(state);
                 return Err(error);
@@ -373,14 +375,14 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits until the kernel has everything that was accepted before.
+    /// Waits until the kernel has everything that was accepted before this call.
     pub fn flush(self: &Arc<Self>) -> Result {
         let op = self.net.operation(None);
         self.flush_async(Tell::By(&op))?;
         op.outcome().result
     }
 
-    /// The same, with the result told as `tell` says.
+    /// The same, but `tell` says how the result is reported.
     pub fn flush_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
         let mut state = self.lock();
         state.check_open(&self.net)?;

@@ -1,4 +1,4 @@
-//! What a sink does at moments that no program can bring about.
+//! Tests of a sink at moments that no program can bring about.
 
 use super::*;
 use crate::config::Config;
@@ -14,7 +14,7 @@ pub struct Connection {
     pub peer: TcpStream,
 }
 
-/// A connection in a net of its own; `None` where there is no io_uring.
+/// A connection in a net of its own. `None`: there is no io_uring.
 pub fn connection() -> Option<Connection> {
     let net = fixture::started(Config::default())?;
     let (socket, peer) = fixture::connected(&net);
@@ -26,7 +26,7 @@ pub fn connection() -> Option<Connection> {
 
 #[test]
 fn a_stop_that_comes_to_a_sink_whose_fin_is_out_does_not_reset() {
-    const SIZE: usize = 300_000; // more than the peer's kernel takes, and less than ours
+    const SIZE: usize = 300_000; // more than the peer's kernel takes, and less than our kernel takes
     let Some(Connection { net, sink, stream, mut peer }) = connection() else { return };
     sink.post(&[1; SIZE]).unwrap();
     assert_eq!(sink.flush(), Ok(()));
@@ -42,7 +42,7 @@ fn a_stop_that_comes_to_a_sink_whose_fin_is_out_does_not_reset() {
 #[test]
 fn a_stop_that_comes_beside_a_send_that_goes_out_cuts_nothing() {
     let Some(Connection { net, sink, stream, peer }) = connection() else { return };
-    assert!(sink.lock().front.claim()); // as a thread that sends now
+    assert!(sink.lock().front.claim()); // as a thread does while it sends
     Arc::clone(&sink).stop(Stop::Now(Error::STOPPED));
     sink.release_by_gate();
     stream.close();
@@ -75,7 +75,7 @@ fn a_drain_has_time_for_what_the_kernel_holds_beside_the_queue() {
     const POSTED: usize = 32 << 20; // far more than both kernels take
     let Some(Connection { net, sink, stream, peer }) = connection() else { return };
     sink.post(&vec![1; POSTED]).unwrap();
-    let mut state = sink.lock(); // the send loop looks at the sink under this lock alone
+    let mut state = sink.lock(); // the send loop needs this lock for the sink
     let (queued, held) = (state.queue.unsent(), sink.socket.unacknowledged());
     assert!(queued > 0 && held >= 16 << 10, "{queued} and {held}");
     state.front.closing = true;

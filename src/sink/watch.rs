@@ -1,8 +1,9 @@
-//! A sink's watch: there is room again, and how it ended.
+//! A sink's watch: its callback learns when there is room again, and how the sink ended.
 //!
-//! The send loop and callers raise its events, the receive loop tells them. A connection that breaks while nothing is sent
-//! is met by whoever receives; while nobody does, the watch polls the socket itself. Invariant: the callback runs on the
-//! receive loop's thread alone, and after its last call never again.
+//! The send loop and callers raise events. The receive loop runs the callback. If a connection breaks while nothing is sent,
+//! a receive meets the error. While the stream receives nothing, the watch polls the socket itself.
+//!
+//! Invariant: the callback runs on the receive loop's thread alone, and never after its last call.
 
 use super::Sink;
 use crate::engine::Request;
@@ -15,7 +16,7 @@ use crate::sync::atomic::AtomicBool;
 use crate::sys::Answer;
 use std::sync::{Arc, Weak};
 
-/// Told `Ok` when there is room again after a FULL, and once and last an error: how the sink's watch ended.
+/// Receives `Ok` when there is room again after a FULL. The last call brings an error: how the watch ended.
 pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
 
 /// One armed watch.
@@ -30,13 +31,13 @@ struct Events {
     room: bool,
     last: Option<Error>,
     over: bool,
-    /// A poll in the loop's ring, which tells when the connection breaks. It stays armed from the first time that nothing
-    /// was received.
+    /// A poll in the loop's ring, which reports that the connection breaks. It stays armed from the first time that the
+    /// stream received nothing.
     poll: Option<RequestId>,
 }
 
 impl Watch {
-    /// A watch that has nothing to tell yet.
+    /// A watch without an event.
     pub fn new(sink: &Arc<Sink>, callback: RoomCallback) -> Arc<Watch> {
         let callback = Some(callback);
         Arc::new(Watch {
@@ -46,12 +47,12 @@ impl Watch {
         })
     }
 
-    /// Has the loop look whether it must poll. To be called when the watch begins.
+    /// Posts the watch: the loop decides whether to poll. To be called when the watch begins.
     pub fn begin(self: &Arc<Self>, net: &Net) {
         net.recv_loop.post(Arc::clone(self) as _);
     }
 
-    /// Tells that there is room. False: the watch has ended, and its successor is to be told.
+    /// Raises the event of room. False: the watch has ended, and its successor must get the event.
     pub fn room(self: &Arc<Self>, net: &Net) -> bool {
         let mut events = self.events.lock();
         if events.last.is_some() {
@@ -63,13 +64,13 @@ impl Watch {
         true
     }
 
-    /// Its last call is due; the first reason stays.
+    /// Ends the watch by its last call. The first reason stays.
     pub fn end(self: &Arc<Self>, net: &Net, last: Error) {
         self.events.lock().last.get_or_insert(last);
         net.recv_loop.post(Arc::clone(self) as _);
     }
 
-    /// Whether its last call has begun.
+    /// Whether the last call has begun.
     pub fn is_over(&self) -> bool {
         self.events.lock().over
     }
@@ -82,7 +83,7 @@ impl Listed for Watch {
 }
 
 impl Watch {
-    /// Tells what there is to tell.
+    /// Calls the callback for each event.
     fn tell(&self, event_loop: &EventLoop) {
         loop {
             let mut events = self.events.lock();
@@ -95,7 +96,7 @@ impl Watch {
                 return;
             };
             let Some(mut callback) = events.callback.take() else {
-                return; // its last call has been
+                return; // the last call was before
             };
             let is_last = event.is_err();
             let ends = events.last.is_some();
@@ -107,12 +108,13 @@ impl Watch {
             }
             self.events.lock().callback = Some(callback);
             if !ends {
-                return; // what has come during the call has mail of its own
+                return; // an event that came during the call has posted mail
             }
         }
     }
 
-    /// Polls while there may be something to tell and nobody receives; a stream that receives tells when it no longer does.
+    /// Polls from the first time that the stream receives nothing until the watch ends. A stream that receives posts the
+    /// watch when it no longer does.
     fn poll(self: &Arc<Self>, event_loop: &mut EventLoop) {
         let events = self.events.lock();
         match (events.last.is_some(), events.poll) {
