@@ -8,11 +8,11 @@
 
 /* For so many connections and messages of so many bytes. */
 void open_ring(int connections, size_t size);
-/* What comes on `fd` is received from the next wait on, until `received` is told that it does not go on. An owner's address is
- * even. */
+/* Receives on `fd` from the next wait on. Each receive calls `received`, until one says that the receiving does not go on. An
+ * owner's address is even. */
 void ring_receive(int fd, void *owner);
-/* Sends with the next wait; the memory stays as it is until then. One that does not wait for room is told only if it fell short,
- * one that waits always; and then its memory stays until it is told. */
+/* Sends with the next wait. Until then the memory must stay as it is. If `waits`, the send waits for room, its memory must stay
+ * until `sent` is called, and `sent` is always called. Otherwise `sent` is called only if the send fell short. */
 void ring_send(int fd, void *owner, const void *data, size_t size, bool waits);
 /* Submits, and waits for something to come, or so long; 0: does not wait. */
 void ring_wait(int64_t most_ns);

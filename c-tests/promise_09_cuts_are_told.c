@@ -1,5 +1,5 @@
-/* Promise 9: what was cut is told: an abort resets and ends both halves, a send that was cut leaves its sink torn, and a post
-   that failed is told. */
+/* Promise 9: callers learn what was cut: an abort resets and ends both halves, a cut send leaves its sink torn, and the
+   program learns of a post that failed. */
 
 #include "support.h"
 

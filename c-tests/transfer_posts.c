@@ -1,5 +1,5 @@
-/* Posts: what their time limit counts from, what a watch of their sink is told if it could not be told before, and that
-   those of one callback on several sinks all go out.
+/* Posts: when their time limit begins, which calls the watch of their sink gets late, and that the posts of one callback on
+   several sinks all go out.
    Rule: Watches. */
 
 #include "support.h"

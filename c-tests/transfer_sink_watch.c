@@ -1,4 +1,4 @@
-/* Posts and the watches of sinks: FULL and room again, failures that are told, and flushes.
+/* Posts and the watches of sinks: FULL and room again, calls that bring a failure, and flushes.
    Rule: Watches. */
 
 #include "inside.h"
