@@ -7,7 +7,7 @@
 
 /* ---- addresses ---- */
 
-TEST(addresses_that_cannot_be_parsed_are_invalid) {
+TEST(addresses_that_cannot_be_parsed_have_a_status_of_their_own) {
     static const char *const bad[] = {
         "",
         ":",
@@ -40,24 +40,96 @@ TEST(addresses_that_cannot_be_parsed_are_invalid) {
     char name[1000];
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (net_dial_async(net, bad[i], NULL, never, NULL, &op) != IOURINGNET_INVALID)
+        if (net_dial_async(net, bad[i], NULL, never, NULL, &op) != IOURINGNET_ADDRESS)
             fprintf(stderr, "the address is \"%s\"\n", bad[i]);
-        CHECK_STATUS(net_dial_async(net, bad[i], NULL, never, NULL, &op), IOURINGNET_INVALID);
-        CHECK_STATUS(net_dial(net, bad[i], NULL, &sink, &stream), IOURINGNET_INVALID);
-        CHECK_STATUS(net_bind(net, bad[i], NULL, &listener), IOURINGNET_INVALID);
+        CHECK_STATUS(net_dial_async(net, bad[i], NULL, never, NULL, &op), IOURINGNET_ADDRESS);
+        CHECK_STATUS(net_dial(net, bad[i], NULL, &sink, &stream), IOURINGNET_ADDRESS);
+        CHECK_STATUS(net_bind(net, bad[i], NULL, &listener), IOURINGNET_ADDRESS);
     }
     /* longer than any host name, and than any buffer of the library */
     memset(name, 'a', sizeof name);
     memcpy(name + sizeof name - 4, ":80", 4);
-    CHECK_STATUS(net_dial(net, name, NULL, &sink, &stream), IOURINGNET_INVALID);
-    CHECK_STATUS(net_bind(net, name, NULL, &listener), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial(net, name, NULL, &sink, &stream), IOURINGNET_ADDRESS);
+    CHECK_STATUS(net_bind(net, name, NULL, &listener), IOURINGNET_ADDRESS);
     /* bytes that are no text at all */
-    CHECK_STATUS(net_dial(net, "\xff\xfe\x80:80", NULL, &sink, &stream), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial(net, "\xff\xfe\x80:80", NULL, &sink, &stream), IOURINGNET_ADDRESS);
     CHECK_STATUS(net_dial(net, NULL, NULL, &sink, &stream), IOURINGNET_INVALID);
     CHECK_STATUS(net_bind(net, NULL, NULL, &listener), IOURINGNET_INVALID);
     CHECK(sink == (iouringnet_sink *)&net && stream == (iouringnet_stream *)&net);
     CHECK(listener == (iouringnet_listener *)&net && op == (iouringnet_op *)&net);
     CHECK_EQ(stats_of(net).operations, 0);
+    CHECK_OK(net_stop(net));
+}
+
+/* one mode */ TEST(each_status_has_a_nearest_errno) {
+    CHECK_EQ(iouringnet_errno(0), 0);
+    CHECK_EQ(iouringnet_errno(-ECONNREFUSED), ECONNREFUSED);
+    CHECK_EQ(iouringnet_errno(IOURINGNET_EOF), ENODATA);
+    CHECK_EQ(iouringnet_errno(IOURINGNET_TIMEOUT), ETIMEDOUT);
+    CHECK_EQ(iouringnet_errno(IOURINGNET_ADDRESS), EDESTADDRREQ);
+    CHECK_EQ(iouringnet_errno(1), EINVAL);
+    CHECK_EQ(iouringnet_errno(INT32_MIN), EINVAL);
+}
+
+static iouringnet_status made(const char *host, int port, const char *want) {
+    iouringnet_address address;
+    iouringnet_status status;
+
+    memset(&address, 'x', sizeof address);
+    status = iouringnet_address_make(&address, host, port);
+    if (status != 0)
+        CHECK_EQ(address.text[0], 'x');
+    else
+        CHECK_MEM(address.text, want, strlen(want) + 1);
+    return status;
+}
+
+TEST(an_address_is_made_of_a_host_and_a_port) {
+    static const char *const bad[] = {"",         "a b",          "::1:",      "[::1", "::1]",
+                                      "[::1]:80", "127.0.0.1:80", "256.1.1.1", "\xff"};
+    char name[123], whole[129];
+    iouringnet_address address;
+
+    CHECK_OK(made("127.0.0.1", 80, "127.0.0.1:80"));
+    CHECK_OK(made("0.0.0.0", 0, "0.0.0.0:0"));
+    CHECK_OK(made("::1", 65535, "[::1]:65535"));
+    CHECK_OK(made("[::1]", 80, "[::1]:80"));
+    CHECK_OK(made("fe80::1%lo", 80, "[fe80::1%lo]:80"));
+    CHECK_OK(made("www.example.org", 443, "www.example.org:443"));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_STATUS(made(bad[i], 80, ""), IOURINGNET_ADDRESS);
+    CHECK_STATUS(made("127.0.0.1", -1, ""), IOURINGNET_ADDRESS);
+    CHECK_STATUS(made("127.0.0.1", 65536, ""), IOURINGNET_ADDRESS);
+    CHECK_STATUS(made("fe80::1%nosuchif0", 80, ""), -ENODEV);
+    CHECK_STATUS(made(NULL, 80, ""), IOURINGNET_INVALID);
+    CHECK_STATUS(iouringnet_address_make(NULL, "a", 80), IOURINGNET_INVALID);
+
+    /* 127 characters fit, and 128 do not */
+    memset(name, 'a', sizeof name);
+    name[60] = '.';
+    name[122] = 0;
+    snprintf(whole, sizeof whole, "%s:1000", name);
+    CHECK_EQ(strlen(whole), sizeof address.text - 1);
+    CHECK_OK(made(name, 1000, whole));
+    CHECK_STATUS(made(name, 10000, ""), -ENAMETOOLONG);
+}
+
+TEST(an_address_that_was_made_can_be_bound_and_dialled) {
+    iouringnet_net *net = net_of_mode();
+    iouringnet_listener *listener;
+    iouringnet_address address, bound;
+    iouringnet_sink *sink;
+    iouringnet_stream *stream;
+
+    CHECK_OK(iouringnet_address_make(&address, "::1", 0));
+    if (net_bind(net, address.text, NULL, &listener) != 0)
+        SKIP("there is no IPv6 here");
+    CHECK_OK(listener_address(listener, &bound));
+    CHECK_OK(iouringnet_address_make(&address, "::1", atoi(strrchr(bound.text, ':') + 1)));
+    CHECK_MEM(address.text, bound.text, strlen(bound.text) + 1);
+    CHECK_OK(net_dial(net, address.text, NULL, &sink, &stream));
+    sink_close(sink);
+    stream_close(stream);
     CHECK_OK(net_stop(net));
 }
 
@@ -121,11 +193,13 @@ TEST(null_arguments_are_invalid) {
     CHECK_STATUS(net_start(NULL, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(iouringnet_probe(NULL), IOURINGNET_INVALID);
     CHECK_STATUS(net_stats(net, NULL), IOURINGNET_INVALID);
+    CHECK_STATUS(net_metrics(net, NULL, 1, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(net_dial(net, address.text, NULL, NULL, &stream), IOURINGNET_INVALID);
     CHECK_STATUS(net_dial(net, address.text, NULL, &sink, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(net_bind(net, "127.0.0.1:0", NULL, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(listener_accept(listener, NULL, &stream), IOURINGNET_INVALID);
     CHECK_STATUS(listener_accept(listener, &sink, NULL), IOURINGNET_INVALID);
+    CHECK_STATUS(listener_watch(listener, NULL, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(listener_address(listener, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(sink_send(p.a.sink, NULL, 4, NULL), IOURINGNET_INVALID);
     CHECK_STATUS(sink_send_async(p.a.sink, NULL, 4, never, NULL, &op), IOURINGNET_INVALID);
@@ -280,7 +354,7 @@ TEST(a_config_of_a_wrong_size_is_invalid) {
     static const size_t small[] = {0, 1, 4, sizeof(size_t), sizeof(size_t) + 1, sizeof(iouringnet_config) - 1};
     static const size_t huge[] = {SIZE_MAX, SIZE_MAX / 2, (size_t)1 << 40};
 
-    need_io_uring();
+    need_engine();
     memset(&u, 0, sizeof u);
     for (size_t i = 0; i < sizeof small / sizeof *small; i++) {
         u.config.size = small[i];
@@ -305,7 +379,7 @@ TEST(a_config_of_a_wrong_size_is_invalid) {
 
 TEST(config_fields_out_of_range_are_invalid) {
     iouringnet_net *none = (iouringnet_net *)&none;
-    size_t threads = count_entries("/proc/self/task"), descriptors = count_entries("/proc/self/fd");
+    size_t threads = count_threads(), descriptors = count_entries("/proc/self/fd");
 
 #define REFUSED(field, value) \
     do { \
@@ -326,6 +400,7 @@ TEST(config_fields_out_of_range_are_invalid) {
     REFUSED(post_mark, (size_t)PTRDIFF_MAX + 1);
     REFUSED(keepalive_ms, -2);
     REFUSED(timeout_ms, -2);
+    REFUSED(idle_timeout_ms, -2);
     REFUSED(dial_timeout_ms, INT64_MIN);
     REFUSED(close_timeout_ms, -5);
     REFUSED(shutdown_timeout_ms, -2);
@@ -336,9 +411,9 @@ TEST(config_fields_out_of_range_are_invalid) {
     REFUSED(send_cpu, -1);
     REFUSED(recv_cpu, -1);
     REFUSED(log_level, 6);
-    REFUSED(reserved, 1);
+    REFUSED(engine, 3);
 #undef REFUSED
-    CHECK_EQ(count_entries("/proc/self/task"), threads);
+    CHECK_EQ(count_threads(), threads);
     CHECK_EQ(count_entries("/proc/self/fd"), descriptors);
 }
 
@@ -351,7 +426,7 @@ TEST(config_fields_at_their_bounds_are_accepted) {
         check_status(net_start(&config, &net), 0, #field " = " #value, __FILE__, __LINE__); \
         CHECK_OK(net_stop(net)); \
     } while (0)
-    need_io_uring();
+    need_engine();
     ACCEPTED(ring_entries, 8);
     ACCEPTED(ring_entries, 32768);
     ACCEPTED(max_operations, UINT32_MAX);
@@ -363,6 +438,7 @@ TEST(config_fields_at_their_bounds_are_accepted) {
     ACCEPTED(buffer_max, (size_t)1 << 30);
     ACCEPTED(post_mark, PTRDIFF_MAX);
     ACCEPTED(timeout_ms, INT64_MAX);
+    ACCEPTED(idle_timeout_ms, INT64_MAX);
     ACCEPTED(dial_timeout_ms, INT64_MAX);
     ACCEPTED(close_timeout_ms, INT64_MAX);
     ACCEPTED(drain_timeout_ms, INT64_MAX);
@@ -380,7 +456,7 @@ TEST(a_struct_of_4096_bytes_is_the_largest) {
     } *large = take(sizeof *large);
     iouringnet_net *net;
 
-    need_io_uring();
+    need_engine();
     for (size_t size = sizeof large->bytes - 1; size <= sizeof large->bytes; size++) {
         memset(large, 0, sizeof *large);
         iouringnet_struct_init(large, size);
@@ -507,7 +583,7 @@ TEST(loops_stay_on_the_cpus_that_are_named) {
     iouringnet_net *net;
     cpu_set_t allowed;
 
-    need_io_uring();
+    need_engine();
     CHECK_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     if (!CPU_ISSET(0, &allowed))
         SKIP("CPU 0 is not allowed here");
@@ -527,7 +603,7 @@ TEST(a_cpu_that_is_not_there_is_invalid) {
     iouringnet_config config = config_of_mode();
     iouringnet_net *net = NULL;
 
-    need_io_uring();
+    need_engine();
     config.send_cpu = IOURINGNET_CPU(1023);
     CHECK_STATUS(net_start(&config, &net), IOURINGNET_INVALID);
     config.send_cpu = IOURINGNET_CPU(1000000);

@@ -160,7 +160,7 @@ static iouringnet_status dial_by(struct scene *scene, const char *address) {
 
     CHECK_OK(net_dial(scene->net, address, NULL, &sinks[0], &streams[0]));
     CHECK_OK(listener_accept(scene->listener, &sinks[1], &streams[1]));
-    sink_abort(sinks[0]);
+    connection_abort(sinks[0], NULL);
     stream_close(streams[0]);
     sink_close(sinks[1]);
     stream_close(streams[1]);
@@ -219,7 +219,7 @@ static iouringnet_status send_in_every_way(struct scene *scene) {
     CHECK_OK(sink_sendv_async(scene->sink, &part, 1, ignore_completion, NULL, NULL));
     CHECK_OK(sink_post(scene->sink, "post", 4));
     CHECK_OK(sink_set_timeout(scene->sink, WAIT_MS));
-    CHECK_OK(sink_watch(scene->sink, ignore_completion, NULL));
+    CHECK_OK(watch_sink(scene->sink, ignore_status, NULL, NULL));
     return sink_flush(scene->sink);
 }
 
@@ -375,7 +375,7 @@ static void listener_closes(struct scene *scene) {
 
 /* whatever the waiting thread lets go of last is its to free */
 static void connection_goes(struct scene *scene) {
-    sink_abort(scene->sink);
+    connection_abort(scene->sink, NULL);
     stream_close(scene->stream);
 }
 
@@ -410,7 +410,7 @@ static void cancel_amid_transfer(bool jammed, iouringnet_status (*call)(struct s
     cancel_amid(&scene, call, end, wanted);
     if (scene.peer >= 0)
         raw_close(scene.peer);
-    sink_abort(scene.sink);
+    connection_abort(scene.sink, NULL);
     stream_close(scene.stream);
     listener_close(scene.listener);
     CHECK_OK(net_stop(scene.net));
@@ -461,7 +461,7 @@ TEST(a_thread_cancelled_amid_op_wait_comes_back_first) {
 }
 
 TEST(a_thread_cancelled_amid_net_stop_comes_back_first) {
-    size_t threads = count_entries("/proc/self/task");
+    size_t threads = count_threads();
     iouringnet_config config = config_of_mode();
     struct scene scene = {0};
 
@@ -471,7 +471,7 @@ TEST(a_thread_cancelled_amid_net_stop_comes_back_first) {
     jam_sink(scene.sink);
     CHECK_OK(sink_send_async(scene.sink, "more", 4, ignore_completion, NULL, NULL));
     cancel_amid(&scene, stop, time_passes, IOURINGNET_TIMEOUT);
-    EVENTUALLY(count_entries("/proc/self/task") == threads);
+    EVENTUALLY(count_threads() == threads);
     raw_close(scene.peer);
 }
 

@@ -33,7 +33,7 @@ static void chaos_keep(struct chaos *chaos, iouringnet_sink *sink, iouringnet_st
     iouringnet_stream *old_stream = atomic_exchange(&chaos->slots[at % SLOTS].stream, stream);
 
     if (at & 1)
-        sink_abort(old_sink);
+        connection_abort(old_sink, NULL);
     stream_close(old_stream);
     sink_close(old_sink);
 }
@@ -91,11 +91,11 @@ static void accepted_on(void *user, const iouringnet_completion *done) {
         atomic_fetch_add(&chaos->ended, 1);
 }
 
-static void room_on(void *user, const iouringnet_completion *done) {
+static void end_on(void *user, iouringnet_status status) {
     struct chaos *chaos = user;
 
-    if (done->status != 0)
-        atomic_fetch_add(&chaos->ended, 1);
+    (void)status;
+    atomic_fetch_add(&chaos->ended, 1);
 }
 
 static size_t data_on(void *user, iouringnet_status status, const void *data, size_t size) {
@@ -182,16 +182,22 @@ static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op) {
         break;
     case 16:
         atomic_fetch_add(&chaos->armed, 1);
-        watch_armed(chaos, stream_watch(stream, data_on, chaos));
+        watch_armed(chaos, watch_data(stream, data_on, chaos));
         break;
-    case 17: stream_watch(stream, NULL, NULL); break;
+    case 17: stream_unwatch(stream); break;
     case 18: stream_pause(stream); break;
     case 19: stream_resume(stream); break;
     case 20:
         atomic_fetch_add(&chaos->armed, 1);
-        watch_armed(chaos, sink_watch(sink, room_on, chaos));
+        watch_armed(chaos, watch_sink(sink, ignore_status, end_on, chaos));
         break;
-    case 21: sink_watch(sink, NULL, NULL); break;
+    case 21: {
+        static const iouringnet_connection_callbacks both = {sizeof both, NULL, NULL, end_on};
+
+        atomic_fetch_add(&chaos->armed, 1);
+        watch_armed(chaos, connection_watch(sink, stream, &both, chaos));
+        break;
+    }
     case 22: sink_set_timeout(sink, size % 4 ? (int64_t)(size % 4) * 3 : IOURINGNET_NO_TIMEOUT); break;
     case 23: stream_set_timeout(stream, size % 3 ? IOURINGNET_NO_TIMEOUT : (int64_t)(size % 10)); break;
     case 24:
@@ -216,8 +222,11 @@ static void chaos_step(struct chaos *chaos, uint64_t dice, iouringnet_op **op) {
         break;
     case 27: sink_close(sink); break;
     case 28: stream_close(stream); break;
-    case 29: sink_abort(sink); break;
-    case 30: stats_of(net); break;
+    case 29: connection_abort(dice >> 10 & 1 ? sink : NULL, stream); break;
+    case 30:
+        stats_of(net);
+        connection_set_idle_timeout(sink, stream, size % 4 ? (int64_t)(size % 4) * 3 : IOURINGNET_NO_TIMEOUT);
+        break;
     case 31: {
         /* blocking calls too, with a limit of their own */
         char byte;

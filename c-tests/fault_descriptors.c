@@ -203,7 +203,7 @@ TEST(an_accept_goes_on_when_the_library_frees_one) {
     clients_connect(&client, 1, address.text);
     EVENTUALLY(stats_of(net).accept_errors > 0);
     CHECK_EQ(accept.calls, 0);
-    sink_abort(p.a.sink);
+    connection_abort(p.a.sink, NULL);
     stream_close(p.a.stream);
     CHECK_OK(result_wait(&accept));
     hoard_free(&hoard);

@@ -7,11 +7,12 @@
 
 /* ---- a drain has a time for all of it ---- */
 
-/* a peer that makes progress all the time, and would need minutes for all of it */
-static void take_a_little(int peer, size_t bytes) {
+/* a peer that makes progress all the time, and would need minutes for all of it; true: it has met the reset, which a socket
+   reports once */
+static bool take_a_little(int peer, size_t bytes) {
     char some[4096];
 
-    recv(peer, some, bytes, MSG_DONTWAIT);
+    return recv(peer, some, bytes, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
 }
 
 static iouringnet_net *draining_net(int64_t drain_timeout_ms) {
@@ -24,6 +25,7 @@ static iouringnet_net *draining_net(int64_t drain_timeout_ms) {
 
 TEST(a_drain_with_a_little_progress_ends_at_its_timeout) {
     enum { SIZE = 64 << 20 };
+    bool met = false;
     iouringnet_net *net = draining_net(1000);
     struct result send = RESULT, flush = RESULT;
     struct ending watch = ENDING;
@@ -32,14 +34,14 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout) {
     int64_t began;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
     CHECK_OK(sink_flush_async(m.sink, result_store, &flush, NULL));
     began = now_ms();
     sink_close(m.sink);
     stream_close(m.stream);
     while (!latch_wait_ms(&send.latch, 20)) {
-        take_a_little(m.peer, 4096);
+        met |= take_a_little(m.peer, 4096);
         CHECK(now_ms() - began < WAIT_MS);
     }
     CHECK_BETWEEN(now_ms() - began, 999, WAIT_MS);
@@ -47,7 +49,8 @@ TEST(a_drain_with_a_little_progress_ends_at_its_timeout) {
     CHECK(send.done.bytes < SIZE);
     CHECK_STATUS(result_wait(&flush), IOURINGNET_TIMEOUT);
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
-    raw_expect_reset(m.peer);
+    if (!met)
+        raw_expect_reset(m.peer);
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
     CHECK_EQ(stats_of(net).drains_shed, 0);
@@ -69,6 +72,7 @@ static struct mixed with_a_full_kernel(iouringnet_net *net, char *data) {
 }
 
 TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout) {
+    bool met = false;
     iouringnet_net *net = draining_net(1000);
     char *data = take(IN_THE_KERNEL);
     struct mixed m = with_a_full_kernel(net, data);
@@ -77,12 +81,13 @@ TEST(a_drain_in_the_kernel_with_a_little_progress_ends_at_its_timeout) {
     sink_close(m.sink);
     stream_close(m.stream);
     while (stats_of(net).connections > 0) {
-        take_a_little(m.peer, 500);
+        met |= take_a_little(m.peer, 500);
         pass(20);
     }
-    CHECK_BETWEEN(now_ms() - began, 999, 8000);
+    CHECK_BETWEEN(now_ms() - began, 999, patient(8000));
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
-    raw_expect_reset(m.peer);
+    if (!met)
+        raw_expect_reset(m.peer);
     raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
@@ -109,20 +114,21 @@ TEST(a_stream_closed_long_after_its_sink_leaves_the_peer_its_time) {
 
 TEST(a_stream_closed_long_after_a_drain_leaves_the_peer_its_time) {
     enum { SIZE = 16 << 20, LAST = 200000 };
-    iouringnet_net *net = draining_net(1500);
+    int64_t drain_ms = patient(1500);
+    iouringnet_net *net = draining_net(drain_ms);
     struct ending watch = ENDING;
     char *data = take(SIZE), *got = take(SIZE);
     struct mixed m = mixed_pair_in(net, 16384);
 
     pattern_fill(data, SIZE, 0, 2);
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     CHECK_OK(sink_post(m.sink, data, SIZE));
     CHECK(unsent_of(m.sink) > 0);
     sink_close(m.sink);
     raw_recv(m.peer, got, SIZE - LAST);
     /* the kernel has the rest, and the FIN behind it */
-    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
-    pass(2000);
+    CHECK_OK(ending_wait(&watch));
+    pass(drain_ms + 500);
     stream_close(m.stream);
     pass(300);
     CHECK_EQ(raw_recv_to_end(m.peer, got + SIZE - LAST, LAST), LAST);
@@ -157,30 +163,33 @@ TEST(a_drain_cut_by_the_close_timeout_is_counted) {
 
 /* What goes out of the queue late leaves what is in the kernel no time of its own. */
 TEST(a_drain_of_the_queue_and_of_the_kernel_has_one_time) {
-    enum { SIZE = 16 << 20, DRAIN_MS = 4000 };
-    iouringnet_net *net = draining_net(DRAIN_MS);
+    enum { SIZE = 16 << 20 };
+    bool met = false;
+    int64_t drain_ms = patient(4000);
+    iouringnet_net *net = draining_net(drain_ms);
     struct ending watch = ENDING;
     char *data = take(SIZE);
-    struct mixed m = mixed_pair_in(net, 16384);
+    struct mixed m = mixed_pair_in(net, 262144);
     int64_t began, queued;
 
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     CHECK_OK(sink_post(m.sink, data, SIZE));
     CHECK(unsent_of(m.sink) > 0);
     began = now_ms();
     sink_close(m.sink);
     stream_close(m.stream);
-    while (now_ms() < began + DRAIN_MS / 2)
+    while (now_ms() < began + drain_ms / 2)
         nap();
     while (!latch_wait_ms(&watch.latch, 0))
-        take_a_little(m.peer, 4096);
+        met |= take_a_little(m.peer, 4096);
     queued = now_ms() - began;
-    CHECK_STATUS(ending_wait(&watch), IOURINGNET_CLOSED);
+    CHECK_OK(ending_wait(&watch));
     EVENTUALLY(stats_of(net).connections == 0);
-    CHECK_BETWEEN(now_ms() - began, DRAIN_MS - 1, queued + DRAIN_MS - 1);
+    CHECK_BETWEEN(now_ms() - began, drain_ms - 1, queued + drain_ms - 1);
     CHECK_EQ(stats_of(net).drains_timed_out, 1);
-    raw_expect_reset(m.peer);
+    if (!met)
+        raw_expect_reset(m.peer);
     raw_close(m.peer);
     CHECK_OK(net_stop(net));
     free(data);
@@ -230,9 +239,9 @@ TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain) {
     struct mixed m = mixed_pair_sized(16384);
     struct ending watch = ENDING;
 
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     jam_sink(m.sink);
-    CHECK_OK(sink_set_timeout(m.sink, 50));
+    CHECK_OK(connection_set_idle_timeout(m.sink, m.stream, 50));
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TIMEOUT);
     sink_close(m.sink);
     stream_close(m.stream);
@@ -244,7 +253,7 @@ TEST(posts_that_are_cut_while_the_sink_is_open_are_no_drain) {
 
 /* ---- a shortage of descriptors ---- */
 
-enum { DESCRIPTORS = 256, HOLDERS = 240 };
+enum { DESCRIPTORS = 260, HOLDERS = 240 };
 
 /* takes every descriptor that is left */
 static void take_the_rest(void) {
@@ -359,7 +368,7 @@ static void serves_beside_holders(int send_buffer, size_t size) {
     began = now_ms();
     CHECK_EQ(write(channel.from_parent[1], "h", 1), 1);
     CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
-    CHECK_BETWEEN(now_ms() - began, 0, 2000);
+    CHECK_BETWEEN(now_ms() - began, 0, patient(2000));
     CHECK_EQ(read(channel.to_parent[0], &byte, 1), 1);
     CHECK_BETWEEN(stats_of(net).drains_shed, 1, 2);
     CHECK_EQ(stats_of(net).drains_timed_out, 0);
@@ -484,7 +493,7 @@ TEST(a_lingering_connection_that_has_to_go_has_lost_nothing) {
     CHECK_EQ(stats_of(net).drains_shed, 1);
     CHECK_EQ(getsockopt(m.peer, SOL_SOCKET, SO_ERROR, &error, &size), 0);
     CHECK_EQ(error, 0);
-    sink_abort(dialled.sink);
+    connection_abort(dialled.sink, NULL);
     stream_close(dialled.stream);
     raw_close(m.peer);
     raw_close(plain);
@@ -510,7 +519,7 @@ TEST(a_post_without_memory_costs_the_oldest_closed_connection) {
     net = net_with(&config);
     old = mixed_pair_in(net, 16384);
     m = mixed_pair_in(net, 16384);
-    CHECK_OK(sink_watch(old.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(old.sink, &watch));
     CHECK_OK(sink_post(old.sink, data, HOARD));
     mixed_stop(&old);
     /* behind this one, of whose rest the queue has a copy, nothing of a post goes out before it is copied */
@@ -522,7 +531,7 @@ TEST(a_post_without_memory_costs_the_oldest_closed_connection) {
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
     CHECK_EQ(stats_of(net).drains_shed, 1);
     raw_expect_reset(old.peer);
-    sink_abort(m.sink);
+    connection_abort(m.sink, NULL);
     mixed_close(&m);
     mixed_close(&old);
     CHECK_OK(net_stop(net));

@@ -4,6 +4,8 @@
 
 #include "inside.h"
 
+#include <sys/epoll.h>
+
 /* ---- what wakes a loop up ---- */
 
 enum { REGISTER_SEND_MSG_RING = 31 };
@@ -116,7 +118,7 @@ static void operations_of_threads_that_may_not_wait(int error) {
     CHECK_OK(stream_set_timeout(self.m.stream, self.limit_ms));
     atomic_store(&self.waiter.thread, 0);
     join(spawn(receives_in_vain, &self));
-    sink_abort(self.m.sink);
+    connection_abort(self.m.sink, NULL);
     mixed_close(&self.m);
     free(self.data);
     free(got);
@@ -129,4 +131,31 @@ static void operations_of_threads_that_may_not_wait(int error) {
 
 /* one mode */ TEST(a_loop_waits_for_a_thread_that_cannot) {
     operations_of_threads_that_may_not_wait(ENOSYS);
+}
+
+/* ---- the send loop ---- */
+
+/* Over epoll the wait for room is one more descriptor in an epoll set, and the system limits their number. Nobody would see
+   room in the full socket, so the sink breaks, and no loop asks again and again. */
+TEST(a_full_sink_whose_wait_is_refused_breaks) {
+    enum { SIZE = 16 << 20 };
+    struct mixed m = mixed_pair();
+    struct result send = RESULT;
+    char *data = take(SIZE), *got = take(SIZE);
+
+    pattern_fill(data, SIZE, 0, 9);
+    refuse_call_where(SYS_epoll_ctl, WHERE_ARGUMENT_IS, 1, EPOLL_CTL_ADD, ENOSPC, EVERY_THREAD);
+    CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
+    if (over_epoll()) {
+        CHECK_STATUS(result_wait(&send), -ENOSPC);
+        CHECK_STATUS(sink_send(m.sink, data, 1, NULL), -ENOSPC);
+    } else {
+        raw_recv(m.peer, got, SIZE);
+        pattern_check(got, SIZE, 0, 9);
+        CHECK_OK(result_wait(&send));
+    }
+    connection_abort(m.sink, NULL);
+    mixed_close(&m);
+    free(data);
+    free(got);
 }

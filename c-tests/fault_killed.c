@@ -18,7 +18,7 @@ static void serve_one(iouringnet_listener *listener, const iouringnet_address *a
 
     raw_dial(address->text);
     CHECK_OK(listener_accept(listener, &sink, &stream));
-    CHECK_OK(stream_watch(stream, ignore_data, NULL));
+    CHECK_OK(watch_data(stream, ignore_data, NULL));
     CHECK_OK(listener_accept_async(listener, ignore_completion, NULL, NULL));
 }
 
@@ -77,7 +77,7 @@ static bool can_bind(const iouringnet_address *address) {
 TEST(the_port_of_a_killed_server_is_free_at_once) {
     enum { TRIES = 20 };
 
-    need_io_uring();
+    need_engine();
     for (enum way way = 0; way < WAYS; way++) {
         int refused = 0;
 

@@ -178,7 +178,7 @@ static bool round_of(const struct row *chosen, int count, enum cut cut, size_t r
 
         if (in_time && (buffer != 0 || chosen[i].kind != FILL))
             look(&lates[i], &chosen[i], buffer, cut == BY_A_CANCEL ? IOURINGNET_CANCELLED : IOURINGNET_TIMEOUT);
-        sink_abort(lates[i].m.sink);
+        connection_abort(lates[i].m.sink, NULL);
         mixed_close(&lates[i].m);
     }
     CHECK_OK(net_stop(net));

@@ -34,7 +34,7 @@ static void prepare(const char *way, const char *host) {
     iouringnet_address address;
     char wanted[100];
 
-    need_io_uring();
+    need_engine();
     listener = raw_listen(&address);
     CHECK_EQ(pthread_detach(spawn(echo_run, &listener)), 0);
     snprintf(wanted, sizeof wanted, "%s%s%s", way, host, strrchr(address.text, ':'));
@@ -133,15 +133,15 @@ static size_t send_back(void *user, iouringnet_status status, const void *data, 
     if (status != 0)
         sink_close(sink);
     else if (sink_post(sink, data, size) != 0)
-        sink_abort(sink);
+        connection_abort(sink, NULL);
     return size / 2 < 3000 ? size : size - 3000; /* some of it is kept now and then */
 }
 
 static void serve(void *user, const iouringnet_completion *done) {
     (void)user;
     if (done->status == 0) {
-        CHECK_OK(stream_watch(done->stream, send_back, done->sink));
-        CHECK_OK(sink_set_timeout(done->sink, 5000));
+        CHECK_OK(watch_data(done->stream, send_back, done->sink));
+        CHECK_OK(sink_set_timeout(done->sink, WAIT_MS));
     }
 }
 

@@ -144,7 +144,7 @@ TEST(lookups_leave_no_stacks_of_their_threads) {
 
     unused_address(&address);
     snprintf(text, sizeof text, "good.example:%s", strrchr(address.text, ':') + 1);
-    threads = count_entries("/proc/self/task");
+    threads = count_threads();
     for (int i = 0; i < 2 * COUNT; i++) {
         iouringnet_sink *sink;
         iouringnet_stream *stream;
@@ -152,7 +152,7 @@ TEST(lookups_leave_no_stacks_of_their_threads) {
         if (i == COUNT)
             before = mapped_bytes();
         CHECK_STATUS(net_dial(net, text, NULL, &sink, &stream), -ECONNREFUSED);
-        EVENTUALLY(count_entries("/proc/self/task") == threads); /* the next one needs a thread of its own */
+        EVENTUALLY(count_threads() == threads); /* the next one needs a thread of its own */
     }
     CHECK_EQ(good_lookups, 2 * COUNT);
     CHECK_BETWEEN(mapped_bytes(), 0, before + KEPT);
@@ -229,7 +229,7 @@ TEST(a_dial_behind_the_callback_that_began_it_is_in_time) {
 
     on_callback_thread(begun.net, dials_and_is_long, &begun);
     CHECK_OK(result_wait(&begun.dial));
-    sink_abort(begun.dial.done.sink);
+    connection_abort(begun.dial.done.sink, NULL);
     stream_close(begun.dial.done.stream);
     full_listener_close(&begun.full);
     CHECK_OK(net_stop(begun.net));

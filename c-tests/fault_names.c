@@ -207,14 +207,15 @@ TEST(a_number_is_never_looked_up) {
     iouringnet_op *ops[THREADS_MAX];
     iouringnet_sink *sink;
     iouringnet_stream *stream;
+    iouringnet_status refused = access("/proc/net/if_inet6", F_OK) == 0 ? -ECONNREFUSED : -EAFNOSUPPORT;
     int before;
 
     dials_that_hang(net, ops, THREADS_MAX, IOURINGNET_NO_TIMEOUT);
     EVENTUALLY(hanging == THREADS_MAX);
     before = lookups;
     connects_by(net, "127.0.0.1");
-    CHECK_STATUS(net_dial(net, "[::1]:1", NULL, &sink, &stream), -ECONNREFUSED);
-    CHECK_STATUS(net_dial(net, "127.0.0.1.:80", NULL, &sink, &stream), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial(net, "[::1]:1", NULL, &sink, &stream), refused);
+    CHECK_STATUS(net_dial(net, "127.0.0.1.:80", NULL, &sink, &stream), IOURINGNET_ADDRESS);
     CHECK_EQ(lookups, before);
     dials_cancelled(ops, THREADS_MAX);
     CHECK_OK(net_stop(net));
@@ -454,7 +455,7 @@ TEST(a_stop_does_not_wait_for_lookups) {
     EVENTUALLY(hanging == THREADS_MAX);
     began = now_ms();
     CHECK_OK(net_stop(net));
-    CHECK(now_ms() - began < 4000); /* the stop's own timeout is 5 s */
+    CHECK(now_ms() - began < patient(4000)); /* the stop's own timeout is 5 s */
     for (int i = 0; i < COUNT; i++)
         CHECK_STATUS(op_finish(ops[i], NULL), IOURINGNET_STOPPED);
     CHECK_EQ(hanging, THREADS_MAX);
@@ -468,7 +469,7 @@ TEST(a_dial_times_out_while_its_name_is_being_looked_up) {
     int64_t began = now_ms();
 
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_TIMEOUT);
-    CHECK(now_ms() - began < 5000);
+    CHECK(now_ms() - began < patient(5000));
     CHECK_OK(net_stop(net));
 }
 

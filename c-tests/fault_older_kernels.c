@@ -4,7 +4,7 @@
 
 #include "support.h"
 
-static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring";
+static const char all[] = "buffer_ring,defer_taskrun,coop_taskrun,no_iowait,multishot,send_msg_ring,silent_sends";
 
 /* exact receives, in pieces that do not match the sends, from a server made of watches */
 static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, const char *address, uint32_t seed) {
@@ -20,7 +20,7 @@ static void blocking_echo(iouringnet_net *net, iouringnet_listener *listener, co
     CHECK_OK(result_wait(&accept));
     server_sink = accept.done.sink;
     server_stream = accept.done.stream;
-    CHECK_OK(stream_watch(server_stream, echo_data, server_sink));
+    CHECK_OK(watch_data(server_stream, echo_data, server_sink));
     pattern_fill(data, SIZE, 0, seed);
     CHECK_OK(sink_send_async(sink, data, SIZE, result_store, &send, NULL));
     for (size_t piece = 1; at < SIZE; piece = piece * 3 + 1) {
@@ -82,7 +82,7 @@ static void watched_halves(iouringnet_net *net, uint32_t seed) {
     size_t rest = 0;
 
     pattern_fill(data, SIZE, 0, seed);
-    CHECK_OK(stream_watch(m.stream, take_half, &halves));
+    CHECK_OK(watch_data(m.stream, take_half, &halves));
     raw_send(m.peer, data, SIZE);
     raw_half_close(m.peer);
     CHECK_STATUS(ending_wait(&halves.ending), IOURINGNET_EOF);
@@ -115,7 +115,7 @@ static void endings(iouringnet_net *net) {
     CHECK_STATUS(result_wait(&recv), IOURINGNET_CANCELLED);
     CHECK_OK(op_release(op));
     jam(&p.a);
-    sink_abort(p.a.sink);
+    connection_abort(p.a.sink, NULL);
     CHECK_STATUS(stream_recv(p.a.stream, into, 1, NULL), IOURINGNET_CLOSED);
     pair_close(&p);
 }
@@ -127,7 +127,7 @@ static void works_without(const char *features, uint32_t bits) {
     iouringnet_address address;
     iouringnet_listener *listener;
 
-    need_io_uring();
+    need_engine();
     CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", features, 1), 0);
     iouringnet_probe_result_init(&probe);
     CHECK_OK(iouringnet_probe(&probe));
@@ -173,6 +173,10 @@ TEST(everything_works_without_send_msg_ring) {
     works_without("send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING);
 }
 
+TEST(everything_works_without_silent_sends) {
+    works_without("silent_sends", IOURINGNET_FEATURE_SILENT_SENDS);
+}
+
 TEST(words_that_name_no_feature_switch_nothing_off) {
     works_without("no_such_feature,,buffer_ring_or_so", 0);
 }
@@ -188,8 +192,8 @@ TEST(a_flood_delays_no_echo_without_buffer_rings) {
     net = net_of_mode();
     m = mixed_pair_in(net, 0);
     client = mixed_pair_in(net, 0);
-    CHECK_OK(stream_watch(m.stream, ending_store_data, &flood));
-    CHECK_OK(stream_watch(client.stream, echo_data, client.sink));
+    CHECK_OK(watch_data(m.stream, ending_store_data, &flood));
+    CHECK_OK(watch_data(client.stream, echo_data, client.sink));
     for (int i = 0; i < 200; i++) {
         raw_send(m.peer, waste, sizeof waste);
         memset(word, i, sizeof word);

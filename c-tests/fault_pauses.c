@@ -63,7 +63,7 @@ static bool act(const struct order *order, int listening, int *fds) {
         if (order->act == DRAIN_BACKLOG) {
             struct pollfd poll_it = {listening, POLLIN, 0};
 
-            fine &= poll(&poll_it, 1, 5000) == 1 && accept4(listening, NULL, NULL, SOCK_CLOEXEC) >= 0;
+            fine &= poll(&poll_it, 1, (int)patient(5000)) == 1 && accept4(listening, NULL, NULL, SOCK_CLOEXEC) >= 0;
         }
     }
     return fine;
@@ -166,7 +166,7 @@ static void dial_peer(const struct peer *peer, iouringnet_net *net, int count, s
 
 /* no peer here reads to the end: an orderly close would wait for it */
 static void drop(struct end *end) {
-    sink_abort(end->sink);
+    connection_abort(end->sink, NULL);
     stream_close(end->stream);
 }
 
@@ -202,10 +202,18 @@ static void receive(enum kind_of_receive kind, iouringnet_stream *stream, char *
     }
 }
 
+/* whose sockets take what a peer sends during a pause, though nobody reads */
+static iouringnet_net *roomy_net(void) {
+    iouringnet_config config = config_of_mode();
+
+    config.recv_buffer = 1 << 20;
+    return net_with(&config);
+}
+
 /* `behind` receives on each of `connections` streams wait, and bytes for all of them come during the pause */
 static void receives_by_callback(enum kind_of_receive kind, int connections, int behind, size_t size) {
     struct peer peer = peer_of(0, CONNECTIONS);
-    iouringnet_net *net = net_of_mode();
+    iouringnet_net *net = roomy_net();
     struct end ends[CONNECTIONS];
     struct result *results = take((size_t)(connections * behind) * sizeof *results);
     char *into = take((size_t)(connections * behind) * size);
@@ -455,9 +463,9 @@ TEST(bytes_for_a_watch_are_in_time) {
         struct end end;
 
         dial_peer(&peer, net, 1, &end);
-        CHECK_OK(stream_set_timeout(end.stream, LIMIT_MS));
+        CHECK_OK(connection_set_idle_timeout(NULL, end.stream, LIMIT_MS));
         order.deadline = now_ms() + LIMIT_MS;
-        CHECK_OK(stream_watch(end.stream, first_call, &quiet));
+        CHECK_OK(watch_data(end.stream, first_call, &quiet));
         peer_order(&peer, order);
         latch_wait(&quiet.latch);
         if (counts(&tally, &peer))

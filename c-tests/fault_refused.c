@@ -1,5 +1,6 @@
-/* io_uring that is not to be had: net_start says UNAVAILABLE at once, and the probe names cause and remedy.
-   Each case refuses it to a process of its own, which had not used the library before.
+/* io_uring that is demanded and not to be had: net_start says UNAVAILABLE at once, and the probe names cause and remedy.
+   Each case refuses it to a process of its own, which had not used the library before. The modes over io_uring demand it
+   by the environment variable IOURINGNET_ENGINE.
    Promise 14. */
 
 #include "support.h"
@@ -33,6 +34,7 @@ static iouringnet_probe_result check_unavailable(void) {
 TEST(a_seccomp_filter_is_named) {
     iouringnet_probe_result probe;
 
+    about_io_uring();
     if (!rest_is_a_part(__func__))
         return;
     refuse_call(SYS_io_uring_setup, EPERM, THIS_THREAD);
@@ -45,6 +47,7 @@ TEST(a_seccomp_filter_is_named) {
 TEST(a_seccomp_filter_that_denies_access_is_named) {
     iouringnet_probe_result probe;
 
+    about_io_uring();
     if (!rest_is_a_part(__func__))
         return;
     refuse_call(SYS_io_uring_setup, EACCES, THIS_THREAD);
@@ -92,6 +95,7 @@ TEST(a_shortage_of_memory_is_one_of_locked_memory_where_that_is_limited) {
 TEST(a_kernel_without_io_uring_is_named) {
     iouringnet_probe_result probe;
 
+    about_io_uring();
     if (!rest_is_a_part(__func__))
         return;
     refuse_call(SYS_io_uring_setup, ENOSYS, THIS_THREAD);
@@ -101,6 +105,7 @@ TEST(a_kernel_without_io_uring_is_named) {
 }
 
 TEST(a_filter_that_lets_setup_pass_and_not_enter) {
+    about_io_uring();
     if (!rest_is_a_part(__func__))
         return;
     refuse_call(SYS_io_uring_enter, EPERM, THIS_THREAD);
@@ -165,7 +170,7 @@ TEST(the_probe_says_that_threads_are_short) {
             SKIP("the part was skipped");
         if (!part_is(cases[i].part))
             continue;
-        need_io_uring();
+        need_engine();
         if (geteuid() != 0)
             SKIP("only root can become a user that nobody else is");
         CHECK_EQ(getrlimit(RLIMIT_NPROC, &before), 0);
@@ -185,7 +190,7 @@ TEST(the_probe_names_the_limit_that_is_in_force) {
     iouringnet_probe_result probe;
     struct rlimit limit;
 
-    need_io_uring();
+    need_engine();
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
     if (limit.rlim_max <= 61)
         SKIP("the hard limit of descriptors is too low");

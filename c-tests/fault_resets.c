@@ -116,8 +116,8 @@ TEST(a_reset_ends_a_watch) {
     struct collected collected = {ENDING, 0};
     struct ending watch = ENDING;
 
-    CHECK_OK(stream_watch(m.stream, collect, &collected));
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(watch_data(m.stream, collect, &collected));
+    CHECK_OK(ending_watch(m.sink, &watch));
     raw_send(m.peer, "data", 4);
     EVENTUALLY(atomic_load(&collected.ending.events) > 0);
     raw_reset(m.peer);

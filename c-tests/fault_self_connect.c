@@ -5,13 +5,10 @@
    each connect(2) to this port connects to itself.
    Rule: Names and addresses. */
 
+#include "own_namespace.h"
 #include "support.h"
 
-#include <arpa/inet.h>
-#include <net/if.h>
 #include <netdb.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 
 #define PORT 40000
 #define PORT_TEXT "40000"
@@ -49,15 +46,7 @@ static bool ports(int from, int to) {
 }
 
 static void namespace_with_one_port(void) {
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-    int fd;
-
-    if (unshare(CLONE_NEWNET) != 0)
-        SKIP("a network namespace cannot be made here");
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    CHECK_EQ(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
-    CHECK_EQ(close(fd), 0);
+    own_namespace();
     if (!ports(PORT, PORT))
         SKIP("the range of ports cannot be set here");
 }

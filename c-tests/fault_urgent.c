@@ -27,7 +27,7 @@ static struct urgent urgent_start(bool dialled) {
         CHECK_OK(listener_accept(listener, &u.m.sink, &u.m.stream));
         listener_close(listener);
     }
-    CHECK_OK(stream_set_timeout(u.m.stream, 5000));
+    CHECK_OK(stream_set_timeout(u.m.stream, WAIT_MS));
     pattern_fill(u.sent, SIZE, 0, 13);
     return u;
 }
@@ -138,7 +138,7 @@ TEST(a_watch_is_shown_an_urgent_byte) {
     struct urgent u = urgent_start(false);
     struct shown shown = {LATCH(1), 0, ""};
 
-    CHECK_OK(stream_watch(u.m.stream, keep, &shown));
+    CHECK_OK(watch_data(u.m.stream, keep, &shown));
     send_urgent(&u);
     latch_wait(&shown.whole);
     CHECK_EQ(shown.size, SIZE);

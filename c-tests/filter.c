@@ -33,3 +33,15 @@ void refuse_call_where(long call, enum when when, unsigned argument, uint32_t va
 void refuse_call(long call, int error, enum reach reach) {
     refuse_call_where(call, ALWAYS, 0, 0, error, reach);
 }
+
+void refuse_waits(int error, enum reach reach) {
+    if (!over_epoll()) {
+        refuse_call(SYS_io_uring_enter, error, reach);
+        return;
+    }
+#ifdef SYS_epoll_wait
+    refuse_call(SYS_epoll_wait, error, reach);
+#endif
+    refuse_call(SYS_epoll_pwait, error, reach);
+    refuse_call(SYS_epoll_pwait2, error, reach);
+}

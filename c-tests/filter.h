@@ -24,6 +24,8 @@ struct filter {
 bool filter_install(const struct filter *filter, enum reach reach);
 /* from now on the call fails with `error`; skips the test where no filter can be installed */
 void refuse_call(long call, int error, enum reach reach);
+/* the same for every call in which a loop of this mode waits: a loop that enters the kernel dies */
+void refuse_waits(int error, enum reach reach);
 void refuse_call_where(long call, enum when when, unsigned argument, uint32_t value, int error, enum reach reach);
 
 #endif

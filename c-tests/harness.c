@@ -119,19 +119,24 @@ static void on_alarm(int signal) {
     abort();
 }
 
-int64_t patience(void) {
+int64_t patient(int64_t ms) {
     /* sanitizers, emulators and old machines slow a test down; their runs ask for longer spans */
     const char *factor = getenv("IOURINGNET_TEST_PATIENCE");
-    return factor && atoi(factor) > 0 ? atoi(factor) : 1;
+    return factor && atoi(factor) > 0 ? ms * atoi(factor) : ms;
 }
 
 void watchdog(unsigned seconds) {
-    alarm(seconds * (unsigned)patience());
+    alarm((unsigned)patient(seconds));
 }
 
 bool rings_only(void) {
     const char *mode = getenv("IOURINGNET_TEST_FIRST_TRY");
     return mode && strcmp(mode, "off") == 0;
+}
+
+bool over_epoll(void) {
+    const char *engine = getenv("IOURINGNET_ENGINE");
+    return engine && strcmp(engine, "epoll") == 0;
 }
 
 int main(int count, char **arguments) {
@@ -150,6 +155,7 @@ int main(int count, char **arguments) {
         if (strcmp(test->name, arguments[1]) != 0)
             continue;
         running = test->name;
+        setenv("IOURINGNET_SENDS", "entries", 0); /* also where calls are cheap */
         watchdog(60);
         test->run();
         return 0;
@@ -322,6 +328,19 @@ iouringnet_status result_wait(struct result *result) {
     return result->done.status;
 }
 
+iouringnet_status watch_data(iouringnet_stream *stream, iouringnet_data_callback data, void *user) {
+    iouringnet_connection_callbacks callbacks = {sizeof callbacks, data, NULL, NULL};
+
+    return connection_watch(NULL, stream, &callbacks, user);
+}
+
+iouringnet_status watch_sink(iouringnet_sink *sink, iouringnet_status_callback room, iouringnet_status_callback end,
+                             void *user) {
+    iouringnet_connection_callbacks callbacks = {sizeof callbacks, NULL, room, end};
+
+    return connection_watch(sink, NULL, &callbacks, user);
+}
+
 void never(void *user, const iouringnet_completion *done) {
     (void)user;
     fprintf(stderr, "a callback ran that must not, with %s\n", iouringnet_errname(done->status));
@@ -341,10 +360,21 @@ iouringnet_status op_finish(iouringnet_op *op, iouringnet_completion *done) {
 
 /* ---- nets ---- */
 
-void need_io_uring(void) {
+void need_engine(void) {
     /* no ring has no entries */
-    if (syscall(SYS_io_uring_setup, 0, NULL) < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS))
+    if (!over_epoll() && syscall(SYS_io_uring_setup, 0, NULL) < 0 &&
+        (errno == EPERM || errno == EACCES || errno == ENOSYS))
         SKIP("no io_uring here");
+}
+
+void about_io_uring(void) {
+    if (over_epoll())
+        SKIP("it is about io_uring");
+}
+
+void need_io_uring(void) {
+    about_io_uring();
+    need_engine();
 }
 
 iouringnet_config config_of_mode(void) {
@@ -353,6 +383,9 @@ iouringnet_config config_of_mode(void) {
     iouringnet_config_init(&config);
     if (rings_only())
         config.first_try = IOURINGNET_OFF;
+    /* the defaults, on an ordinary machine */
+    config.dial_timeout_ms = patient(10000);
+    config.shutdown_timeout_ms = patient(5000);
     return config;
 }
 

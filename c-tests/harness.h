@@ -60,10 +60,11 @@
     } while (0)
 #define SKIP(why) skip((why), __FILE__, __LINE__)
 
-/* how long any wait of the harness lasts before it fails the test: 30 s, times the factor for slow machines */
-#define WAIT_MS (30000 * patience())
-/* the factor: IOURINGNET_TEST_PATIENCE, else 1 */
-int64_t patience(void);
+/* What lasts `ms` at most on an ordinary machine, on this one: times IOURINGNET_TEST_PATIENCE. Every upper bound of a
+   test goes through it. */
+int64_t patient(int64_t ms);
+/* how long any wait of the harness lasts before it fails the test */
+#define WAIT_MS patient(30000)
 
 void check_true(bool holds, const char *text, const char *file, int line);
 void check_status(iouringnet_status got, iouringnet_status want, const char *text, const char *file, int line);
@@ -91,8 +92,10 @@ void test_register(struct test *test);
 
 /* the watchdog's span for this test, counted from now, before the factor; 60 s unless told otherwise */
 void watchdog(unsigned seconds);
-/* rings-only mode: the first try is off */
+/* rings-only and epoll-loops-only modes: the first try is off */
 bool rings_only(void);
+/* the modes over epoll: the environment variable IOURINGNET_ENGINE is "epoll" */
+bool over_epoll(void);
 
 /* ---- time, memory, threads ---- */
 
@@ -141,13 +144,24 @@ iouringnet_status result_wait(struct result *result);
 /* a callback that must never run: fails the test */
 void never(void *user, const iouringnet_completion *done);
 
+/* connection_watch of a stream's bytes alone */
+iouringnet_status watch_data(iouringnet_stream *stream, iouringnet_data_callback data, void *user);
+/* connection_watch of a sink alone; either callback may be NULL */
+iouringnet_status watch_sink(iouringnet_sink *sink, iouringnet_status_callback room, iouringnet_status_callback end,
+                             void *user);
+
 /* waits (bounded) for an op without callback or with one, releases it, returns the operation's own
    status; done may be NULL */
 iouringnet_status op_finish(iouringnet_op *op, iouringnet_completion *done);
 
 /* ---- nets ---- */
 
-/* skips a test that starts its net itself, where io_uring is refused: by the kernel's word, not the library's */
+/* skips a test that starts its net itself, where the mode's engine is io_uring and io_uring is refused: by the kernel's word,
+   not the library's */
+void need_engine(void);
+/* for a test that is about io_uring: the modes over epoll skip it */
+void about_io_uring(void);
+/* both */
 void need_io_uring(void);
 /* the defaults of this mode; for a test that changes a field before net_start */
 iouringnet_config config_of_mode(void);

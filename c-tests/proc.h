@@ -45,16 +45,34 @@ static inline bool thread_line(pid_t process, pid_t thread, const char *file, co
     return found;
 }
 
-/* 'S': it waits in the kernel, 'T': it is stopped; 0: it is gone */
-static inline char thread_state(pid_t process, pid_t thread) {
+/* the state and the flags of a thread as proc(5) has them; false: it is gone */
+static inline bool thread_stat(pid_t process, pid_t thread, char *state, unsigned *flags) {
     char line[512];
     const char *name_ends;
 
     if (!thread_line(process, thread, "stat", "", line, sizeof line))
-        return 0;
+        return false;
     name_ends = strrchr(line, ')');
-    CHECK(name_ends != NULL && name_ends[1] == ' ');
-    return name_ends[2];
+    CHECK(name_ends != NULL);
+    CHECK_EQ(sscanf(name_ends + 1, " %c %*d %*d %*d %*d %*d %u", state, flags), 2);
+    return true;
+}
+
+/* 'S': it waits in the kernel, 'T': it is stopped; 0: it is gone */
+static inline char thread_state(pid_t process, pid_t thread) {
+    unsigned flags;
+    char state;
+
+    return thread_stat(process, thread, &state, &flags) ? state : 0;
+}
+
+/* The kernel lists a thread for a moment after a join of it has returned. */
+static inline bool thread_is_ending(pid_t process, pid_t thread) {
+    enum { EXITING = 4 }; /* PF_EXITING of the kernel */
+    unsigned flags;
+    char state;
+
+    return !thread_stat(process, thread, &state, &flags) || (flags & EXITING) != 0;
 }
 
 static inline bool thread_sleeps(pid_t thread) {
@@ -64,7 +82,8 @@ static inline bool thread_sleeps(pid_t thread) {
     return state == 'S';
 }
 
-/* the threads of a process, or of this one if that is 0, into `threads`; 0: there is no such process */
+/* the threads of a process, or of this one if that is 0, into `threads`, without those that are ending; 0: there is no such
+   process */
 static inline size_t threads_of(pid_t process, pid_t *threads, size_t room) {
     char path[32];
     size_t count = 0;
@@ -75,16 +94,24 @@ static inline size_t threads_of(pid_t process, pid_t *threads, size_t room) {
     if (tasks == NULL)
         return 0;
     for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
-        if (task->d_name[0] == '.')
+        pid_t thread = (pid_t)atoi(task->d_name);
+
+        if (task->d_name[0] == '.' || thread_is_ending(process, thread))
             continue;
         CHECK(count < room);
-        threads[count++] = (pid_t)atoi(task->d_name);
+        threads[count++] = thread;
     }
     closedir(tasks);
     return count;
 }
 
 enum { MOST_THREADS = 4096 };
+
+static inline size_t count_threads(void) {
+    pid_t threads[MOST_THREADS];
+
+    return threads_of(0, threads, MOST_THREADS);
+}
 
 /* the threads of this process whose name begins so, into `named`, which may be NULL */
 static inline size_t threads_named(const char *prefix, pid_t *named, size_t room) {
@@ -124,14 +151,14 @@ struct footprint {
 };
 
 static inline struct footprint footprint(void) {
-    struct footprint now = {count_entries("/proc/self/fd"), count_entries("/proc/self/task")};
+    struct footprint now = {count_entries("/proc/self/fd"), count_threads()};
     return now;
 }
 
 /* waits until there are as many descriptors and threads as there were */
 static inline void footprint_returns(struct footprint before) {
     EVENTUALLY(count_entries("/proc/self/fd") == before.descriptors);
-    EVENTUALLY(count_entries("/proc/self/task") == before.threads);
+    EVENTUALLY(count_threads() == before.threads);
 }
 
 static inline size_t mapped_bytes(void) {

@@ -95,7 +95,7 @@ TEST(refused_for_arguments) {
     CHECK_STATUS(stream_recv_async(p.a.stream, NULL, 8, never, NULL, &op), IOURINGNET_INVALID);
     CHECK_STATUS(stream_recv_async(p.a.stream, into, SIZE_MAX, never, NULL, &op), IOURINGNET_INVALID);
     CHECK_STATUS(stream_fill_async(p.a.stream, (size_t)1 << 30, never, NULL, &op), IOURINGNET_TOO_BIG);
-    CHECK_STATUS(net_dial_async(p.a.net, "no port", NULL, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial_async(p.a.net, "no port", NULL, never, NULL, &op), IOURINGNET_ADDRESS);
     CHECK_STATUS(net_call(p.a.net, -5, never, NULL, &op), IOURINGNET_INVALID);
     CHECK_STATUS(stream_recv_async((iouringnet_stream *)p.a.sink, into, 8, never, NULL, &op), IOURINGNET_BAD_HANDLE);
     CHECK(op == NULL);
@@ -122,12 +122,13 @@ TEST(refused_for_state) {
     struct latch over = LATCH(1);
     char into[8];
 
-    CHECK_OK(stream_watch(p.a.stream, ignore_data, &over));
+    CHECK_OK(watch_data(p.a.stream, ignore_data, &over));
     CHECK_STATUS(stream_recv_async(p.a.stream, into, 8, never, NULL, NULL), IOURINGNET_BUSY);
     CHECK_STATUS(stream_fill_async(p.a.stream, 8, never, NULL, NULL), IOURINGNET_BUSY);
+    CHECK_STATUS(stream_fill_until_async(p.a.stream, "x", 1, 8, never, NULL, NULL), IOURINGNET_BUSY);
     CHECK_STATUS(stream_recv(p.a.stream, into, 8, NULL), IOURINGNET_BUSY);
-    CHECK_STATUS(stream_watch(p.a.stream, ignore_data, &over), IOURINGNET_BUSY);
-    sink_abort(p.b.sink);
+    CHECK_STATUS(watch_data(p.a.stream, ignore_data, &over), IOURINGNET_BUSY);
+    connection_abort(p.b.sink, NULL);
     latch_wait(&over);
     settle(p.a.net);
     pair_close(&p);
@@ -183,11 +184,11 @@ TEST(outputs_are_written_only_on_success) {
 
     unused_address(&address);
     CHECK_STATUS(net_dial(p.a.net, address.text, NULL, &sink, &stream), -ECONNREFUSED);
-    CHECK_STATUS(net_dial(p.a.net, "nonsense", NULL, &sink, &stream), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial(p.a.net, "nonsense", NULL, &sink, &stream), IOURINGNET_ADDRESS);
     CHECK(sink == no_sink && stream == no_stream);
-    CHECK_STATUS(net_bind(p.a.net, "nonsense", NULL, &listener), IOURINGNET_INVALID);
+    CHECK_STATUS(net_bind(p.a.net, "nonsense", NULL, &listener), IOURINGNET_ADDRESS);
     CHECK(listener == no_listener);
-    CHECK_STATUS(net_dial_async(p.a.net, "nonsense", NULL, never, NULL, &op), IOURINGNET_INVALID);
+    CHECK_STATUS(net_dial_async(p.a.net, "nonsense", NULL, never, NULL, &op), IOURINGNET_ADDRESS);
     CHECK(op == no_op);
     memset(&text, 'x', sizeof text);
     CHECK_STATUS(listener_address((iouringnet_listener *)p.a.sink, &text), IOURINGNET_BAD_HANDLE);
@@ -546,7 +547,7 @@ static void *crowd_member(void *user) {
         case 4:
         case 5: status = stream_recv_some_async(end->stream, self->bytes, size, crowd_done, self, &self->op); break;
         case 6: status = stream_fill_async(end->stream, size, crowd_done, self, &self->op); break;
-        case 7: status = stream_watch(end->stream, crowd_data, self); break;
+        case 7: status = watch_data(end->stream, crowd_data, self); break;
         case 8: status = sink_flush_async(end->sink, crowd_done, self, &self->op); break;
         case 9: status = net_call(crowd->net, (random >> 4) % 5, crowd_done, self, &self->op); break;
         default: status = sink_send_async(end->sink, self->bytes, size, crowd_done, self, &self->op);
@@ -562,12 +563,12 @@ static void *crowd_member(void *user) {
         switch ((random >> 2) % 1024) {
         case 0: sink_close(end->sink); break;
         case 1: stream_close(end->stream); break;
-        case 2: sink_abort(end->sink); break;
+        case 2: connection_abort(end->sink, NULL); break;
         case 3:
         case 4:
         case 5:
             /* BUSY or not, watched or not: it must only be harmless */
-            status = stream_watch(end->stream, NULL, NULL);
+            status = stream_unwatch(end->stream);
             CHECK(status == 0 || status == IOURINGNET_BAD_HANDLE || status == IOURINGNET_CLOSED ||
                   status == IOURINGNET_STOPPED);
             break;

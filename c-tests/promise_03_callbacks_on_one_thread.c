@@ -44,6 +44,11 @@ static size_t notes_data(void *user, iouringnet_status status, const void *data,
     return size;
 }
 
+static void notes_end(void *user, iouringnet_status status) {
+    CHECK_OK(status);
+    note(user);
+}
+
 static void expect_notes(struct notes *notes, int count) {
     latch_wait(&notes->latch);
     CHECK_EQ(notes->count, count);
@@ -72,13 +77,13 @@ TEST(every_kind_on_one_thread) {
     expect_notes(&notes, 4);
     CHECK_OK(sink_flush_async(sink, notes_completion, &notes, NULL));
     expect_notes(&notes, 5);
-    CHECK_OK(stream_watch(notes.accepted_stream, notes_data, &notes));
+    CHECK_OK(watch_data(notes.accepted_stream, notes_data, &notes));
     expect_notes(&notes, 6); /* the four bytes */
-    CHECK_OK(stream_watch(notes.accepted_stream, NULL, NULL));
+    CHECK_OK(stream_unwatch(notes.accepted_stream));
     expect_notes(&notes, 7); /* the last call */
-    CHECK_OK(sink_watch(sink, notes_completion, &notes));
+    CHECK_OK(watch_sink(sink, NULL, notes_end, &notes));
     sink_close(sink);
-    expect_notes(&notes, 8); /* CLOSED: all went out */
+    expect_notes(&notes, 8); /* all went out */
     CHECK_OK(stream_recv_async(stream, into, 4, notes_completion, &notes, &op));
     CHECK_OK(op_cancel(op));
     expect_notes(&notes, 9);
@@ -164,7 +169,7 @@ static void accepts(void *user, const iouringnet_completion *done) {
     enter(shared);
     self = take(sizeof *self);
     *self = (struct connection){shared, done->sink, done->stream, {0}, 0};
-    CHECK_OK(stream_watch(self->stream, echoes, self));
+    CHECK_OK(watch_data(self->stream, echoes, self));
     shared->inside = false;
 }
 
@@ -288,16 +293,16 @@ TEST(no_lock_is_held_in_a_data_callback) {
     iouringnet_sink_info info;
     iouringnet_stats stats;
 
-    CHECK_OK(stream_watch(p.b.stream, stands_still, &held));
+    CHECK_OK(watch_data(p.b.stream, stands_still, &held));
     CHECK_OK(sink_post(p.a.sink, "x", 1));
     latch_wait(&held.entered);
-    CHECK_OK(stream_set_timeout(p.b.stream, 5000));
+    CHECK_OK(stream_set_timeout(p.b.stream, WAIT_MS));
     CHECK_OK(stream_pause(p.b.stream));
     CHECK_OK(stream_resume(p.b.stream));
-    CHECK_STATUS(stream_watch(p.b.stream, stands_still, &held), IOURINGNET_BUSY);
+    CHECK_STATUS(watch_data(p.b.stream, stands_still, &held), IOURINGNET_BUSY);
     CHECK_OK(sink_post(p.b.sink, "y", 1));
     CHECK_OK(sink_send(p.b.sink, "y", 1, NULL));
-    CHECK_OK(sink_set_timeout(p.b.sink, 5000));
+    CHECK_OK(sink_set_timeout(p.b.sink, WAIT_MS));
     iouringnet_sink_info_init(&info);
     CHECK_OK(sink_info(p.b.sink, &info));
     iouringnet_stats_init(&stats);
@@ -321,7 +326,7 @@ TEST(no_lock_is_held_in_a_completion) {
     CHECK_OK(op_cancel(op));
     /* done for a waiter means that the callback has returned */
     CHECK_STATUS(op_wait(op, 10, NULL), IOURINGNET_PENDING);
-    CHECK_OK(stream_set_timeout(p.b.stream, 5000));
+    CHECK_OK(stream_set_timeout(p.b.stream, WAIT_MS));
     CHECK_OK(sink_send(p.b.sink, "y", 1, NULL));
     latch_open(&held.leave);
     CHECK_OK(op_wait(op, WAIT_MS, NULL));
@@ -359,7 +364,7 @@ TEST(calls_of_one_handle_come_in_order) {
     char *data = take(SIZE);
 
     pattern_fill(data, SIZE, 0, 5);
-    CHECK_OK(stream_watch(p.b.stream, reads_pattern, &reader));
+    CHECK_OK(watch_data(p.b.stream, reads_pattern, &reader));
     for (size_t at = 0, piece = 1; at < SIZE; at += piece, piece = piece * 3 % 65521) {
         if (piece > SIZE - at)
             piece = SIZE - at;

@@ -29,6 +29,8 @@ static void tries_to_block(void *user) {
     CHECK_STATUS(stream_recv(scene->pair.b.stream, into, 4, &count), IOURINGNET_IN_CALLBACK);
     CHECK_STATUS(stream_recv_some(scene->pair.b.stream, into, 4, &count), IOURINGNET_IN_CALLBACK);
     CHECK_STATUS(stream_fill(scene->pair.b.stream, 4), IOURINGNET_IN_CALLBACK);
+    CHECK_STATUS(stream_fill_until(scene->pair.b.stream, "x", 1, 4, &count), IOURINGNET_IN_CALLBACK);
+    CHECK_STATUS(stream_forward(scene->pair.b.stream, scene->pair.b.sink, 4, &count), IOURINGNET_IN_CALLBACK);
     CHECK_STATUS(op_wait(scene->unfinished, 1, NULL), IOURINGNET_IN_CALLBACK);
     CHECK_STATUS(op_wait(scene->unfinished, IOURINGNET_NO_TIMEOUT, NULL), IOURINGNET_IN_CALLBACK);
     CHECK_STATUS(net_stop(scene->pair.a.net), IOURINGNET_IN_CALLBACK);
@@ -97,6 +99,14 @@ static void blocks_in_completion(void *user, const iouringnet_completion *done) 
     latch_open(&self->latch);
 }
 
+static void blocks_in_end(void *user, iouringnet_status status) {
+    struct watching *self = user;
+
+    CHECK_OK(status);
+    tries_to_block(self->scene);
+    latch_open(&self->latch);
+}
+
 /* each kind of callback, and a watch's last call as well */
 TEST(in_every_kind_of_callback) {
     struct scene scene;
@@ -110,14 +120,14 @@ TEST(in_every_kind_of_callback) {
     other = tcp_pair_in(scene.pair.a.net, scene.pair.a.net);
     listener = bind_loopback(scene.pair.a.net, &address);
 
-    CHECK_OK(stream_watch(other.b.stream, blocks_in_data, &self));
+    CHECK_OK(watch_data(other.b.stream, blocks_in_data, &self));
     CHECK_OK(sink_send(other.a.sink, "x", 1, NULL));
     latch_wait(&self.latch);
     latch_reset(&self.latch, 1);
     stream_close(other.b.stream);
     latch_wait(&self.latch);
     latch_reset(&self.latch, 1);
-    CHECK_OK(sink_watch(other.b.sink, blocks_in_completion, &self));
+    CHECK_OK(watch_sink(other.b.sink, NULL, blocks_in_end, &self));
     sink_close(other.b.sink);
     latch_wait(&self.latch);
     latch_reset(&self.latch, 1);
@@ -152,7 +162,7 @@ static size_t closes_its_stream(void *user, iouringnet_status status, const void
     if (status == 0) {
         CHECK_MEM(data, "bytes", 5);
         if (self->abort)
-            sink_abort(self->pair->b.sink);
+            connection_abort(self->pair->b.sink, NULL);
         else
             sink_close(self->pair->b.sink);
         stream_close(self->pair->b.stream);
@@ -172,7 +182,7 @@ static void close_in_data_callback(bool abort) {
     struct closing self = {.pair = &p, .latch = LATCH(1), .freed = LATCH(1), .abort = abort};
     char byte;
 
-    CHECK_OK(stream_watch(p.b.stream, closes_its_stream, &self));
+    CHECK_OK(watch_data(p.b.stream, closes_its_stream, &self));
     CHECK_OK(sink_send(p.a.sink, "bytes", 5, NULL));
     latch_wait(&self.latch);
     latch_wait(&self.freed);
@@ -218,7 +228,7 @@ TEST(a_completion_closes_everything) {
 static void closes_the_listener(void *user, const iouringnet_completion *done) {
     struct closing *self = user;
     if (done->status == 0) {
-        sink_abort(done->sink);
+        connection_abort(done->sink, NULL);
         stream_close(done->stream);
         listener_close(self->listener);
         latch_open(&self->latch);
@@ -248,15 +258,17 @@ TEST(an_accept_callback_closes_its_listener) {
     CHECK_OK(net_stop(net));
 }
 
-static void room_closes_the_sink(void *user, const iouringnet_completion *done) {
+static void room_closes_the_sink(void *user, iouringnet_status status) {
     struct closing *self = user;
-    if (done->status == 0) {
-        sink_close(self->pair->a.sink);
-        latch_open(&self->latch);
-    } else {
-        CHECK_STATUS(done->status, IOURINGNET_CLOSED);
-        latch_open(&self->freed);
-    }
+    CHECK_OK(status);
+    sink_close(self->pair->a.sink);
+    latch_open(&self->latch);
+}
+
+static void sink_has_ended(void *user, iouringnet_status status) {
+    struct closing *self = user;
+    CHECK_OK(status);
+    latch_open(&self->freed);
 }
 
 TEST(a_room_callback_closes_its_sink) {
@@ -268,7 +280,7 @@ TEST(a_room_callback_closes_its_sink) {
 
     /* armed after the FULL: filling the pipe may meet FULL and room again on its way */
     total = jam(&p.a);
-    CHECK_OK(sink_watch(p.a.sink, room_closes_the_sink, &self));
+    CHECK_OK(watch_sink(p.a.sink, room_closes_the_sink, sink_has_ended, &self));
     while ((status = stream_recv_some(p.b.stream, into, 1 << 20, &got)) == 0)
         taken += got;
     CHECK_STATUS(status, IOURINGNET_EOF);

@@ -122,7 +122,7 @@ TEST(dial_copies_its_address_and_options) {
         /* a number, then a name of the hosts file; fault_names.c has one that is looked up */
         snprintf(text, sizeof text, "%s%s", i ? "localhost" : "127.0.0.1", strrchr(address.text, ':'));
         iouringnet_dial_options_init(&options);
-        options.timeout_ms = 20000;
+        options.timeout_ms = WAIT_MS;
         CHECK_OK(net_dial_async(net, text, &options, NULL, NULL, &op));
         memset(text, 'x', sizeof text);
         memset(&options, 0xee, sizeof options);
@@ -191,7 +191,7 @@ static void ended_receive(enum how how, iouringnet_status want) {
     if (how == BY_CLOSE)
         stream_close(m.stream);
     else if (how == BY_ABORT)
-        sink_abort(m.sink);
+        connection_abort(m.sink, NULL);
     else if (how == BY_STOP)
         CHECK_OK(net_stop(m.net));
     CHECK_STATUS(result_wait(&result), want);
@@ -203,7 +203,7 @@ static void ended_receive(enum how how, iouringnet_status want) {
         CHECK(errno == EPIPE || errno == ECONNRESET);
     if (how != BY_STOP) {
         settle(m.net);
-        sink_abort(m.sink);
+        connection_abort(m.sink, NULL);
         stream_close(m.stream);
         CHECK_OK(net_stop(m.net));
     }
@@ -241,7 +241,7 @@ static void ended_send(enum how how, iouringnet_status want) {
     CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &result, NULL));
     settle(m.net);
     if (how == BY_ABORT)
-        sink_abort(m.sink);
+        connection_abort(m.sink, NULL);
     else if (how == BY_STOP)
         CHECK_STATUS(net_stop(m.net), IOURINGNET_TIMEOUT);
     CHECK_STATUS(result_wait(&result), want);
@@ -249,7 +249,7 @@ static void ended_send(enum how how, iouringnet_status want) {
     unmap(data, SIZE);
     if (how != BY_STOP) {
         settle(m.net);
-        sink_abort(m.sink);
+        connection_abort(m.sink, NULL);
         stream_close(m.stream);
         CHECK_OK(net_stop(m.net));
     }
@@ -309,7 +309,7 @@ static size_t holds_its_bytes(void *user, iouringnet_status status, const void *
     }
     pattern_check(data, size, 0, 6);
     stream_close(self->pair->b.stream);
-    sink_abort(self->pair->b.sink);
+    connection_abort(self->pair->b.sink, NULL);
     latch_open(&self->shown);
     latch_wait(&self->leave);
     pattern_check(data, size, 0, 6);
@@ -322,7 +322,7 @@ TEST(shown_bytes_outlive_the_close_of_their_stream) {
     char data[2000];
 
     pattern_fill(data, sizeof data, 0, 6);
-    CHECK_OK(stream_watch(p.b.stream, holds_its_bytes, &self));
+    CHECK_OK(watch_data(p.b.stream, holds_its_bytes, &self));
     CHECK_OK(sink_send(p.a.sink, data, sizeof data, NULL));
     latch_wait(&self.shown);
     /* the stream is closed by now, and other connections come and go */
@@ -362,7 +362,7 @@ TEST(kept_bytes_are_shown_again_whole) {
     char *data = take(200000);
 
     pattern_fill(data, 200000, 0, 7);
-    CHECK_OK(stream_watch(p.b.stream, keeps_everything, &keeper));
+    CHECK_OK(watch_data(p.b.stream, keeps_everything, &keeper));
     for (size_t at = 0; at < 200000; at += 2000)
         CHECK_OK(sink_send(p.a.sink, data + at, 2000, NULL));
     latch_wait(&keeper.latch);

@@ -12,7 +12,7 @@ static const iouringnet_status status_of[CAUSES] = {
     IOURINGNET_EOF, -ECONNRESET, IOURINGNET_TIMEOUT, IOURINGNET_CANCELLED, IOURINGNET_CLOSED, IOURINGNET_STOPPED,
 };
 
-enum receive { RECV, RECV_LARGE, RECV_SOME, FILL, KINDS };
+enum receive { RECV, RECV_LARGE, RECV_SOME, FILL, FILL_UNTIL, KINDS };
 
 static char memory[KINDS][1 << 20];
 
@@ -30,8 +30,10 @@ static void ended_by(enum receive kind, enum cause cause) {
         CHECK_OK(stream_recv_async(m.stream, memory[kind], sizeof memory[kind], result_store, &result, &op));
     else if (kind == RECV_SOME)
         CHECK_OK(stream_recv_some_async(m.stream, memory[kind], 100, result_store, &result, &op));
-    else
+    else if (kind == FILL)
         CHECK_OK(stream_fill_async(m.stream, 100, result_store, &result, &op));
+    else
+        CHECK_OK(stream_fill_until_async(m.stream, "x", 1, 100, result_store, &result, &op));
     switch (cause) {
     case END: raw_half_close(m.peer); break;
     case RESET: raw_reset(m.peer); break;
@@ -44,7 +46,7 @@ static void ended_by(enum receive kind, enum cause cause) {
     CHECK_EQ(result.done.bytes, 0);
     CHECK_OK(op_release(op));
     if (cause != STOP) {
-        sink_abort(m.sink);
+        connection_abort(m.sink, NULL);
         stream_close(m.stream);
         CHECK_OK(net_stop(m.net));
     }
@@ -72,6 +74,11 @@ TEST(six_causes_of_a_fill) {
         ended_by(FILL, cause);
 }
 
+TEST(six_causes_of_a_fill_until) {
+    for (int cause = 0; cause < CAUSES; cause++)
+        ended_by(FILL_UNTIL, cause);
+}
+
 struct watched {
     iouringnet_status status;
     struct latch latch;
@@ -94,14 +101,14 @@ TEST(six_causes_of_a_watch) {
         struct mixed m = mixed_pair_in(net, 0);
 
         if (cause == LATE)
-            CHECK_OK(stream_set_timeout(m.stream, 30));
-        CHECK_OK(stream_watch(m.stream, stores_its_end, &watched));
+            CHECK_OK(connection_set_idle_timeout(m.sink, m.stream, 30));
+        CHECK_OK(watch_data(m.stream, stores_its_end, &watched));
         if (cause == END)
             raw_half_close(m.peer);
         else if (cause == RESET)
             raw_reset(m.peer);
         else if (cause == CANCEL)
-            CHECK_OK(stream_watch(m.stream, NULL, NULL));
+            CHECK_OK(stream_unwatch(m.stream));
         else if (cause == CLOSE)
             stream_close(m.stream);
         else if (cause == STOP)
@@ -109,7 +116,7 @@ TEST(six_causes_of_a_watch) {
         latch_wait(&watched.latch);
         CHECK_STATUS(watched.status, status_of[cause]);
         if (cause != STOP) {
-            sink_abort(m.sink);
+            connection_abort(m.sink, NULL);
             stream_close(m.stream);
             CHECK_OK(net_stop(net));
         }
@@ -178,13 +185,13 @@ TEST(causes_of_a_send) {
         else if (cause == CANCEL)
             CHECK_OK(op_cancel(op));
         else if (cause == CLOSE)
-            sink_abort(m.sink);
+            connection_abort(m.sink, NULL);
         else if (cause == STOP)
             CHECK_STATUS(net_stop(net), IOURINGNET_TIMEOUT);
         CHECK_STATUS(result_wait(&result), status_of[cause]);
         CHECK_OK(op_release(op));
         if (cause != STOP) {
-            sink_abort(m.sink);
+            connection_abort(m.sink, NULL);
             stream_close(m.stream);
             CHECK_OK(net_stop(net));
         }
@@ -264,7 +271,7 @@ TEST(a_reset_is_never_an_end) {
         struct mixed m = mixed_pair_in(net, 0);
 
         if (i % 2)
-            CHECK_OK(stream_watch(m.stream, stores_its_end, &watched));
+            CHECK_OK(watch_data(m.stream, stores_its_end, &watched));
         sender = spawn(sends_until_reset, m.sink);
         raw_recv(m.peer, into, 10);
         raw_reset(m.peer);
@@ -366,7 +373,7 @@ static void an_abort_meets(int64_t spin_us) {
         /* each round at another moment of the receive: its first try, its spin, its wait */
         while (idle < i / HOWS * 2000)
             idle++;
-        sink_abort(sink);
+        connection_abort(sink, NULL);
         join(thread);
         CHECK_STATUS(self.status, IOURINGNET_CLOSED);
         raw_expect_reset(fd);

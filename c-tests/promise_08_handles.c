@@ -134,7 +134,7 @@ TEST(an_aborted_sink_is_refused) {
     struct one_of_each one = one_of_each();
     char byte;
 
-    sink_abort(one.h.sink);
+    connection_abort(one.h.sink, NULL);
     every_call_gives(IOURINGNET_BAD_HANDLE, KIND_SINK, one.h, "an aborted sink");
     /* the stream is still the caller's to close */
     CHECK_STATUS(stream_recv(one.h.stream, &byte, 1, NULL), IOURINGNET_CLOSED);
@@ -194,7 +194,7 @@ TEST(closing_twice_harms_no_successor) {
         for (int i = 0; i < round; i++) {
             sink_close(old[i].sink);
             stream_close(old[i].stream);
-            sink_abort(old[i].sink);
+            connection_abort(old[i].sink, NULL);
             listener_close(old[i].listener);
             CHECK_STATUS(op_release(old[i].op), IOURINGNET_BAD_HANDLE);
         }

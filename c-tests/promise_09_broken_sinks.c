@@ -14,7 +14,7 @@ static void talk_begin(struct talk *talk) {
 }
 
 static void talk_watch(struct talk *talk) {
-    CHECK_OK(sink_watch(talk->m.sink, ending_store, &talk->watch));
+    CHECK_OK(ending_watch(talk->m.sink, &talk->watch));
 }
 
 /* the watch was told, and so is who sends */
@@ -111,7 +111,7 @@ static void paused_begin(struct paused *p, bool sink_first, bool in_callback) {
     talk_begin(&p->talk);
     if (sink_first)
         talk_watch(&p->talk);
-    CHECK_OK(stream_watch(p->talk.m.stream, pausing, p));
+    CHECK_OK(watch_data(p->talk.m.stream, pausing, p));
     if (!sink_first)
         talk_watch(&p->talk);
     raw_send(p->talk.m.peer, "one", 3);
@@ -166,7 +166,7 @@ TEST(a_reset_is_told_after_the_peers_end) {
     talk_begin(&talk);
     ending_init(&end);
     talk_watch(&talk);
-    CHECK_OK(stream_watch(talk.m.stream, ending_store_data, &end));
+    CHECK_OK(watch_data(talk.m.stream, ending_store_data, &end));
     raw_half_close(talk.m.peer);
     CHECK_STATUS(ending_wait(&end), IOURINGNET_EOF);
     settle(talk.m.net);
@@ -192,20 +192,20 @@ TEST(bytes_and_the_peers_end_are_no_reset) {
     CHECK_OK(stream_recv(talk.m.stream, got, 4, NULL));
     CHECK_MEM(got, "last", 4);
     sink_close(talk.m.sink);
-    CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CLOSED);
+    CHECK_OK(ending_wait(&talk.watch));
     raw_close(talk.m.peer);
     talk_end(&talk);
 }
 
-TEST(a_watch_that_was_ended_is_told_of_no_reset) {
+TEST(a_watch_whose_sink_has_closed_is_told_of_no_reset) {
     struct talk talk;
     char byte;
 
     talk_begin(&talk);
     talk_watch(&talk);
     settle(talk.m.net);
-    CHECK_OK(sink_watch(talk.m.sink, NULL, NULL));
-    CHECK_STATUS(ending_wait(&talk.watch), IOURINGNET_CANCELLED);
+    sink_close(talk.m.sink);
+    CHECK_OK(ending_wait(&talk.watch));
     raw_reset(talk.m.peer);
     CHECK_STATUS(stream_recv(talk.m.stream, &byte, 1, NULL), -ECONNRESET);
     talk_end(&talk);
@@ -227,7 +227,7 @@ TEST(hundreds_of_watched_sinks_come_and_go) {
         if (i % 3)
             CHECK_STATUS(ending_wait(&talk.watch), -ECONNRESET);
         mixed_stop(&talk.m);
-        latch_wait(&talk.watch.latch);
+        EVENTUALLY(talk.watch.over);
         if (i == 10)
             descriptors = count_entries("/proc/self/fd");
     }

@@ -12,12 +12,12 @@ TEST(abort_is_a_reset_and_ends_both_halves) {
     char into[8], *data = take(1 << 20);
 
     memset(data, 1, 1 << 20);
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     CHECK_OK(stream_recv_async(m.stream, into, sizeof into, result_store, &recv, NULL));
     jam_sink(m.sink);
     CHECK_OK(sink_send_async(m.sink, data, 1 << 20, result_store, &send, NULL));
     CHECK_OK(sink_flush_async(m.sink, result_store, &flush, NULL));
-    sink_abort(m.sink);
+    connection_abort(m.sink, NULL);
     CHECK_STATUS(result_wait(&send), IOURINGNET_CLOSED);
     CHECK_STATUS(result_wait(&flush), IOURINGNET_CLOSED);
     CHECK_STATUS(result_wait(&recv), IOURINGNET_CLOSED);
@@ -36,7 +36,7 @@ TEST(abort_of_an_idle_connection_is_a_reset) {
     struct pair p = tcp_pair_apart();
     char byte;
 
-    sink_abort(p.a.sink);
+    connection_abort(p.a.sink, NULL);
     CHECK_STATUS(stream_recv(p.b.stream, &byte, 1, NULL), -ECONNRESET);
     CHECK_STATUS(stream_recv(p.a.stream, &byte, 1, NULL), IOURINGNET_CLOSED);
     pair_close(&p);
@@ -47,7 +47,7 @@ TEST(abort_after_the_stream_is_closed_is_a_reset) {
     char byte;
 
     stream_close(p.a.stream);
-    sink_abort(p.a.sink);
+    connection_abort(p.a.sink, NULL);
     CHECK_STATUS(stream_recv(p.b.stream, &byte, 1, NULL), -ECONNRESET);
     EVENTUALLY(stats_of(p.a.net).connections == 0);
     pair_close(&p);
@@ -106,7 +106,7 @@ static void torn(bool by_timeout) {
     /* the error that an async operation's first try meets arrives in its completion */
     CHECK_OK(sink_send_async(m.sink, "more", 4, result_store, &send, NULL));
     CHECK_STATUS(result_wait(&send), IOURINGNET_TORN);
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     CHECK_STATUS(ending_wait(&watch), IOURINGNET_TORN);
     /* the count is what the peer gets, and the stream goes on */
     raw_recv(m.peer, got, sent);
@@ -202,7 +202,7 @@ TEST(a_post_that_fails_later_is_told) {
     jam_sink(m.sink);
     CHECK_OK(sink_flush_async(m.sink, result_store, &flush, NULL));
     /* armed after a FULL, it owes one call with 0 once there is room; the reset comes first */
-    CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+    CHECK_OK(ending_watch(m.sink, &watch));
     raw_reset(m.peer);
     CHECK_STATUS(result_wait(&flush), -ECONNRESET);
     CHECK_STATUS(ending_wait(&watch), -ECONNRESET);

@@ -24,7 +24,7 @@ static void stuck_begin(struct stuck *stuck, int64_t limit_ms) {
 }
 
 static void stuck_end(struct stuck *stuck) {
-    sink_abort(stuck->m.sink);
+    connection_abort(stuck->m.sink, NULL);
     mixed_close(&stuck->m);
     CHECK_EQ(stuck->send.calls, 1);
     free(stuck->data);

@@ -65,7 +65,7 @@ TEST(a_blocking_send_under_way_ends_at_the_close_timeout) {
 
 /* The kernel has everything, and the peer takes it bit by bit, for longer than the close timeout. */
 TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress) {
-    enum { IN_THE_KERNEL = 400000, PIECE = 20000, CLOSE_MS = 1500, PAUSE_MS = 200 };
+    enum { IN_THE_KERNEL = 200000, PIECE = 10000, CLOSE_MS = 1500, PAUSE_MS = 200 };
     iouringnet_net *net = closing_net(CLOSE_MS);
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
     struct mixed m = mixed_pair_in(net, 16384);
@@ -101,7 +101,7 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error) {
         struct ending watch = ENDING;
         struct mixed m = mixed_pair_in(net, 16384);
 
-        CHECK_OK(sink_watch(m.sink, ending_store, &watch));
+        CHECK_OK(ending_watch(m.sink, &watch));
         CHECK_OK(sink_send_async(m.sink, data, SIZE, result_store, &send, NULL));
         sink_close(m.sink);
         stream_close(m.stream);
@@ -109,6 +109,7 @@ TEST(a_drain_cut_by_the_peer_has_the_peers_error) {
         raw_reset(m.peer);
         CHECK_STATUS(result_wait(&send), -ECONNRESET);
         CHECK_STATUS(ending_wait(&watch), -ECONNRESET);
+        EVENTUALLY(watch.over);
     }
     EVENTUALLY(stats_of(net).connections == 0);
     CHECK_OK(net_stop(net));

@@ -2,6 +2,8 @@
 
 #include "support.h"
 
+#include <sched.h>
+
 static void one_cycle(void) {
     struct pair p = tcp_pair();
     iouringnet_address address;
@@ -18,6 +20,25 @@ static void one_cycle(void) {
     CHECK_OK(net_call(p.a.net, 3600 * 1000, NULL, NULL, &op));
     CHECK_OK(net_stop(p.a.net));
     CHECK_STATUS(op_finish(op, NULL), IOURINGNET_STOPPED);
+}
+
+/* The kernel closes the thread's own descriptors after it has woken up whoever joins the thread. */
+static void *ends_slowly(void *user) {
+    if (unshare(CLONE_FILES) != 0)
+        SKIP("no thread can have descriptors of its own here");
+    for (int i = 0; i < 300; i++)
+        CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+    return user;
+}
+
+/* What the tests count by. */
+TEST(a_joined_thread_counts_no_more) {
+    size_t before = count_threads();
+
+    for (int i = 0; i < 50; i++) {
+        join(spawn(ends_slowly, NULL));
+        CHECK_EQ(count_threads(), before);
+    }
 }
 
 TEST(start_and_stop_leave_nothing) {
@@ -52,7 +73,7 @@ static void one_cycle_with_much(void) {
     struct pair p = tcp_pair();
     struct latch had = LATCH(1);
 
-    CHECK_OK(stream_watch(p.b.stream, keeps_much, &had));
+    CHECK_OK(watch_data(p.b.stream, keeps_much, &had));
     CHECK_OK(sink_send(p.a.sink, data, sizeof data, NULL));
     latch_wait(&had);
     pair_close(&p);

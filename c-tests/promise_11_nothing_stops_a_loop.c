@@ -235,8 +235,8 @@ TEST(a_loop_that_dies_fails_every_pending_operation) {
     CHECK_OK(net_call(net, 3600 * 1000, result_store, &timer, NULL));
     CHECK_OK(net_call(net, 3600 * 1000, NULL, NULL, &op));
     CHECK_OK(net_dial_async(net, full.address.text, NULL, result_store, &dial, NULL));
-    CHECK_OK(stream_watch(watched.b.stream, ending_store_data, &watch));
-    refuse_call(SYS_io_uring_enter, EPERM, EVERY_THREAD);
+    CHECK_OK(watch_data(watched.b.stream, ending_store_data, &watch));
+    refuse_waits(EPERM, EVERY_THREAD);
     /* both loops sleep in the call that is refused from now on; this wakes the one that has the callbacks */
     status = net_call(net, 0, ignore_completion, NULL, NULL);
     CHECK(status <= 0);

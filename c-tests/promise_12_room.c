@@ -10,18 +10,21 @@ struct room {
     size_t most; /* unsent when room was told */
 };
 
-static void room_is_told(void *user, const iouringnet_completion *done) {
+static void room_is_told(void *user, iouringnet_status status) {
     struct room *room = user;
-    size_t unsent;
+    size_t unsent = unsent_of(room->sink);
 
-    if (done->status != 0) {
-        latch_open(&room->over);
-        return;
-    }
-    unsent = unsent_of(room->sink);
+    CHECK_OK(status);
     if (unsent > room->most)
         room->most = unsent;
     latch_open(&room->told);
+}
+
+static void room_ends(void *user, iouringnet_status status) {
+    struct room *room = user;
+
+    CHECK_STATUS(status, IOURINGNET_CLOSED);
+    latch_open(&room->over);
 }
 
 TEST(room_is_told_when_half_of_the_mark_is_free) {
@@ -37,7 +40,7 @@ TEST(room_is_told_when_half_of_the_mark_is_free) {
     m = mixed_pair_with(&config, 16384);
     room.sink = m.sink;
     memset(data, 1, PIECE);
-    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
+    CHECK_OK(watch_sink(m.sink, room_is_told, room_ends, &room));
     for (int full = 0; full < 3; full++) {
         iouringnet_status status;
 
@@ -54,8 +57,7 @@ TEST(room_is_told_when_half_of_the_mark_is_free) {
         }
     }
     CHECK_BETWEEN(room.most, MARK / 4, MARK / 2);
-    sink_abort(m.sink);
-    stream_close(m.stream);
+    connection_abort(m.sink, m.stream);
     latch_wait(&room.over);
     mixed_close(&m);
     free(data);
@@ -73,15 +75,14 @@ TEST(room_is_told_with_the_smallest_mark) {
     m = mixed_pair_with(&config, 16384);
     room.sink = m.sink;
     memset(data, 1, SIZE);
-    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
+    CHECK_OK(watch_sink(m.sink, room_is_told, room_ends, &room));
     CHECK_OK(sink_post(m.sink, data, SIZE));
     CHECK_STATUS(sink_post(m.sink, data, 1), IOURINGNET_FULL);
     raw_recv(m.peer, data, SIZE);
     latch_wait(&room.told);
     CHECK_EQ(room.most, 0);
     CHECK_OK(sink_post(m.sink, data, 1));
-    sink_abort(m.sink);
-    stream_close(m.stream);
+    connection_abort(m.sink, m.stream);
     latch_wait(&room.over);
     mixed_close(&m);
     free(data);
@@ -108,7 +109,7 @@ TEST(a_post_at_the_mark_is_refused) {
     CHECK_EQ(unsent, MARK);
     CHECK_STATUS(sink_post(m.sink, data, 1), IOURINGNET_FULL);
     CHECK_EQ(unsent_of(m.sink), MARK);
-    sink_abort(m.sink);
+    connection_abort(m.sink, NULL);
     mixed_close(&m);
     free(data);
 }
@@ -133,11 +134,10 @@ TEST(room_is_told_after_a_round_that_was_full) {
     config.post_mark = 64 << 10;
     m = mixed_pair_with(&config, 0);
     room.sink = m.sink;
-    CHECK_OK(sink_watch(m.sink, room_is_told, &room));
+    CHECK_OK(watch_sink(m.sink, room_is_told, room_ends, &room));
     CHECK_OK(net_call(m.net, 0, fills_in_a_round, &room, NULL));
-    CHECK(latch_wait_ms(&room.told, 10000));
-    sink_abort(m.sink);
-    stream_close(m.stream);
+    CHECK(latch_wait_ms(&room.told, patient(10000)));
+    connection_abort(m.sink, m.stream);
     latch_wait(&room.over);
     mixed_close(&m);
 }
@@ -179,7 +179,7 @@ TEST(a_send_refused_in_a_callback_leaves_the_sink_free) {
     latch_wait(&self.over);
     CHECK_STATUS(self.status, IOURINGNET_LIMIT);
     CHECK_OK(result_wait(&self.sent));
-    CHECK_OK(sink_set_timeout(self.m.sink, 10000));
+    CHECK_OK(sink_set_timeout(self.m.sink, WAIT_MS));
     CHECK_OK(sink_send(self.m.sink, "ok", 2, NULL));
     raw_recv(self.m.peer, got, 3);
     CHECK_MEM(got, "aok", 3);

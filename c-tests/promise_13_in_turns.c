@@ -34,7 +34,7 @@ TEST(a_receive_begun_in_a_callback_takes_1_mib_at_most) {
     big = (struct big){.stream = p.b.stream, .fd = descriptor_of(p.b.sink), .into = take(INTO)};
     memset(big.into, 1, SENT);
     CHECK_OK(sink_post(p.a.sink, big.into, SENT));
-    for (int64_t end = now_ms() + 2000; had < 2 * TURN && now_ms() < end; nap())
+    for (int64_t end = now_ms() + patient(2000); had < 2 * TURN && now_ms() < end; nap())
         CHECK_EQ(ioctl(big.fd, FIONREAD, &had), 0);
     if (had < 2 * TURN)
         SKIP("the system's bound of receive buffers is too low");
@@ -69,7 +69,7 @@ TEST(one_try_takes_all_that_is_there) {
         pattern_fill(big.into, SENT, 0, 4);
         CHECK_OK(sink_post(p.a.sink, big.into, SENT));
         memset(big.into, 0, SENT);
-        for (int64_t end = now_ms() + 5000; had < SENT && now_ms() < end; nap())
+        for (int64_t end = now_ms() + patient(5000); had < SENT && now_ms() < end; nap())
             CHECK_EQ(ioctl(big.fd, FIONREAD, &had), 0);
         if (had < SENT)
             SKIP("the system's bound of receive buffers is too low");
@@ -120,11 +120,11 @@ TEST(receives_begun_in_one_round_beyond_the_ring_all_reach_the_kernel) {
     on_callback_thread(net, receives_on_all, &crowd);
     EVENTUALLY(thread_sleeps(loop));
     raw_send(peers[MANY - 1], "x", 1); /* the last one that was begun: nothing else wakes the loop */
-    CHECK(latch_wait_ms(&crowd.results[MANY - 1].latch, 10000));
+    CHECK(latch_wait_ms(&crowd.results[MANY - 1].latch, patient(10000)));
     CHECK_OK(crowd.results[MANY - 1].done.status);
     for (int i = 0; i < MANY; i++) {
         stream_close(crowd.streams[i]);
-        sink_abort(sinks[i]);
+        connection_abort(sinks[i], NULL);
         raw_close(peers[i]);
     }
     CHECK_OK(net_stop(net));

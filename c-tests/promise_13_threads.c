@@ -50,7 +50,7 @@ TEST(a_loop_that_sleeps_waits_for_no_disk) {
     iouringnet_probe_result probe;
 
     iouringnet_probe_result_init(&probe);
-    need_io_uring();
+    need_engine();
     CHECK_OK(iouringnet_probe(&probe));
     if ((probe.features & IOURINGNET_FEATURE_NO_IOWAIT) == 0)
         SKIP("this kernel cannot leave sleeping loops out");

@@ -157,8 +157,8 @@ TEST(the_peer_gets_its_reset_while_a_child_lives) {
     jam_sink(jammed.sink);
     if (child_fork(&child))
         child_end(&child);
-    sink_abort(m.sink);
-    sink_abort(jammed.sink);
+    connection_abort(m.sink, NULL);
+    connection_abort(jammed.sink, NULL);
     raw_expect_reset(m.peer);
     raw_expect_reset(jammed.peer);
     mixed_close(&m);
@@ -209,7 +209,7 @@ TEST(a_child_forked_before_the_first_net_has_nets_of_its_own) {
     iouringnet_probe_result probe;
     struct child child;
 
-    need_io_uring();
+    need_engine();
     iouringnet_probe_result_init(&probe);
     CHECK_OK(iouringnet_probe(&probe));
     CHECK(strlen(iouringnet_strerror(IOURINGNET_EOF)) > 0);
@@ -338,7 +338,8 @@ TEST(a_program_started_by_exec_inherits_nothing) {
 
 static const uint32_t every_feature = IOURINGNET_FEATURE_DEFER_TASKRUN | IOURINGNET_FEATURE_COOP_TASKRUN |
                                       IOURINGNET_FEATURE_BUFFER_RING | IOURINGNET_FEATURE_NO_IOWAIT |
-                                      IOURINGNET_FEATURE_MULTISHOT | IOURINGNET_FEATURE_SEND_MSG_RING;
+                                      IOURINGNET_FEATURE_MULTISHOT | IOURINGNET_FEATURE_SEND_MSG_RING |
+                                      IOURINGNET_FEATURE_SILENT_SENDS;
 
 TEST(the_probe_says_what_is_here) {
     iouringnet_probe_result probe, again;
@@ -368,6 +369,7 @@ static const struct {
     {"defer_taskrun", IOURINGNET_FEATURE_DEFER_TASKRUN}, {"coop_taskrun", IOURINGNET_FEATURE_COOP_TASKRUN},
     {"buffer_ring", IOURINGNET_FEATURE_BUFFER_RING},     {"no_iowait", IOURINGNET_FEATURE_NO_IOWAIT},
     {"multishot", IOURINGNET_FEATURE_MULTISHOT},         {"send_msg_ring", IOURINGNET_FEATURE_SEND_MSG_RING},
+    {"silent_sends", IOURINGNET_FEATURE_SILENT_SENDS},
 };
 
 /* what the text says is what the bits say; gives them */
@@ -385,7 +387,7 @@ static uint32_t probed_features(void) {
 TEST(the_probe_tells_the_features_that_a_net_would_use) {
     uint32_t found;
 
-    need_io_uring();
+    need_engine();
     found = probed_features();
     for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
         CHECK_EQ(setenv("IOURINGNET_FEATURES_OFF", features[i].name, 1), 0);

@@ -113,25 +113,25 @@ static size_t session_data(void *user, iouringnet_status status, const void *dat
         return 0;
     }
     CHECK_STATUS(status, IOURINGNET_EOF);
-    sink_close(self->sink);
-    stream_close(self->stream);
+    connection_close(self->sink, self->stream);
     self->server->open--;
     return 0;
 }
 
-static void session_room(void *user, const iouringnet_completion *done) {
+static void session_room(void *user, iouringnet_status status) {
     struct session *self = user;
-    if (done->status == 0) {
-        /* after the stream's end there is nothing to resume */
-        iouringnet_status status = stream_resume(self->stream);
-        CHECK(status == 0 || status == IOURINGNET_BAD_HANDLE);
-        return;
-    }
-    CHECK_STATUS(done->status, IOURINGNET_CLOSED);
-    free(self);
+    CHECK_OK(status);
+    CHECK_OK(stream_resume(self->stream));
+}
+
+static void session_ends(void *user, iouringnet_status status) {
+    CHECK_OK(status);
+    free(user);
 }
 
 static void session_begins(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, session_data, session_room,
+                                                              session_ends};
     struct server *server = user;
     struct session *self;
 
@@ -141,8 +141,7 @@ static void session_begins(void *user, const iouringnet_completion *done) {
     *self = (struct session){server, done->sink, done->stream};
     if (++server->open > server->most_open)
         server->most_open = server->open;
-    CHECK_OK(sink_watch(self->sink, session_room, self));
-    CHECK_OK(stream_watch(self->stream, session_data, self));
+    CHECK_OK(connection_watch(self->sink, self->stream, &callbacks, self));
 }
 
 static void server_start(struct server *server) {
@@ -605,12 +604,14 @@ TEST(both_ends_know_their_addresses) {
     pair_close(&p);
 }
 
-static void echo_at(const char *bind_to, const char *dial_to) {
+static void echo_at(const char *bind_to, const char *dial_to, const char *peer) {
     iouringnet_net *net = net_of_mode();
     iouringnet_listener *listener;
     iouringnet_address address;
     struct pair p = {.a.net = net, .b.net = net};
     char text[160], got[5];
+    iouringnet_sink_info info;
+    iouringnet_sink_info_init(&info);
 
     if (net_bind(net, bind_to, NULL, &listener) != 0)
         SKIP("no such address here");
@@ -621,16 +622,27 @@ static void echo_at(const char *bind_to, const char *dial_to) {
     CHECK_OK(sink_send(p.a.sink, "hello", 5, NULL));
     CHECK_OK(stream_recv(p.b.stream, got, 5, NULL));
     CHECK_MEM(got, "hello", 5);
+    CHECK_OK(sink_info(p.b.sink, &info));
+    CHECK_EQ(strncmp(info.peer.text, peer, strlen(peer)), 0);
     pair_close(&p);
     listener_close(listener);
     CHECK_OK(net_stop(net));
 }
 
 TEST(by_ipv6_address) {
-    echo_at("[::1]:0", "[::1]");
+    echo_at("[::1]:0", "[::1]", "[::1]:");
+}
+
+/* the wildcard of IPv6 accepts IPv4 too, and its peers have mapped addresses */
+TEST(by_ipv4_address_to_the_ipv6_wildcard) {
+    FILE *sysctl = fopen("/proc/sys/net/ipv6/bindv6only", "r");
+    if (sysctl == NULL || fgetc(sysctl) != '0')
+        SKIP("the system keeps IPv4 and IPv6 apart");
+    fclose(sysctl);
+    echo_at("[::]:0", "127.0.0.1", "[::ffff:127.0.0.1]:");
 }
 
 /* the name gives several addresses, of which one listens: each is tried */
 TEST(by_name) {
-    echo_at("127.0.0.1:0", "localhost");
+    echo_at("127.0.0.1:0", "localhost", "127.0.0.1:");
 }

@@ -61,7 +61,7 @@ TEST(an_accept_that_was_cancelled_and_a_watch_that_has_ended_take_nothing) {
         busy_begin(&busy, net);
         fd = raw_dial(address.text); /* it waits until the loop comes back */
         if (watched)
-            CHECK_OK(listener_watch(listener, NULL, NULL));
+            CHECK_OK(listener_unwatch(listener));
         else
             CHECK_OK(op_cancel(op));
         busy_end(&busy);
@@ -95,7 +95,7 @@ TEST(pending_accepts_exclude_a_watch_and_a_watch_accepts) {
     CHECK_STATUS(listener_watch(listener, never, NULL), IOURINGNET_BUSY);
     CHECK_STATUS(listener_accept(listener, &sink, &stream), IOURINGNET_BUSY);
     CHECK_STATUS(listener_accept_async(listener, NULL, NULL, &refused), IOURINGNET_BUSY);
-    CHECK_OK(listener_watch(listener, NULL, NULL));
+    CHECK_OK(listener_unwatch(listener));
     CHECK_STATUS(ending_wait(&ending), IOURINGNET_CANCELLED);
     CHECK_OK(net_stop(net));
 }
@@ -118,7 +118,7 @@ TEST(accepts_take_connections_in_the_order_of_the_calls) {
         CHECK_OK(op_finish(ops[i], &done));
         for (int k = i + 1; k < COUNT; k++)
             CHECK_STATUS(op_wait(ops[k], 0, NULL), IOURINGNET_PENDING);
-        sink_abort(done.sink);
+        connection_abort(done.sink, NULL);
         stream_close(done.stream);
         raw_close(fd);
     }
@@ -218,7 +218,7 @@ TEST(a_listener_stops_accepting_and_goes_on) {
         latch_wait(&door.opened);
         raw_expect_eof(fd);
         raw_close(fd);
-        CHECK_OK(listener_watch(listener, NULL, NULL));
+        CHECK_OK(listener_unwatch(listener));
         latch_wait(&door.over);
         CHECK_STATUS(door.status, IOURINGNET_CANCELLED);
         /* without the watch, accept takes the next connection */

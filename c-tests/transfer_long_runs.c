@@ -42,8 +42,8 @@ TEST(seventy_thousand_messages_go_to_and_fro_on_one_loop) {
         pairs[i] = tcp_pair_in(net, net);
         players[i][0] = (struct player){pairs[i].a.sink, 1, &over};
         players[i][1] = (struct player){pairs[i].b.sink, 0, &over};
-        CHECK_OK(stream_watch(pairs[i].a.stream, plays, &players[i][0]));
-        CHECK_OK(stream_watch(pairs[i].b.stream, plays, &players[i][1]));
+        CHECK_OK(watch_data(pairs[i].a.stream, plays, &players[i][0]));
+        CHECK_OK(watch_data(pairs[i].b.stream, plays, &players[i][1]));
     }
     for (int i = 0; i < PLAYERS; i++)
         CHECK_OK(sink_post(pairs[i].a.sink, "", 1));
@@ -67,9 +67,9 @@ static void collect_and_close(iouringnet_net *net, iouringnet_listener *listener
         CHECK_OK(net_dial_async(net, address, NULL, NULL, NULL, &dial));
         CHECK_OK(op_finish(accept, &accepted));
         CHECK_OK(op_finish(dial, &dialled));
-        sink_abort(dialled.sink);
+        connection_abort(dialled.sink, NULL);
         stream_close(dialled.stream);
-        sink_abort(accepted.sink);
+        connection_abort(accepted.sink, NULL);
         stream_close(accepted.stream);
     }
     EVENTUALLY(stats_of(net).connections == 0);
@@ -126,7 +126,7 @@ TEST(a_few_bytes_that_watches_keep_hold_little_memory) {
         keepers[i].shown = 0;
         atomic_init(&keepers[i].whole, false);
         pairs[i] = tcp_pair_in(net, net);
-        CHECK_OK(stream_watch(pairs[i].b.stream, keeps_few, &keepers[i]));
+        CHECK_OK(watch_data(pairs[i].b.stream, keeps_few, &keepers[i]));
         CHECK_OK(sink_send(pairs[i].a.sink, data, FLOOD, NULL));
         EVENTUALLY(atomic_load(&keepers[i].whole));
         if (i == 0) {
@@ -138,7 +138,7 @@ TEST(a_few_bytes_that_watches_keep_hold_little_memory) {
     each = heap_in_use() > before ? (heap_in_use() - before) / (KEEPERS - 1) : 0;
     CHECK_BETWEEN(each, 0, 16384);
     for (int i = 0; i < KEEPERS; i++) {
-        CHECK_OK(stream_watch(pairs[i].b.stream, NULL, NULL));
+        CHECK_OK(stream_unwatch(pairs[i].b.stream));
         EVENTUALLY(stream_recv(pairs[i].b.stream, kept, KEPT, NULL) == 0);
         CHECK_MEM(kept, data, KEPT);
         pair_close(&pairs[i]);

@@ -1,4 +1,4 @@
-/* Posts: when their time limit begins, which calls the watch of their sink gets late, and that the posts of one callback on
+/* Posts: when the idle limit begins for them, which calls the watch of their sink gets late, and that the posts of one callback on
    several sinks all go out.
    Rule: Watches. */
 
@@ -21,7 +21,7 @@ static void posting_begin(struct posting *posting, size_t mark) {
     posting->data = take(SIZE);
     memset(posting->data, 1, SIZE);
     ending_init(&posting->watch);
-    CHECK_OK(sink_watch(posting->m.sink, ending_store, &posting->watch));
+    CHECK_OK(ending_watch(posting->m.sink, &posting->watch));
 }
 
 static void posting_end(struct posting *posting) {
@@ -35,7 +35,7 @@ TEST(further_posts_do_not_renew_the_time_of_posts) {
     struct posting posting;
 
     posting_begin(&posting, 64 << 20);
-    CHECK_OK(sink_set_timeout(posting.m.sink, LIMIT_MS));
+    CHECK_OK(connection_set_idle_timeout(posting.m.sink, NULL, LIMIT_MS));
     CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     for (int64_t end = now_ms() + WAIT_MS; !latch_wait_ms(&posting.watch.latch, LIMIT_MS / 20);) {
         iouringnet_status status = sink_post(posting.m.sink, "more", 4);
@@ -56,13 +56,13 @@ TEST(a_limit_set_on_posts_that_wait_counts_from_then) {
     CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     pass(2 * LIMIT_MS);
     began = now_ms();
-    CHECK_OK(sink_set_timeout(posting.m.sink, LIMIT_MS));
+    CHECK_OK(connection_set_idle_timeout(posting.m.sink, NULL, LIMIT_MS));
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_TIMEOUT);
     CHECK_BETWEEN(now_ms() - began, LIMIT_MS - 1, WAIT_MS);
     posting_end(&posting);
 }
 
-/* 0 is one try for sends, and no limit for posts */
+/* 0 is one try for sends, and nothing for posts */
 TEST(posts_have_no_limit_with_timeout_0) {
     struct posting posting;
 
@@ -71,12 +71,12 @@ TEST(posts_have_no_limit_with_timeout_0) {
     CHECK_OK(sink_post(posting.m.sink, posting.data, SIZE));
     CHECK(!latch_wait_ms(&posting.watch.latch, LIMIT_MS));
     CHECK_OK(sink_post(posting.m.sink, "more", 4));
-    sink_abort(posting.m.sink);
+    connection_abort(posting.m.sink, NULL);
     CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_CLOSED);
     posting_end(&posting);
 }
 
-/* while a callback takes long, room comes and the watch ends */
+/* while a callback takes long, room comes and the sink breaks */
 TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback) {
     struct posting posting;
     struct busy busy = BUSY;
@@ -88,12 +88,15 @@ TEST(room_and_the_end_of_a_watch_are_both_told_after_a_long_callback) {
     busy_begin(&busy, posting.m.net);
     raw_recv(posting.m.peer, got, SIZE);
     EVENTUALLY(unsent_of(posting.m.sink) == 0);
-    CHECK_OK(sink_watch(posting.m.sink, NULL, NULL));
+    raw_reset(posting.m.peer);
+    EVENTUALLY(sink_post(posting.m.sink, "more", 4) == -ECONNRESET);
     CHECK_EQ(posting.watch.events, 0);
     busy_end(&busy);
-    CHECK_STATUS(ending_wait(&posting.watch), IOURINGNET_CANCELLED);
+    CHECK_STATUS(ending_wait(&posting.watch), -ECONNRESET);
     CHECK_EQ(posting.watch.events, 1);
-    posting_end(&posting);
+    mixed_stop(&posting.m);
+    CHECK_EQ(posting.watch.ends, 1);
+    free(posting.data);
     free(got);
 }
 

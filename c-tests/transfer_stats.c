@@ -15,6 +15,7 @@ TEST(callbacks_and_wake_ups_are_counted) {
     iouringnet_stats before, after;
 
     loop_sleeps(loop);
+    loop_sleeps(thread_named("iouringnet-send"));
     before = stats_of(net);
     for (int i = 0; i < CALLS; i++) {
         struct result called = RESULT;
@@ -45,18 +46,18 @@ TEST(the_calls_of_watches_are_counted_with_their_last_ones) {
     uint64_t before = stats_of(p.b.net).callbacks;
 
     CHECK_OK(listener_watch(listener, ending_store, &connections));
-    CHECK_OK(listener_watch(listener, NULL, NULL));
+    CHECK_OK(listener_unwatch(listener));
     CHECK_STATUS(ending_wait(&connections), IOURINGNET_CANCELLED);
     CHECK_EQ(stats_of(p.b.net).callbacks - before, 1);
-    CHECK_OK(stream_watch(p.b.stream, ending_store_data, &bytes));
+    CHECK_OK(watch_data(p.b.stream, ending_store_data, &bytes));
     CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
     EVENTUALLY(bytes.events > 0);
-    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_OK(stream_unwatch(p.b.stream));
     CHECK_STATUS(ending_wait(&bytes), IOURINGNET_CANCELLED);
     CHECK_EQ(stats_of(p.b.net).callbacks - before, 2 + (uint64_t)bytes.events);
-    CHECK_OK(sink_watch(p.b.sink, ending_store, &room));
-    CHECK_OK(sink_watch(p.b.sink, NULL, NULL));
-    CHECK_STATUS(ending_wait(&room), IOURINGNET_CANCELLED);
+    CHECK_OK(ending_watch(p.b.sink, &room));
+    sink_close(p.b.sink);
+    CHECK_OK(ending_wait(&room));
     CHECK_EQ(stats_of(p.b.net).callbacks - before, 3 + (uint64_t)bytes.events + (uint64_t)room.events);
     pair_close(&p);
 }
@@ -68,13 +69,13 @@ TEST(the_calls_of_a_watch_that_goes_on_are_counted) {
     struct ending bytes = ENDING;
     uint64_t before = stats_of(p.b.net).callbacks;
 
-    CHECK_OK(stream_watch(p.b.stream, ending_store_data, &bytes));
+    CHECK_OK(watch_data(p.b.stream, ending_store_data, &bytes));
     for (int i = 1; i <= MESSAGES; i++) {
         CHECK_OK(sink_send(p.a.sink, "x", 1, NULL));
         EVENTUALLY(bytes.events == i);
     }
     CHECK_EQ(stats_of(p.b.net).callbacks - before, MESSAGES);
-    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_OK(stream_unwatch(p.b.stream));
     CHECK_STATUS(ending_wait(&bytes), IOURINGNET_CANCELLED);
     CHECK_EQ(stats_of(p.b.net).callbacks - before, MESSAGES + 1);
     pair_close(&p);
@@ -158,7 +159,7 @@ TEST(bytes_of_a_peer_are_no_wake_ups) {
     struct ending bytes = ENDING;
     iouringnet_stats before, after;
 
-    CHECK_OK(stream_watch(m.stream, ending_store_data, &bytes));
+    CHECK_OK(watch_data(m.stream, ending_store_data, &bytes));
     settle(m.net);
     loop_sleeps(loop);
     before = stats_of(m.net);
@@ -262,7 +263,7 @@ TEST(a_watch_asks_anew_after_as_many_bytes_as_it_may_keep) {
 
     config.buffer_max = MAX;
     p = tcp_pair_with(&config);
-    CHECK_OK(stream_watch(p.b.stream, eats, &eaten));
+    CHECK_OK(watch_data(p.b.stream, eats, &eaten));
     settle(p.b.net);
     before = stats_of(p.b.net).recv_entries;
     for (size_t i = 1; i <= MESSAGES; i++) {
@@ -305,7 +306,7 @@ TEST(a_callback_that_gives_its_own_loop_work_wakes_nobody) {
     struct mixed m = mixed_pair_in(net, 0);
     uint64_t before;
 
-    CHECK_OK(stream_watch(m.stream, posts_a_call, &posts));
+    CHECK_OK(watch_data(m.stream, posts_a_call, &posts));
     settle(net);
     loop_sleeps(loop);
     before = stats_of(net).recv_wakes;

@@ -31,7 +31,7 @@ static size_t ends_in_its_first_call(void *user, iouringnet_status status, const
     switch (first->way) {
     case CONSUMES_TOO_MUCH: atomic_fetch_add(&first->consumed, size); return size + 1;
     case KEEPS_TOO_MUCH: return 0;
-    case UNWATCHES: CHECK_OK(stream_watch(first->stream, NULL, NULL)); break;
+    case UNWATCHES: CHECK_OK(stream_unwatch(first->stream)); break;
     case CLOSES: stream_close(first->stream); break;
     case PAUSES: CHECK_OK(stream_pause(first->stream)); break;
     }
@@ -42,7 +42,7 @@ static size_t ends_in_its_first_call(void *user, iouringnet_status status, const
 static void arms(void *user) {
     struct first *first = user;
 
-    CHECK_OK(stream_watch(first->stream, ends_in_its_first_call, first));
+    CHECK_OK(watch_data(first->stream, ends_in_its_first_call, first));
 }
 
 /* The bytes take several buffers, and are all there when the watch is armed. */
@@ -58,7 +58,7 @@ static struct pair pieces_that_wait(size_t buffer_max) {
     fd = descriptor_of(p.b.sink);
     pattern_fill(data, PIECES, 0, SEED);
     CHECK_OK(sink_send(p.a.sink, data, PIECES, NULL));
-    for (int64_t end = now_ms() + 5000; left < PIECES && now_ms() < end; nap())
+    for (int64_t end = now_ms() + patient(5000); left < PIECES && now_ms() < end; nap())
         CHECK_EQ(ioctl(fd, FIONREAD, &left), 0);
     if (left < PIECES)
         SKIP("the system's bound of receive buffers is too low");
@@ -115,7 +115,7 @@ TEST(no_bytes_are_shown_after_a_call_that_paused) {
     settle(p.b.net);
     settle(p.b.net);
     CHECK_EQ(first.ending.events, 1);
-    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_OK(stream_unwatch(p.b.stream));
     CHECK_STATUS(ending_wait(&first.ending), IOURINGNET_CANCELLED);
     CHECK_EQ(first.ending.events, 1);
     receive_the_rest(&first);
@@ -127,7 +127,7 @@ TEST(no_bytes_are_shown_after_a_call_that_paused) {
 static iouringnet_status watch_again(iouringnet_stream *stream) {
     struct ending ending = ENDING;
 
-    CHECK_OK(stream_watch(stream, ending_store_data, &ending));
+    CHECK_OK(watch_data(stream, ending_store_data, &ending));
     ending_wait(&ending);
     CHECK_EQ(ending.events, 0);
     return ending.status;
@@ -141,7 +141,7 @@ static void ends_for_ever(bool reset, iouringnet_status status) {
     size_t size;
     char byte;
 
-    CHECK_OK(stream_watch(m.stream, ending_store_data, &ending));
+    CHECK_OK(watch_data(m.stream, ending_store_data, &ending));
     settle(m.net);
     if (reset)
         raw_reset(m.peer);
@@ -181,16 +181,16 @@ TEST(only_a_watch_can_be_paused_and_resumed) {
 
     CHECK_STATUS(stream_pause(p.b.stream), IOURINGNET_INVALID);
     CHECK_STATUS(stream_resume(p.b.stream), IOURINGNET_INVALID);
-    CHECK_OK(stream_watch(p.b.stream, ending_store_data, &ending));
+    CHECK_OK(watch_data(p.b.stream, ending_store_data, &ending));
     CHECK_OK(stream_pause(p.b.stream));
     CHECK_OK(stream_pause(p.b.stream));
     CHECK_OK(stream_resume(p.b.stream));
     CHECK_OK(stream_resume(p.b.stream));
-    CHECK_OK(stream_watch(p.b.stream, NULL, NULL));
+    CHECK_OK(stream_unwatch(p.b.stream));
     CHECK_STATUS(ending_wait(&ending), IOURINGNET_CANCELLED);
     CHECK_STATUS(stream_pause(p.b.stream), IOURINGNET_INVALID);
     CHECK_STATUS(stream_resume(p.b.stream), IOURINGNET_INVALID);
-    CHECK_OK(stream_watch(p.b.stream, NULL, NULL)); /* there is none to end */
+    CHECK_OK(stream_unwatch(p.b.stream)); /* there is none to end */
     pair_close(&p);
 }
 
@@ -205,7 +205,7 @@ TEST(the_stream_of_an_aborted_connection_gives_nothing) {
 
     CHECK_OK(sink_send(p.a.sink, "abcdefgh", 8, NULL));
     CHECK_OK(stream_fill(p.b.stream, 8));
-    sink_abort(p.b.sink);
+    connection_abort(p.b.sink, NULL);
     CHECK_STATUS(stream_peek(p.b.stream, 8, &data, &size), IOURINGNET_CLOSED);
     CHECK(data == &p);
     CHECK_EQ(size, 77);
@@ -216,7 +216,7 @@ TEST(the_stream_of_an_aborted_connection_gives_nothing) {
     CHECK_STATUS(stream_recv_some(p.b.stream, into, 1, &size), IOURINGNET_CLOSED);
     CHECK_EQ(size, 0);
     CHECK_STATUS(stream_fill(p.b.stream, 1), IOURINGNET_CLOSED);
-    CHECK_STATUS(stream_watch(p.b.stream, never_data, NULL), IOURINGNET_CLOSED);
+    CHECK_STATUS(watch_data(p.b.stream, never_data, NULL), IOURINGNET_CLOSED);
     CHECK_OK(stream_recv_async(p.b.stream, into, 8, result_store, &received, NULL));
     CHECK_STATUS(result_wait(&received), IOURINGNET_CLOSED);
     CHECK_EQ(received.done.bytes, 0);

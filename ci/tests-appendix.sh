@@ -55,9 +55,10 @@ LC_ALL=C awk '
 
     END {
         print "# The tests of the contract\n"
-        print "`ci/tests-appendix.sh --write` makes this list from `c-tests/`. Each test runs under ctest in two modes: `/first-try`"
+        print "`ci/tests-appendix.sh --write` makes this list from `c-tests/`. Each test runs under ctest in four modes. `/first-try`"
         print "asks the kernel on the calling thread first, as the default is, and `/rings-only` leaves everything to the two loops."
-        print "Exception: a test whose result the mode cannot change runs once. ctest names a test of a promise"
+        print "Both are over io_uring. `/epoll-first-try` and `/epoll-loops-only` are the same over epoll. Exception: a test whose"
+        print "result a mode cannot change runs in fewer modes. ctest names a test of a promise"
         print "`promise01.a_send_completes_once/first-try`, and a test of another file `fault_names.a_number_is_never_looked_up/first-try`."
         places[++count] = "Other"
         titles["Other"] = "All of this at once"

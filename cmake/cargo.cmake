@@ -1,14 +1,26 @@
-# Builds the Rust core and defines the targets that C programs link with: iouringnet::iouringnet (shared) and
-# iouringnet::static. In the binary directory appear
-#   libiouringnet.so.MAJOR.MINOR.PATCH, with libiouringnet.so.SERIES (the soname) and libiouringnet.so pointing at it
-#   libiouringnet.a
-# Cargo alone knows whether its sources changed, so it is asked in every build; the copies are only touched when they
-# differ, so that programs are linked again only when the library did change. The crate types are named because the one for
-# the Rust tests, an rlib, would have cargo leave out link-time optimisation in the others too.
+# Has cargo build the Rust core, as the archive `core_archive`. cmake/link.cmake makes the two libraries of it.
+#
+# Cargo alone knows whether its sources changed, so it is asked in every build; the copy is only touched when it differs, so
+# that programs are linked again only when the library did change. The crate type is named because the one for the Rust
+# tests, an rlib, would have cargo leave out link-time optimisation in the others too.
 
 find_program(CARGO cargo HINTS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin")
 if(NOT CARGO)
   message(FATAL_ERROR "cargo is missing. Install Rust: https://rustup.rs")
+endif()
+
+# Cargo would notice an old compiler only after it has downloaded everything.
+cmake_path(GET CARGO PARENT_PATH cargo_directory)
+find_program(RUSTC rustc HINTS "${cargo_directory}")
+file(STRINGS "${PROJECT_SOURCE_DIR}/Cargo.toml" rust_line REGEX "^rust-version *=")
+string(REGEX MATCH "[0-9]+\\.[0-9]+" rust_wanted "${rust_line}")
+execute_process(COMMAND "${RUSTC}" --version WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+  OUTPUT_VARIABLE rust_found ERROR_VARIABLE rust_error OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT rust_found MATCHES "^rustc ([0-9.]+)")
+  message(FATAL_ERROR "Rust ${rust_wanted} or later is needed, and ${RUSTC} does not run: ${rust_error}")
+elseif(CMAKE_MATCH_1 VERSION_LESS rust_wanted)
+  message(FATAL_ERROR "Rust ${rust_wanted} or later is needed. Found ${CMAKE_MATCH_1}: ${RUSTC}. "
+    "Install a newer one: https://rustup.rs")
 endif()
 
 set(IOURINGNET_CARGO_FLAGS --locked CACHE STRING "Further arguments of cargo rustc")
@@ -40,6 +52,21 @@ else()
   set(cargo_out release)
 endif()
 
+# An optimised library names neither the builder's home nor the place of the sources, so two builds give the same files. This is
+# the weakest way to pass flags to rustc: a user's RUSTFLAGS replace them. A debugger finds the sources by
+# `set substitute-path`, and those of a debug build by itself.
+if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  if(DEFINED ENV{CARGO_HOME})
+    file(TO_CMAKE_PATH "$ENV{CARGO_HOME}" cargo_home)
+  else()
+    file(TO_CMAKE_PATH "$ENV{HOME}/.cargo" cargo_home)
+  endif()
+  string(CONCAT remap "build.rustflags=["
+    "'--remap-path-prefix=${PROJECT_SOURCE_DIR}=/usr/src/iouringnet-${PROJECT_VERSION}',"
+    "'--remap-path-prefix=${cargo_home}=/usr/src/cargo']")
+  list(APPEND cargo_profile_flags --config "${remap}")
+endif()
+
 # A make above us would pass down a job server that its own rules do not share with cargo.
 set(cargo_env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL "CARGO_TARGET_DIR=${PROJECT_BINARY_DIR}/cargo")
 
@@ -47,7 +74,7 @@ if(IOURINGNET_SANITIZE AND IOURINGNET_SANITIZE_RUST)
   # Stable compilers have the sanitizers behind this switch. The run-time library comes from the C compiler, which links
   # the programs. Naming the target keeps the flags away from build scripts.
   if(NOT IOURINGNET_CARGO_TARGET)
-    execute_process(COMMAND rustc -vV OUTPUT_VARIABLE rustc_version COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND "${RUSTC}" -vV OUTPUT_VARIABLE rustc_version COMMAND_ERROR_IS_FATAL ANY)
     string(REGEX MATCH "host: ([^\n]+)" _ "${rustc_version}")
     set(IOURINGNET_CARGO_TARGET "${CMAKE_MATCH_1}")
   endif()
@@ -67,46 +94,12 @@ else()
   list(APPEND cargo_env --unset=CARGO_BUILD_TARGET) # cached as empty, and the path below goes by the cache
 endif()
 
-set(built "${PROJECT_BINARY_DIR}/cargo/${cargo_out}")
-set(shared_real "${PROJECT_BINARY_DIR}/libiouringnet.so.${PROJECT_VERSION}")
-# As build.rs has it: before 1.0 a new minor version may change the interface.
-if(PROJECT_VERSION_MAJOR EQUAL 0)
-  set(shared_soname "libiouringnet.so.0.${PROJECT_VERSION_MINOR}")
-else()
-  set(shared_soname "libiouringnet.so.${PROJECT_VERSION_MAJOR}")
-endif()
-set(static_real "${PROJECT_BINARY_DIR}/libiouringnet.a")
-
-add_custom_target(iouringnet_cargo ALL
+set(core_archive "${PROJECT_BINARY_DIR}/link/cargo.a")
+add_custom_target(iouringnet_cargo
   COMMAND ${CMAKE_COMMAND} -E env ${cargo_env}
-          ${CARGO} rustc --lib --crate-type cdylib,staticlib ${cargo_profile_flags} ${IOURINGNET_CARGO_FLAGS}
-  COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.so" "${shared_real}"
-  COMMAND ${CMAKE_COMMAND} -E copy_if_different "${built}/libiouringnet.a" "${static_real}"
-  COMMAND ${CMAKE_COMMAND} -E create_symlink "libiouringnet.so.${PROJECT_VERSION}"
-          "${PROJECT_BINARY_DIR}/${shared_soname}"
-  COMMAND ${CMAKE_COMMAND} -E create_symlink "${shared_soname}" "${PROJECT_BINARY_DIR}/libiouringnet.so"
-  BYPRODUCTS "${shared_real}" "${static_real}" "${PROJECT_BINARY_DIR}/${shared_soname}"
-             "${PROJECT_BINARY_DIR}/libiouringnet.so"
+          ${CARGO} rustc --lib --crate-type staticlib ${cargo_profile_flags} ${IOURINGNET_CARGO_FLAGS}
+  COMMAND ${CMAKE_COMMAND} -E copy_if_different "${PROJECT_BINARY_DIR}/cargo/${cargo_out}/libiouringnet.a" "${core_archive}"
+  BYPRODUCTS "${core_archive}"
   WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
   COMMENT "Building the Rust core"
   USES_TERMINAL VERBATIM)
-
-# What the Rust standard library needs from the system when it is linked statically. The unwinder is not named: compilers
-# add it by themselves, the shared one or, for a program that is static throughout, the other.
-set(iouringnet_system_libraries util rt m dl)
-
-add_library(iouringnet SHARED IMPORTED GLOBAL)
-set_target_properties(iouringnet PROPERTIES
-  IMPORTED_LOCATION "${shared_real}"
-  IMPORTED_SONAME "${shared_soname}"
-  INTERFACE_INCLUDE_DIRECTORIES "${PROJECT_SOURCE_DIR}/include")
-add_dependencies(iouringnet iouringnet_cargo)
-add_library(iouringnet::iouringnet ALIAS iouringnet)
-
-add_library(iouringnet_static STATIC IMPORTED GLOBAL)
-set_target_properties(iouringnet_static PROPERTIES
-  IMPORTED_LOCATION "${static_real}"
-  INTERFACE_INCLUDE_DIRECTORIES "${PROJECT_SOURCE_DIR}/include"
-  INTERFACE_LINK_LIBRARIES "Threads::Threads;${iouringnet_system_libraries}")
-add_dependencies(iouringnet_static iouringnet_cargo)
-add_library(iouringnet::static ALIAS iouringnet_static)

@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Result};
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// The longest host name in DNS, and the longest part of a name between two dots.
@@ -26,22 +27,52 @@ pub enum Parsed {
     },
 }
 
+impl fmt::Display for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Parsed::Numeric(address) => address.fmt(f),
+            Parsed::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
 /// Reads `127.0.0.1:7000`, `[::1]:7000`, `[fe80::1%eth0]:7000`, `[fe80::1%2]:7000` or `name:7000`.
-/// ENODEV: the interface does not exist. INVALID: any other text.
+/// ENODEV: the interface does not exist. ADDRESS: any other text.
 pub fn parse(text: &str) -> Result<Parsed> {
     if let Some(rest) = text.strip_prefix('[') {
-        let (inside, port) = rest.rsplit_once("]:").ok_or(Error::INVALID)?;
+        let (inside, port) = rest.rsplit_once("]:").ok_or(Error::ADDRESS)?;
         return bracketed(inside, parse_port(port)?);
     }
-    let (host, port) = text.rsplit_once(':').ok_or(Error::INVALID)?;
+    let (host, port) = text.rsplit_once(':').ok_or(Error::ADDRESS)?;
     let port = parse_port(port)?;
     if let Ok(ip) = host.parse::<Ipv4Addr>() {
         return Ok(Parsed::Numeric(SocketAddr::new(IpAddr::V4(ip), port)));
     }
     if !is_host_name(host) {
-        return Err(Error::INVALID);
+        return Err(Error::ADDRESS);
     }
     Ok(Parsed::Name { host: host.to_owned(), port })
+}
+
+/// Reads a local address, a number with or without a port: `127.0.0.1`, `::1`, `127.0.0.1:7000` or `[::1]:7000`.
+/// ADDRESS: any other text. ENODEV: the interface does not exist.
+pub fn parse_local(text: &str) -> Result<SocketAddr> {
+    let parsed = match parse(text) {
+        Err(Error::ADDRESS) => parse(&join(text, 0)?)?,
+        parsed => parsed?,
+    };
+    match parsed {
+        Parsed::Numeric(address) => Ok(address),
+        Parsed::Name { .. } => Err(Error::ADDRESS),
+    }
+}
+
+/// Writes `host` and `port` as [`parse`] reads them: an IPv6 address gets its brackets, if it has none yet.
+/// ADDRESS: the text would be no address. ENODEV: the interface does not exist.
+pub fn join(host: &str, port: u16) -> Result<String> {
+    let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+    let text = if bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    parse(&text).map(|_| text)
 }
 
 /// Writes an address as [`parse`] reads it, in at most 127 bytes: 39 digits and colons, an interface name of 15, and a port.
@@ -61,7 +92,7 @@ fn bracketed(inside: &str, port: u16) -> Result<Parsed> {
         Some((ip, scope)) => (ip, Some(scope)),
         None => (inside, None),
     };
-    let ip = ip.parse::<Ipv6Addr>().map_err(|_| Error::INVALID)?;
+    let ip = ip.parse::<Ipv6Addr>().map_err(|_| Error::ADDRESS)?;
     let scope_id = scope_id.map_or(Ok(0), interface_index)?;
     Ok(Parsed::Numeric(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope_id))))
 }
@@ -69,9 +100,9 @@ fn bracketed(inside: &str, port: u16) -> Result<Parsed> {
 /// Digits only: the standard library's parser would accept a plus sign.
 fn parse_port(text: &str) -> Result<u16> {
     if text.is_empty() || text.len() > 5 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::INVALID);
+        return Err(Error::ADDRESS);
     }
-    text.parse().map_err(|_| Error::INVALID)
+    text.parse().map_err(|_| Error::ADDRESS)
 }
 
 /// Whether the resolver can look up `host`. If the last part is made of digits, it is a mistyped number such as 256.1.1.1 or
@@ -93,9 +124,9 @@ fn is_host_name(host: &str) -> bool {
 
 /// The number of an interface. The name comes first, because an interface may have a number for its name.
 fn interface_index(scope: &str) -> Result<u32> {
-    let name = CString::new(scope).map_err(|_| Error::INVALID)?;
+    let name = CString::new(scope).map_err(|_| Error::ADDRESS)?;
     if scope.is_empty() {
-        return Err(Error::INVALID);
+        return Err(Error::ADDRESS);
     }
     // SAFETY: `name` ends in zero and outlives the call, which only reads it.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -105,7 +136,7 @@ fn interface_index(scope: &str) -> Result<u32> {
     if !scope.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::from_errno(libc::ENODEV));
     }
-    scope.parse().map_err(|_| Error::INVALID)
+    scope.parse().map_err(|_| Error::ADDRESS)
 }
 
 /// `None` if the interface is gone, or its name is not UTF-8.
@@ -147,6 +178,41 @@ mod tests {
     }
 
     #[test]
+    fn a_host_and_a_port_are_joined_with_the_brackets_that_they_need() {
+        for (host, text) in [
+            ("127.0.0.1", "127.0.0.1:80"),
+            ("::1", "[::1]:80"),
+            ("[::1]", "[::1]:80"),
+            ("fe80::1%lo", "[fe80::1%lo]:80"),
+            ("example.org", "example.org:80"),
+        ] {
+            assert_eq!(join(host, 80).as_deref(), Ok(text));
+        }
+        for host in
+            ["", "a:1", "127.0.0.1:80", "[::1]:80", "[::1", "::1]", "[a]", "1::2::3", "a b", "256.1.1.1"]
+        {
+            assert_eq!(join(host, 80), Err(Error::ADDRESS), "{host}");
+        }
+        assert_eq!(join("fe80::1%nosuch0", 80), Err(Error::from_errno(libc::ENODEV)));
+    }
+
+    #[test]
+    fn a_local_address_is_a_number_with_or_without_a_port() {
+        for (text, expected) in [
+            ("127.0.0.1", "127.0.0.1:0"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("::1", "[::1]:0"),
+            ("[::1]:80", "[::1]:80"),
+            ("::1:80", "[::1:80]:0"),
+        ] {
+            assert_eq!(parse_local(text).map(|address| format(&address)).as_deref(), Ok(expected));
+        }
+        for text in ["", "localhost", "localhost:80", "127.0.0.1:x", "[::1]:x"] {
+            assert_eq!(parse_local(text), Err(Error::ADDRESS), "{text}");
+        }
+    }
+
+    #[test]
     fn interfaces_go_by_name_or_number() {
         let by_name = numeric("[fe80::1%lo]:7000");
         let SocketAddr::V6(v6) = by_name else { panic!("an IPv6 address") };
@@ -178,7 +244,7 @@ mod tests {
         }
     }
 
-    const INVALID: &[&str] = &[
+    const MALFORMED: &[&str] = &[
         "",
         ":",
         ":1",
@@ -232,12 +298,12 @@ mod tests {
     ];
 
     #[test]
-    fn everything_else_is_invalid() {
+    fn everything_else_is_malformed() {
         let too_long = format!("{0}.{0}.{0}.{1}:1", "a".repeat(63), "b".repeat(62));
         let long_label = format!("{}:1", "a".repeat(64));
         let made = [too_long.as_str(), long_label.as_str()];
-        for text in INVALID.iter().copied().chain(made) {
-            assert_eq!(parse(text), Err(Error::INVALID), "{text:?}");
+        for text in MALFORMED.iter().copied().chain(made) {
+            assert_eq!(parse(text), Err(Error::ADDRESS), "{text:?}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A stream owns its buffer, and the owner of the stream uses it. Invariant: a buffer has memory only while it holds bytes,
 //! so an idle connection's buffer needs none.
 
+use crate::rare::{Rare, Unchanged};
 use crate::threads;
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -13,6 +14,50 @@ use std::mem::ManuallyDrop;
 pub struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
+    search: Rare<Search>,
+}
+
+/// The end of a line, or another mark to look for. Its size is 1 to [`Mark::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    bytes: [u8; Mark::MAX],
+    size: u8,
+}
+
+/// How far the waiting bytes have been searched in vain, and for what.
+#[derive(Default)]
+struct Search {
+    mark: Option<Mark>,
+    searched: usize,
+}
+
+impl Unchanged for Search {
+    const UNCHANGED: &'static Search = &Search { mark: None, searched: 0 };
+}
+
+impl Mark {
+    /// The most bytes of a mark.
+    pub const MAX: usize = 16;
+
+    /// A copy of `bytes`. `None`: there are too many or none.
+    pub fn new(bytes: &[u8]) -> Option<Mark> {
+        let mut mark = Mark { bytes: [0; Mark::MAX], size: u8::try_from(bytes.len()).ok()? };
+        mark.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        (!bytes.is_empty()).then_some(mark)
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        usize::from(self.size)
+    }
+
+    /// Where it begins in `bytes`.
+    fn place_in(&self, bytes: &[u8]) -> Option<usize> {
+        let (start, mark) = (bytes.as_ptr(), self.bytes.as_ptr());
+        // SAFETY: both name as many bytes as they have.
+        let found = unsafe { libc::memmem(start.cast(), bytes.len(), mark.cast(), self.size()) };
+        (!found.is_null()).then(|| found.addr() - start.addr())
+    }
 }
 
 thread_local! {
@@ -53,8 +98,34 @@ impl ReadBuffer {
         &self.bytes[self.start..]
     }
 
+    /// Where the first `mark` among the first `most` waiting bytes ends. It looks at no byte twice, until a consume or another
+    /// mark.
+    pub fn find(&mut self, mark: &Mark, most: usize) -> Option<usize> {
+        let waiting = &self.bytes[self.start..];
+        let bytes = &waiting[..most.min(waiting.len())];
+        let known = self.search.mark == Some(*mark);
+        let searched = if known { self.search.searched } else { 0 };
+        let from = searched.saturating_sub(mark.size() - 1); // a mark may have begun before
+        let found = mark.place_in(bytes.get(from..)?);
+        if found.is_none() && bytes.len() > searched {
+            *self.search = Search { mark: Some(*mark), searched: bytes.len() };
+        }
+        found.map(|place| from + place + mark.size())
+    }
+
+    /// Puts a copy in the place of this buffer, and returns the buffer itself. What a search has found out stays with the copy.
+    pub fn replace_by_copy(&mut self) -> ReadBuffer {
+        let mut copy = ReadBuffer::default();
+        copy.append(self.as_slice());
+        copy.search = std::mem::take(&mut self.search);
+        std::mem::replace(self, copy)
+    }
+
     /// Drops the first `count` waiting bytes. After the last byte the buffer gives its memory back.
     pub fn consume(&mut self, count: usize) {
+        if count > 0 {
+            self.search = Rare::default();
+        }
         self.start += count.min(self.len());
         if self.is_empty() {
             self.free();
@@ -205,6 +276,27 @@ mod tests {
         buffer.shrink();
         assert_eq!(buffer.as_slice(), [0; 10]);
         assert!(buffer.bytes.capacity() <= FEW);
+    }
+
+    #[test]
+    fn a_search_looks_at_no_byte_twice() {
+        let mut buffer = ReadBuffer::default();
+        let end = Mark::new(b"\r\n").unwrap();
+        buffer.append(&[b'x'; 5000]);
+        buffer.append(b"\r");
+        assert_eq!((buffer.find(&end, 9000), buffer.search.searched), (None, 5001));
+        buffer.append(b"\nnext\r\n");
+        assert_eq!(buffer.find(&end, 5001), None, "the mark ends later");
+        assert_eq!(buffer.find(&end, 5002), Some(5002), "it began before the last search ended");
+        buffer.bytes[7..9].copy_from_slice(b"\r\n"); // nobody looks there again
+        drop(buffer.replace_by_copy());
+        assert_eq!(buffer.find(&end, 9000), Some(5002));
+        assert_eq!(buffer.find(&Mark::new(b"\n").unwrap(), 9000), Some(9), "another mark begins anew");
+        buffer.consume(9);
+        assert_eq!(buffer.search.searched, 0);
+        assert_eq!(buffer.find(&end, 9000), Some(5002 - 9));
+        assert_eq!((Mark::new(b""), Mark::new(&[7; 17])), (None, None));
+        assert_eq!(Mark::new(&[7; 16]).map(|mark| mark.size()), Some(16));
     }
 
     #[test]

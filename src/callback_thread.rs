@@ -1,6 +1,7 @@
 //! The mark of a thread that runs callbacks.
 //!
-//! Each loop marks its own thread. The calls that may block read the mark. Invariant: the mark stays until the thread ends.
+//! A loop marks the thread that runs it. The calls that may block read the mark. Invariant: a thread has the mark exactly
+//! while it runs a loop.
 
 use std::cell::Cell;
 
@@ -11,6 +12,11 @@ thread_local! {
 /// Marks this thread as one that runs callbacks.
 pub fn enter() {
     CALLBACK_THREAD.set(true);
+}
+
+/// Takes the mark away.
+pub fn leave() {
+    CALLBACK_THREAD.set(false);
 }
 
 /// Whether this thread runs callbacks, of any net. Nothing may block on such a thread.

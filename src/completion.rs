@@ -5,8 +5,10 @@
 //! outbox's callback thread, and with no lock held.
 
 use crate::error::{Error, Result};
+use crate::once::Once;
 use crate::permits::Permit;
-use crate::socket::Socket;
+use crate::shared_bytes::Adopted;
+use crate::socket::{Half, Socket};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
@@ -43,10 +45,12 @@ pub struct Done {
     pub outcome: Outcome,
     /// The connection that a dial or an accept has made. The callback owns it.
     pub connection: Option<Arc<Socket>>,
+    /// The end of a forward whose error this is: the half that receives, or the half that sends.
+    pub side: Option<Half>,
 }
 
 /// Runs once on the receive loop's thread.
-pub type Callback = Box<dyn FnOnce(Done) + Send>;
+pub type Callback = Once<Done>;
 
 /// The result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +67,12 @@ pub enum Waited {
 pub trait Outbox: Send + Sync {
     /// Makes the callback thread call [`Operation::run_callback`].
     fn deliver(&self, operation: Arc<Operation>);
+    /// Makes the callback thread call [`Finished::run_callback`].
+    fn deliver_finished(&self, finished: Finished);
     /// Whether the caller runs on the callback thread, and therefore inside a callback.
     fn runs_here(&self) -> bool;
+    /// An operation without a callback is over. A thread that runs callbacks itself may look at operations between them.
+    fn is_over(&self);
 }
 
 /// The handle that serves an operation.
@@ -73,7 +81,7 @@ pub trait Target: Send + Sync {
     fn cancel_requested(self: Arc<Self>);
 }
 
-/// An operation that was over at once and has only a callback, which is still to run.
+/// A send or receive that is over and has only a callback, which is still to run.
 pub struct Finished {
     /// Runs once, on the thread of the loop that gets this as mail.
     pub callback: Callback,
@@ -81,15 +89,29 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The connection that the operation made.
     pub connection: Option<Arc<Socket>>,
+    /// See [`Done::side`].
+    pub side: Option<Half>,
     /// The operation's place among those in flight. The callback begins after it is given back.
     pub permit: Permit,
 }
 
 impl Finished {
+    /// No operation: the memory of the program ends where a callback would run, and counts as one.
+    pub fn end_of(memory: Adopted) -> Finished {
+        let outcome = Outcome { result: Ok(()), bytes: 0 };
+        Finished {
+            callback: Once::boxed(|_| drop(memory)),
+            outcome,
+            connection: None,
+            side: None,
+            permit: Permit::none(),
+        }
+    }
+
     /// Runs the callback.
     pub fn run_callback(mut self) {
         drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
-        (self.callback)(Done { outcome: self.outcome, connection: self.connection });
+        self.callback.call(Done { outcome: self.outcome, connection: self.connection, side: self.side });
     }
 }
 
@@ -99,7 +121,7 @@ pub enum Tell<'a> {
     Wait,
     /// By an op, through which threads may wait or cancel.
     By(&'a Arc<Operation>),
-    /// By a callback alone. An [`Operation`] is made only if the end does not come at once.
+    /// By a callback alone. It needs no [`Operation`].
     Call(Callback),
 }
 
@@ -119,6 +141,46 @@ pub enum Begun {
     Finished(Outcome),
     /// It is under way. The operation reports its end.
     Queued(Arc<Operation>),
+    /// It is under way. Its callback learns the end.
+    Called,
+}
+
+/// Who learns the end of a send or receive that is under way.
+pub enum Teller {
+    /// The operation, whose waiters or callback learn it.
+    Operation(Arc<Operation>),
+    /// A callback alone, with its place among those in flight.
+    Call(Callback, Permit),
+}
+
+impl Teller {
+    /// For the caller that has begun: it is under way.
+    pub fn begun(&self) -> Begun {
+        match self {
+            Teller::Operation(operation) => Begun::Queued(Arc::clone(operation)),
+            Teller::Call(..) => Begun::Called,
+        }
+    }
+
+    /// Whether a caller has cancelled it.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Teller::Operation(operation) if operation.is_cancelled())
+    }
+
+    /// Reports the end. A callback runs by way of `outbox`, which is that of the operation, too.
+    pub fn tell(self, outbox: &dyn Outbox, outcome: Outcome) {
+        self.tell_side(outbox, outcome, None);
+    }
+
+    /// The same for a forward, whose error may be that of one side.
+    pub fn tell_side(self, outbox: &dyn Outbox, outcome: Outcome, side: Option<Half>) {
+        match self {
+            Teller::Operation(operation) => drop(operation.finish(outcome, None, side)),
+            Teller::Call(callback, permit) => {
+                outbox.deliver_finished(Finished { callback, outcome, connection: None, side, permit });
+            }
+        }
+    }
 }
 
 /// One accepted operation.
@@ -148,6 +210,7 @@ struct State {
     outcome: Outcome,
     callback: Option<Callback>,
     connection: Option<Arc<Socket>>,
+    side: Option<Half>,
     target: Option<Weak<dyn Target>>,
     permit: Option<Permit>,
     released: bool,
@@ -167,6 +230,7 @@ impl Operation {
                 outcome,
                 callback,
                 connection: None,
+                side: None,
                 target: None,
                 permit: None,
                 released: false,
@@ -185,16 +249,21 @@ impl Operation {
 
     /// Delivers the result. Only the first call counts.
     pub fn complete(self: &Arc<Self>, result: Result, bytes: usize) {
-        self.finish(Outcome { result, bytes }, None);
+        self.finish(Outcome { result, bytes }, None, None);
     }
 
     /// The same for an operation that makes a connection. True: there is no callback, and the connection waits for its
     /// collector.
     pub fn complete_connection(self: &Arc<Self>, result: Result<Arc<Socket>>) -> bool {
-        self.finish(Outcome::without_bytes(&result), result.ok())
+        self.finish(Outcome::without_bytes(&result), result.ok(), None)
     }
 
-    fn finish(self: &Arc<Self>, outcome: Outcome, connection: Option<Arc<Socket>>) -> bool {
+    fn finish(
+        self: &Arc<Self>,
+        outcome: Outcome,
+        connection: Option<Arc<Socket>>,
+        side: Option<Half>,
+    ) -> bool {
         let mut state = self.state.lock();
         if state.phase != Phase::Pending {
             debug_assert!(false, "an operation completes once");
@@ -202,6 +271,7 @@ impl Operation {
         }
         state.outcome = outcome;
         state.connection = connection;
+        state.side = side;
         if state.callback.is_some() {
             state.phase = Phase::Queued;
             drop(state);
@@ -220,12 +290,12 @@ impl Operation {
             return;
         };
         state.phase = Phase::Running;
-        let done = Done { outcome: state.outcome, connection: state.connection.take() };
+        let done = Done { outcome: state.outcome, connection: state.connection.take(), side: state.side };
         // Before the callback, because the callback usually begins the next operation.
         let socket = state.permit.as_mut().and_then(Permit::give_back);
         drop(state);
         drop(socket);
-        callback(done);
+        callback.call(done);
         self.over(self.state.lock());
     }
 
@@ -239,6 +309,7 @@ impl Operation {
         }
         drop(state);
         drop((socket, target));
+        self.outbox.is_over();
     }
 
     /// Waits until the operation is over, at most for `timeout`. `None`: no limit.
@@ -275,6 +346,11 @@ impl Operation {
             // Not reached: no op exists through which to release it, and the wait has no limit.
             Waited::Pending | Waited::Released => Outcome { result: Err(Error::PANIC), bytes: 0 },
         }
+    }
+
+    /// See [`Done::side`]. To be asked when the operation is over.
+    pub fn side(&self) -> Option<Half> {
+        self.state.lock().side
     }
 
     /// The connection that the operation made, for its first collector. `None`: a callback or a collector has taken it.
@@ -334,126 +410,4 @@ impl Operation {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An outbox that runs callbacks where they are delivered.
-    struct AtOnce;
-
-    impl Outbox for AtOnce {
-        fn deliver(&self, operation: Arc<Operation>) {
-            operation.run_callback();
-        }
-
-        fn runs_here(&self) -> bool {
-            false
-        }
-    }
-
-    #[cfg(not(loom))]
-    mod alone {
-        use super::*;
-
-        #[test]
-        fn a_result_is_kept_until_the_release() {
-            let operation = Operation::new(Arc::new(AtOnce), None);
-            assert_eq!(operation.wait(Some(Duration::ZERO)), Waited::Pending);
-            assert_eq!(operation.release(), Err(Error::BUSY), "nobody would ever hear of it");
-            operation.complete(Err(Error::EOF), 3);
-            let outcome = Outcome { result: Err(Error::EOF), bytes: 3 };
-            assert_eq!(operation.wait(None), Waited::Done(outcome));
-            assert_eq!(operation.wait(Some(Duration::from_secs(1))), Waited::Done(outcome));
-            assert_eq!(operation.release(), Ok(()));
-            assert_eq!(operation.wait(None), Waited::Released);
-        }
-    }
-
-    #[cfg(loom)]
-    mod loom_tests {
-        use super::*;
-        use crate::sync::atomic::{AtomicU32, AtomicUsize};
-        use loom::thread;
-
-        /// A completion races with a waiter that is about to sleep. The waiter always wakes up with the result.
-        #[test]
-        fn a_waiter_always_wakes() {
-            loom::model(|| {
-                let operation = Operation::new(Arc::new(AtOnce), None);
-                let waiter = {
-                    let operation = Arc::clone(&operation);
-                    thread::spawn(move || operation.wait(None))
-                };
-                operation.complete(Ok(()), 7);
-                let outcome = Outcome { result: Ok(()), bytes: 7 };
-                assert_eq!(waiter.join().unwrap(), Waited::Done(outcome));
-            });
-        }
-
-        /// A release races with a waiter. The waiter always returns, whichever comes first.
-        #[test]
-        fn a_release_wakes_waiters() {
-            loom::model(|| {
-                let operation = Operation::new(Arc::new(AtOnce), Some(Box::new(|_| {})));
-                let waiter = {
-                    let operation = Arc::clone(&operation);
-                    thread::spawn(move || operation.wait(None))
-                };
-                let finisher = {
-                    let operation = Arc::clone(&operation);
-                    thread::spawn(move || operation.complete(Ok(()), 1))
-                };
-                assert_eq!(operation.release(), Ok(()), "a callback is to tell the result");
-                let outcome = Outcome { result: Ok(()), bytes: 1 };
-                let waited = waiter.join().unwrap();
-                assert!(waited == Waited::Released || waited == Waited::Done(outcome), "{waited:?}");
-                finisher.join().unwrap();
-            });
-        }
-
-        /// The callback runs once. A waiter gets "done" only after the callback has returned.
-        #[test]
-        fn a_waiter_comes_after_the_callback() {
-            loom::model(|| {
-                let ran = Arc::new(AtomicU32::new(0));
-                let counter = Arc::clone(&ran);
-                let callback: Callback = Box::new(move |_| {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                });
-                let operation = Operation::new(Arc::new(AtOnce), Some(callback));
-                let finisher = {
-                    let operation = Arc::clone(&operation);
-                    thread::spawn(move || operation.complete(Ok(()), 0))
-                };
-                let waited = operation.wait(None);
-                assert_eq!(waited, Waited::Done(Outcome { result: Ok(()), bytes: 0 }));
-                assert_eq!(ran.load(Ordering::Relaxed), 1);
-                finisher.join().unwrap();
-            });
-        }
-
-        /// A cancellation races with the acceptance. The target learns it, or `is_cancelled` says so.
-        #[test]
-        fn a_cancellation_is_never_missed() {
-            struct Handle(AtomicBool);
-            impl Target for Handle {
-                fn cancel_requested(self: Arc<Self>) {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-            loom::model(|| {
-                let handle = Arc::new(Handle(AtomicBool::new(false)));
-                let operation = Operation::new(Arc::new(AtOnce), None);
-                let canceller = {
-                    let operation = Arc::clone(&operation);
-                    thread::spawn(move || operation.cancel())
-                };
-                let target: Weak<Handle> = Arc::downgrade(&handle);
-                let count = Arc::new(AtomicUsize::new(0));
-                operation.accept(Permit::counted(&count, 1).unwrap(), target);
-                let seen = operation.is_cancelled();
-                canceller.join().unwrap();
-                assert!(seen || handle.0.load(Ordering::Relaxed));
-            });
-        }
-    }
-}
+mod tests;

@@ -2,15 +2,19 @@
 //!
 //! The boundary makes it. Everything that is open on the net reads it. Invariant: it never changes while its net lives.
 
-use crate::logging::Log;
+use crate::defaults::DEFAULTS;
+use crate::engine::EngineKind;
+use crate::logging::{self, Log};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::deadlines::DrainTimeout;
 
-/// The configuration of a net. The C header gives the same defaults.
+/// The configuration of a net. Its defaults are those of [`DEFAULTS`].
 #[derive(Clone)]
 pub struct Config {
+    /// What the loops wait by. `None`: what the environment names, else io_uring if the system allows it, else epoll.
+    pub engine: Option<EngineKind>,
     /// Places in each ring. They do not bound the operations in flight.
     pub ring_entries: u32,
     /// Largest number of operations in flight. One for each direction of a connection does not count.
@@ -33,6 +37,8 @@ pub struct Config {
     pub post_mark: usize,
     /// How long an operation may take.
     pub timeout: Option<Duration>,
+    /// How long a connection may go without a byte in either direction.
+    pub idle_timeout: Option<Duration>,
     /// How long a dial may take.
     pub dial_timeout: Option<Duration>,
     /// How long a closing connection may go without progress.
@@ -51,31 +57,44 @@ pub struct Config {
     pub recv_cpu: Option<usize>,
     /// Gets what the loops' threads log.
     pub log: Option<Arc<dyn Log>>,
+    /// Whether the thread that starts the net runs the receive loop, turn by turn. The net has no receive thread then.
+    pub by_caller: bool,
+}
+
+impl Config {
+    /// Whether the log wants the lines about single connections.
+    pub fn logs_details(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.most() >= logging::DEBUG)
+    }
 }
 
 impl Default for Config {
     fn default() -> Config {
+        let ms = |ms: u32| Duration::from_millis(ms.into());
         Config {
-            ring_entries: 256,
-            max_operations: 65_536,
-            nodelay: Some(true),
-            first_try: true,
+            engine: None,
+            ring_entries: DEFAULTS.ring_entries,
+            max_operations: DEFAULTS.max_operations,
+            nodelay: Some(DEFAULTS.nodelay),
+            first_try: DEFAULTS.first_try,
             keepalive: None,
             send_buffer: 0,
             recv_buffer: 0,
-            read_buffer: 64 << 10,
-            buffer_max: 1 << 20,
-            post_mark: 1 << 20,
+            read_buffer: DEFAULTS.read_buffer,
+            buffer_max: DEFAULTS.buffer_max,
+            post_mark: DEFAULTS.post_mark,
             timeout: None,
-            dial_timeout: Some(Duration::from_secs(10)),
-            close_timeout: Duration::from_secs(30),
+            idle_timeout: None,
+            dial_timeout: Some(ms(DEFAULTS.dial_timeout_ms)),
+            close_timeout: ms(DEFAULTS.close_timeout_ms),
             drain_timeout: DrainTimeout::ByBytes,
-            linger: Duration::from_secs(2),
-            shutdown_timeout: Duration::from_secs(5),
-            spin: Duration::from_micros(50),
+            linger: ms(DEFAULTS.linger_ms),
+            shutdown_timeout: ms(DEFAULTS.shutdown_timeout_ms),
+            spin: Duration::from_micros(DEFAULTS.spin_us.into()),
             send_cpu: None,
             recv_cpu: None,
             log: None,
+            by_caller: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! time beyond the range of the clock is no limit.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// How long one operation may take.
@@ -29,6 +29,14 @@ impl Limit {
     pub fn is_late(&self, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= now)
     }
+}
+
+/// How long a connection may go without a byte in either direction. `idle` has the one implementation.
+pub trait IdleLimit: Send + Sync {
+    /// The limit is `limit` from now on. `None`: there is none.
+    fn set(self: Arc<Self>, limit: Option<Duration>);
+    /// Both halves are closed.
+    fn end(self: Arc<Self>);
 }
 
 /// How long the whole drain of a closed connection may take.

@@ -121,7 +121,7 @@ impl Member for DelayedCall {
         let Some(cause) = how.ends_work() else {
             return;
         };
-        self.state.lock().cause = Some(cause);
+        self.state.lock().cause.get_or_insert(cause); // the first cause stays
         let net = Arc::clone(&self.net);
         net.recv_loop.post(self);
     }

@@ -19,14 +19,22 @@ pub type Result<T = ()> = core::result::Result<T, Error>;
 /// The largest errno that the kernel may return (its MAX_ERRNO).
 const MAX_ERRNO: i32 = 4095;
 
-/// Makes constants, names and texts from one list. Therefore they cannot differ.
+/// Makes constants, nearest errnos, names and texts from one list. Therefore they cannot differ.
 macro_rules! errors {
-    ($($constant:ident = $code:literal, $name:literal, $text:literal;)*) => {
+    ($($constant:ident = $code:literal, $errno:ident, $name:literal, $text:literal;)*) => {
         impl Error {
             $(
                 #[doc = concat!("`", $name, "`: ", $text, ".")]
                 pub const $constant: Error = Error::of($code);
             )*
+        }
+
+        /// The errno that is nearest to the status `code`. `None`: it is no status of the list.
+        fn nearest_errno(code: i32) -> Option<i32> {
+            match code {
+                $($code => Some(libc::$errno),)*
+                _ => None,
+            }
         }
 
         const ALL: &[(Error, &CStr, &CStr)] = &[$((
@@ -38,26 +46,27 @@ macro_rules! errors {
 }
 
 errors! {
-    EOF = -10001, "IOURINGNET_EOF", "the peer ended the stream";
-    TIMEOUT = -10002, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline";
-    CANCELLED = -10003, "IOURINGNET_CANCELLED", "the operation was cancelled";
-    CLOSED = -10004, "IOURINGNET_CLOSED", "the operation was ended by a close on this side";
-    STOPPED = -10005, "IOURINGNET_STOPPED", "the net has been stopped";
-    BAD_HANDLE = -10006, "IOURINGNET_BAD_HANDLE", "the handle is closed, of another kind, or was never one";
-    INVALID = -10007, "IOURINGNET_INVALID", "an argument is not valid";
-    FULL = -10008, "IOURINGNET_FULL", "the sink has as many unsent bytes as its mark allows; nothing was taken";
-    LIMIT = -10009, "IOURINGNET_LIMIT", "a bound of the whole net is reached; nothing was taken";
-    BUSY = -10010, "IOURINGNET_BUSY", "something that excludes this call is still going on";
-    PENDING = -10011, "IOURINGNET_PENDING", "the operation has not finished yet";
-    TORN = -10012, "IOURINGNET_TORN", "an earlier send ended when only a part of it was out, so that the sink cannot go on";
-    TOO_BIG = -10013, "IOURINGNET_TOO_BIG", "more bytes would have to be buffered than the configuration allows";
-    IN_CALLBACK = -10014, "IOURINGNET_IN_CALLBACK", "a call that may block is not allowed inside a callback";
-    NAME = -10015, "IOURINGNET_NAME", "the host name is not known";
-    NAME_AGAIN = -10016, "IOURINGNET_NAME_AGAIN", "the host name could not be looked up at the moment; a later try may succeed";
-    FORKED = -10017, "IOURINGNET_FORKED", "the library was started before this process was forked and cannot be used in the child";
-    UNAVAILABLE = -10018, "IOURINGNET_UNAVAILABLE", "io_uring cannot be used here; iouringnet_probe says why";
-    PANIC = -10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call";
-    LOCKED_MEMORY = -10020, "IOURINGNET_LOCKED_MEMORY", "there is too little memory that may be locked (RLIMIT_MEMLOCK); iouringnet_probe says more";
+    EOF = -10001, ENODATA, "IOURINGNET_EOF", "the peer ended the stream";
+    TIMEOUT = -10002, ETIMEDOUT, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline";
+    CANCELLED = -10003, ECANCELED, "IOURINGNET_CANCELLED", "the operation was cancelled";
+    CLOSED = -10004, ECONNABORTED, "IOURINGNET_CLOSED", "the operation was ended by a close on this side";
+    STOPPED = -10005, ESHUTDOWN, "IOURINGNET_STOPPED", "the net has been stopped";
+    BAD_HANDLE = -10006, EBADF, "IOURINGNET_BAD_HANDLE", "the handle is closed, of another kind, or was never one";
+    INVALID = -10007, EINVAL, "IOURINGNET_INVALID", "an argument is not valid";
+    FULL = -10008, EAGAIN, "IOURINGNET_FULL", "the sink has as many unsent bytes as its mark allows; nothing was taken";
+    LIMIT = -10009, ENOBUFS, "IOURINGNET_LIMIT", "a bound of the whole net is reached; nothing was taken";
+    BUSY = -10010, EBUSY, "IOURINGNET_BUSY", "something that excludes this call is still going on";
+    PENDING = -10011, EINPROGRESS, "IOURINGNET_PENDING", "the operation has not finished yet";
+    TORN = -10012, EPIPE, "IOURINGNET_TORN", "an earlier send ended when only a part of it was out, so that the sink cannot go on";
+    TOO_BIG = -10013, EMSGSIZE, "IOURINGNET_TOO_BIG", "more bytes than a buffer may hold";
+    IN_CALLBACK = -10014, EDEADLK, "IOURINGNET_IN_CALLBACK", "a call that may block is not allowed inside a callback";
+    NAME = -10015, ENOENT, "IOURINGNET_NAME", "the host name is not known";
+    NAME_AGAIN = -10016, EAGAIN, "IOURINGNET_NAME_AGAIN", "the host name could not be looked up at the moment; a later try may succeed";
+    FORKED = -10017, EPERM, "IOURINGNET_FORKED", "the library was started before this process was forked and cannot be used in the child";
+    UNAVAILABLE = -10018, ENOSYS, "IOURINGNET_UNAVAILABLE", "io_uring is demanded and cannot be used here; the program iouringnet-probe says why";
+    PANIC = -10019, ENOTRECOVERABLE, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call";
+    LOCKED_MEMORY = -10020, ENOMEM, "IOURINGNET_LOCKED_MEMORY", "there is too little memory that may be locked (RLIMIT_MEMLOCK); the program iouringnet-probe says more";
+    ADDRESS = -10021, EDESTADDRREQ, "IOURINGNET_ADDRESS", "the address is not HOST:PORT";
 }
 
 const fn c_str(text: &'static str) -> &'static CStr {
@@ -95,9 +104,22 @@ impl Error {
         self.0.get()
     }
 
+    /// The same as an error of the system. A status of the library has no errno, and becomes EINVAL.
+    pub fn to_io(self) -> std::io::Error {
+        std::io::Error::from_raw_os_error(self.errno().unwrap_or(libc::EINVAL))
+    }
+
     /// The positive errno, if the error is one.
     pub const fn errno(self) -> Option<i32> {
         if self.code() >= -MAX_ERRNO { Some(-self.code()) } else { None }
+    }
+
+    /// The positive errno that is nearest to a code. 0: success. EINVAL: the code is no status.
+    pub fn nearest(code: i32) -> i32 {
+        match code {
+            0 => 0,
+            _ => nearest_errno(code).or(errno_of(code)).unwrap_or(libc::EINVAL),
+        }
     }
 
     /// The name of a code: of the constant or of the errno. An unknown code has a fixed name.
@@ -199,7 +221,7 @@ mod tests {
         check(0, "IOURINGNET_OK", "success");
         check(-10002, "IOURINGNET_TIMEOUT", "the operation did not finish before its deadline");
         check(-10019, "IOURINGNET_PANIC", "the library met a fault of its own and gave up this call");
-        for unknown in [1, i32::MAX, i32::MIN, -4095, -4096, -10000, -10021] {
+        for unknown in [1, i32::MAX, i32::MIN, -4095, -4096, -10000, -10022] {
             check(unknown, "UNKNOWN", "unknown status");
         }
     }
@@ -221,7 +243,20 @@ mod tests {
             assert!(name.to_str().unwrap().starts_with("IOURINGNET_"));
             assert!(text.to_bytes().len() > 10);
         }
-        assert_eq!(Error::all().len(), 20);
+        assert_eq!(Error::all().len(), 21);
+    }
+
+    #[test]
+    fn every_code_has_a_nearest_errno() {
+        assert_eq!(Error::nearest(0), 0);
+        assert_eq!(Error::nearest(-libc::ECONNREFUSED), libc::ECONNREFUSED);
+        assert_eq!(Error::nearest(Error::TIMEOUT.code()), libc::ETIMEDOUT);
+        for (error, _, _) in Error::all() {
+            assert!((1..MAX_ERRNO).contains(&Error::nearest(error.code())));
+        }
+        for unknown in [1, i32::MAX, i32::MIN, -4096, -10000, -10100] {
+            assert_eq!(Error::nearest(unknown), libc::EINVAL);
+        }
     }
 
     #[test]

@@ -1,38 +1,44 @@
 #![allow(unsafe_code)] // requests name memory
-//! One loop: a thread with its own engine, mailbox and deadlines, and with requests in flight.
+//! One loop: its engine, its mailbox, its deadlines, and its requests in flight.
 //!
 //! A net has two loops, one for sends and one for receives. This file treats them alike. A loop carries results, deadlines
-//! and mail to [`Handler`]s, which are the handles' state machines. One round of [`EventLoop::run`]:
+//! and mail to [`Handler`]s, which are the handles' state machines. One thread makes a loop and runs it
+//! (event_loop/thread.rs). The first four steps are one [`EventLoop::turn`]:
 //!
 //! 1. reap: each completion that was there when the round began goes to the owner of its request;
 //! 2. expire: the loop reaps everything that the kernel had by then, and calls the handlers whose deadline has passed;
 //! 3. take mail: the loop calls the handlers that were posted. A posted operation runs its callback. An operation that was
 //!    over at once posts its callback alone;
-//! 4. end the round: handlers do together what callbacks have collected;
+//! 4. end the round: handlers do together what callbacks have collected, and the engine gets the sends of callbacks;
 //! 5. wait for a completion, a deadline or mail (event_loop/wait.rs): submit, perhaps spin, and sleep.
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
+mod current;
 mod death;
+mod dispatch;
 mod handle;
 mod handler;
+mod one_by_one;
 mod requests;
+mod round_sends;
+mod thread;
 mod wait;
 
+pub use self::dispatch::Dispatched;
 pub use self::handle::LoopHandle;
-pub use self::handler::{Handler, Reaped};
+pub use self::handler::{Handler, Reaped, Sent};
+pub use self::round_sends::{InRound, RoundSends};
 pub use crate::engine::RequestId;
 
-use self::handle::{CURRENT, ROUND, ROUND_NUMBER};
+use self::current::Round;
 use self::requests::Requests;
-use crate::callback_thread;
 use crate::completion::Finished;
-use crate::engine::{BufferPool, Completion, Engine, Features, Plan, PoolBuffer, Request, Scratch, Wait};
-use crate::logging::{Log, Writing};
+use crate::engine::{BufferPool, Completion, Engine, Plan, PoolBuffer, Request, Scratch, Wait};
+use crate::logging::Log;
 use crate::mailbox::{self, Letter};
 use crate::spin::Spin;
 use crate::sync::atomic::Ordering;
-use crate::threads::{self, Thread};
 use crate::timers::{Timer, Timers};
 use std::ffi::CStr;
 use std::io;
@@ -40,7 +46,6 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// How a loop is set up.
@@ -49,8 +54,12 @@ pub struct Setup {
     pub name: &'static CStr,
     /// How its engine is made.
     pub plan: Plan,
+    /// Why io_uring is not used, although it would have been preferred. The loop's thread logs it.
+    pub refusal: Option<String>,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
+    /// Whether the sends of its callbacks leave together at the end of a round, if the engine can do that.
+    pub round_sends: bool,
     /// Whether its thread has the policy SCHED_BATCH: on its wake-up, it does not preempt the thread that runs on its CPU.
     pub sched_batch: bool,
     /// The CPU that its thread stays on.
@@ -63,7 +72,7 @@ pub struct Setup {
     pub died: Box<dyn FnOnce() + Send>,
 }
 
-/// One loop, on its own thread.
+/// One loop.
 pub struct EventLoop {
     handle: Arc<LoopHandle>,
     engine: Option<Engine>,
@@ -82,12 +91,20 @@ pub struct EventLoop {
     completions: Vec<Completion>,
     mail: Vec<Letter<dyn Handler, Finished>>,
     reaped: u64,
-    features: Features,
+    has_multishot: bool,
     scratch: Option<Arc<Scratch>>,
+    /// The pool buffers that the sends of this round name.
+    lent: Vec<u16>,
     longest_spin: Duration,
     spin: Spin,
     /// This round has received in bulk.
     had_bulk: bool,
+    /// What the next turn begins with, while no thread runs the loop.
+    round: Round,
+    log: Option<Arc<dyn Log>>,
+    /// When the timer of the loop's descriptor makes it readable; see event_loop/dispatch.rs.
+    readable_at: Option<Instant>,
+    died: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// One enter works off at least so many sockets.
@@ -96,58 +113,25 @@ const SOCKETS_OF_ENTER: usize = 16;
 const SETTLE_MIN: usize = 32;
 
 impl EventLoop {
-    /// Starts the loop's thread. Returns once its engine exists, with the engine's features, or with the errno of the
-    /// failure.
-    pub fn start(handle: &Arc<LoopHandle>, setup: Setup) -> io::Result<(Thread, Features)> {
-        let (report, started) = sync_channel(1);
-        let handle = Arc::clone(handle);
-        let thread = threads::spawn(setup.name, move || {
-            if let Some(cpu) = setup.cpu
-                && let Err(error) = threads::pin(cpu)
-            {
-                let _ = report.send(Err(error));
-                return;
-            }
-            if setup.sched_batch {
-                threads::sched_batch();
-            }
-            let mut event_loop = match EventLoop::new(handle, &setup) {
-                Ok(event_loop) => event_loop,
-                Err(error) => {
-                    let _ = report.send(Err(error));
-                    return;
-                }
-            };
-            // The send loop runs only the log's callback. That callback may not block either.
-            callback_thread::enter();
-            let _ = report.send(Ok(event_loop.features));
-            let _writing = setup.log.as_ref().map(Writing::to);
-            tracing::info!(name = ?setup.name, features = event_loop.features.names(), "a loop has started");
-            event_loop.run_to_the_end(setup.died);
-            tracing::info!(name = ?setup.name, "a loop has ended");
-        })?;
-        match started.recv() {
-            Ok(Ok(features)) => Ok((thread, features)),
-            Ok(Err(error)) => {
-                thread.join();
-                Err(error)
-            }
-            Err(_) => {
-                thread.join();
-                Err(io::Error::other("the loop's thread panicked at its start"))
-            }
+    fn log_start(&self, setup: &Setup) {
+        let features = self.engine.as_ref().map(|engine| engine.features().names());
+        let engine = setup.plan.kind().name();
+        let sends = if self.handle.round_sends.get().is_some() { "entries" } else { "calls" };
+        tracing::info!(name = ?setup.name, engine, features, sends, "a loop has started");
+        if let Some(reason) = setup.refusal.as_deref() {
+            tracing::warn!(engine, reason, "io_uring cannot be used");
         }
     }
 
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
-        let engine = Engine::new(setup.plan, setup.receives, &handle.waker)?;
-        CURRENT.set(Arc::as_ptr(&handle));
-        let (features, pool) = (engine.features(), engine.pool());
+        let mut engine = Engine::new(setup.plan, setup.receives, &handle.waker)?;
+        if setup.round_sends && engine.prepare_silent_sends(setup.plan) {
+            handle.round_sends.get_or_init(RoundSends::new);
+        }
         Ok(EventLoop {
             handle,
-            engine: Some(engine),
             requests: Requests::default(),
-            pool,
+            pool: engine.pool(),
             timers: Timers::new(),
             now: None,
             settled: Instant::now(),
@@ -157,11 +141,17 @@ impl EventLoop {
             completions: Vec::new(),
             mail: Vec::new(),
             reaped: 0,
-            features,
+            has_multishot: engine.has_multishot(),
             scratch: None,
-            longest_spin: setup.spin,
+            lent: Vec::new(),
+            longest_spin: if engine.can_spin() { setup.spin } else { Duration::ZERO },
             spin: Spin::default(),
             had_bulk: false,
+            round: Round::default(),
+            log: setup.log.clone(),
+            readable_at: None,
+            died: None,
+            engine: Some(engine),
         })
     }
 
@@ -186,7 +176,7 @@ impl EventLoop {
 
     /// Whether a receive may go on by itself.
     pub fn has_multishot(&self) -> bool {
-        self.features.has(Features::MULTISHOT)
+        self.has_multishot
     }
 
     /// Whether readable connections wait in the kernel's queue. Other connections must not overtake them.
@@ -202,7 +192,8 @@ impl EventLoop {
     /// Gives a request to the kernel. [`Handler::on_complete`] of `owner` brings it back, exactly once.
     pub fn submit(&mut self, owner: Arc<dyn Handler>, request: Request) -> RequestId {
         let (id, request) = self.requests.insert(owner, request);
-        tracing::trace!(id = id.bits(), kind = request.kind(), "submitted");
+        let peer = || request.socket().and_then(|socket| socket.peer_to_log());
+        tracing::trace!(id = id.bits(), kind = request.kind(), peer = peer(), "submitted");
         match &mut self.engine {
             // SAFETY: the request owns what it names, or its owner's operation lends it until the request comes back
             // (engine/request.rs). The table keeps the request until its completion.
@@ -243,15 +234,7 @@ impl EventLoop {
     /// The five steps, until [`LoopHandle::quit`] was called and there is nothing left to do.
     fn run(&mut self) -> io::Result<()> {
         loop {
-            if mem::take(&mut self.slept) {
-                self.handle.mailbox.awake(); // before the callbacks, which post to this loop
-            }
-            self.now = self.timers.next().map(|_| Instant::now());
-            ROUND_NUMBER.set(ROUND_NUMBER.get().wrapping_add(1));
-            self.reap();
-            self.expire()?;
-            self.take_mail();
-            self.end_round();
+            self.turn()?;
             if self.is_finished() {
                 return Ok(());
             }
@@ -259,35 +242,71 @@ impl EventLoop {
         }
     }
 
+    /// The steps 1 to 4.
+    #[inline(always)] // two callers: the loop above, and the turns of a caller
+    fn turn(&mut self) -> io::Result<()> {
+        if mem::take(&mut self.slept) {
+            self.handle.mailbox.awake(); // before the callbacks, which post to this loop
+        }
+        self.now = self.timers.next().map(|_| Instant::now());
+        current::begin_round();
+        self.reap();
+        self.expire()?;
+        self.take_mail();
+        self.end_round();
+        Ok(())
+    }
+
     fn is_finished(&mut self) -> bool {
         self.handle.quit.load(Ordering::Acquire) // first: the checks below may look at every request
             && self.requests.is_empty()
             && self.refused.is_empty()
+            && !self.has_sends()
             && self.handle.mailbox.is_empty()
     }
 
     /// Step 1.
     #[inline(always)] // two callers, one of them in each round
     fn reap(&mut self) {
+        while self.reap_some() {
+            self.reap_one_by_one();
+        }
+    }
+
+    /// Handles what the engine gives at once. True: it has more.
+    #[inline(always)]
+    fn reap_some(&mut self) -> bool {
         let mut completions = mem::take(&mut self.completions);
+        let mut more = false;
         if let Some(engine) = &mut self.engine {
-            engine.reap(&mut completions);
+            more = engine.reap(&mut completions);
             self.crowded = engine.is_crowded();
         }
-        completions.extend(self.refused.drain(..).map(Completion::refused));
+        if !self.refused.is_empty() {
+            completions.extend(self.refused.drain(..).map(Completion::refused));
+        }
         self.reaped += completions.len() as u64;
         for completion in &completions {
-            match completion.request() {
-                Some(id) => self.finish(id, completion),
-                None => self.note(completion),
-            }
+            self.handle_completion(completion);
         }
         completions.clear();
         self.completions = completions;
+        more
+    }
+
+    #[inline(always)]
+    fn handle_completion(&mut self, completion: &Completion) {
+        match completion.request() {
+            Some(id) => self.finish(id, completion),
+            None => self.note(completion),
+        }
     }
 
     #[inline(never)] // keeps the usual round short
     fn note(&mut self, completion: &Completion) {
+        if let (Some(place), Some(sends)) = (completion.silent_send(), self.handle.round_sends.get()) {
+            return sends.note(place, completion.result()); // an enter had not decided all of the sends
+        }
         if let Some(id) = self.engine.as_mut().and_then(|engine| engine.note(completion)) {
             self.cancel_again(id);
         }
@@ -315,7 +334,14 @@ impl EventLoop {
             buffer.zip(pool.as_ref()).map(|(buffer, pool)| PoolBuffer::new(pool, buffer, completion.count()));
         let reaped = Reaped { result: completion.result(), buffer };
         if let Some((owner, request)) = self.requests.remove(id) {
-            tracing::trace!(id = id.bits(), kind = request.kind(), result = reaped.result, "completed");
+            let peer = || request.socket().and_then(|socket| socket.peer_to_log());
+            tracing::trace!(
+                id = id.bits(),
+                kind = request.kind(),
+                peer = peer(),
+                result = reaped.result,
+                "completed"
+            );
             self.guarded(owner, |owner, this| owner.on_complete(this, request, reaped));
         } else {
             debug_assert!(false, "a completion without a request");
@@ -329,8 +355,16 @@ impl EventLoop {
             debug_assert!(false, "a completion without a request");
             return;
         };
+        let sends = self.handle.round_sends.get().filter(|_| RoundSends::lends(buffer.as_slice()));
+        if let Some(sends) = sends {
+            sends.show(buffer.as_slice());
+        }
         let continued = catch_unwind(AssertUnwindSafe(|| owner.on_data(request, buffer.as_slice())));
-        drop(buffer);
+        if sends.is_some_and(RoundSends::have_borrowed) {
+            self.lent.push(buffer.keep());
+        } else {
+            drop(buffer);
+        }
         match continued {
             Ok(false) => {}
             Ok(true) => {
@@ -372,11 +406,12 @@ impl EventLoop {
     /// kernel works off some 20 sockets in one enter since 6.13. An enter that a signal or its time limit ended has worked
     /// off none.
     fn settle(&mut self) -> io::Result<()> {
+        let mut must_look = self.engine.as_ref().is_some_and(Engine::must_look);
         for _ in 0..SETTLE_MIN + self.requests.len() / SOCKETS_OF_ENTER {
             let Some(engine) = &mut self.engine else {
                 break;
             };
-            if !engine.has_work() {
+            if !engine.has_work() && !mem::take(&mut must_look) {
                 break;
             }
             engine.enter(Wait::No)?;
@@ -386,6 +421,7 @@ impl EventLoop {
     }
 
     /// Step 3.
+    #[inline(always)] // as a turn
     fn take_mail(&mut self) {
         let mut mail = mem::take(&mut self.mail);
         self.handle.mailbox.take(&mut mail);
@@ -407,17 +443,14 @@ impl EventLoop {
     }
 
     /// Step 4.
+    #[inline(always)] // as a turn
     fn end_round(&mut self) {
-        let mut round = ROUND.with(|round| round.take());
-        for handler in round.drain(..) {
+        self.submit_sends();
+        let mut waiting = current::take_waiting();
+        for handler in waiting.drain(..) {
             self.guarded(handler, |handler, _| handler.end_round());
         }
-        ROUND.with(|next| {
-            let mut next = next.borrow_mut();
-            if next.is_empty() {
-                *next = round; // reuses its memory
-            }
-        });
+        current::reuse(waiting);
     }
 
     /// A panic in one handler ends that handler, not the loop.

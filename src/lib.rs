@@ -9,14 +9,20 @@
 
 mod address;
 mod buffer;
+mod cache_line;
+mod call_cost;
 mod callback_thread;
 mod completion;
 pub mod config;
+#[cfg_attr(loom, allow(dead_code))] // ffi alone uses some of it
 mod connection;
 mod deadlines;
+pub mod defaults;
 mod delayed_call;
 mod dial;
+mod ending;
 mod engine;
+mod epoll;
 pub mod error;
 mod event_loop;
 mod eventfd;
@@ -24,20 +30,26 @@ mod eventfd;
 pub mod ffi;
 #[cfg_attr(loom, allow(dead_code))] // ffi alone uses some of it
 mod fork;
+#[cfg_attr(loom, allow(dead_code))] // ffi alone uses it
+mod forward;
 mod freed;
 mod hosts;
+mod idle;
 mod linger;
 mod listener;
 mod logging;
 mod mailbox;
 mod members;
 pub mod net;
+mod once;
 pub mod open;
 mod ownership;
 mod parts;
 mod permits;
 pub mod probe;
+mod rare;
 mod resolver;
+mod shared_bytes;
 mod shed;
 mod sink;
 #[cfg_attr(loom, allow(dead_code))] // ffi alone uses it
@@ -50,5 +62,6 @@ mod stream;
 mod sync;
 mod sys;
 mod threads;
+mod timer_fd;
 mod timers;
 mod uncollected;

@@ -76,12 +76,15 @@ impl Linger {
         if !socket.half_closed() {
             return;
         }
+        if let Some(idle) = socket.idle.get() {
+            Arc::clone(idle).end();
+        }
         // The usual end needs no linger: the library's FIN is out, and the peer's FIN has come after the discarded input.
         // No more input can come that close(2) would answer with a reset. The kernel delivers what the peer still lacks.
         let is_over = socket.is_reset() || socket.error().is_some();
         let input_ended = !is_over && socket.discard_input();
         if is_over || (input_ended && socket.has_sent_fin()) {
-            tracing::debug!(fd = socket.fd(), "a connection is over");
+            log_end(socket);
             net.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
@@ -122,7 +125,11 @@ impl Linger {
         } else if socket.has_sent_fin() {
             state.look(&socket, &self.net.config);
             if state.reset {
-                tracing::warn!(fd = socket.fd(), "a closed connection takes too long and is reset");
+                tracing::warn!(
+                    local = socket.local_to_log(),
+                    peer = socket.peer_to_log(),
+                    "a closed connection takes too long and is reset"
+                );
                 if !state.hurry {
                     self.net.drains_timed_out.fetch_add(1, Ordering::Relaxed);
                 }
@@ -134,7 +141,7 @@ impl Linger {
                 event_loop.cancel(request);
                 return;
             }
-            tracing::debug!(fd = socket.fd(), "a connection is over");
+            log_end(&socket);
             state.socket = None;
             shed::strike(self.age);
             event_loop.disarm(&mut state.timer);
@@ -160,7 +167,12 @@ impl Linger {
         if state.over {
             return; // it waits for its request
         }
-        tracing::warn!(fd = socket.fd(), error = %cause, "a closed connection is given up");
+        tracing::warn!(
+            local = socket.local_to_log(),
+            peer = socket.peer_to_log(),
+            error = %cause,
+            "a closed connection is given up"
+        );
         self.net.drains_shed.fetch_add(1, Ordering::Relaxed);
         state.over = true;
         if !socket.has_sent_fin() || cuts(socket.unacknowledged()) {
@@ -175,6 +187,14 @@ impl Linger {
         }
         socket.reset();
     }
+}
+
+fn log_end(socket: &Socket) {
+    tracing::debug!(
+        local = socket.local_to_log(), // asked for only if the log wants the line
+        peer = socket.peer_to_log(),
+        "a connection is over"
+    );
 }
 
 /// Whether an end now would cut bytes. Such an end must be a reset, because a truncated stream must not look complete. The

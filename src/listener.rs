@@ -14,13 +14,14 @@ use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::shed;
-use crate::socket::Socket;
+use crate::socket::{Options, Socket};
 use crate::stand_in::StandIn;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::sys::Answer;
 use crate::timers::Timer;
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,16 @@ impl Listener {
         &self.address
     }
 
+    /// Sets what the library needs on an adopted socket, and `options`.
+    pub fn take_over(&self, options: &Options) -> Result {
+        self.socket.take_over(options)
+    }
+
+    /// The listening descriptor, for options.
+    pub fn fd(&self) -> RawFd {
+        self.socket.fd()
+    }
+
     /// Waits for the next connection and takes it.
     pub fn accept(self: &Arc<Self>) -> Result<Connection> {
         let op = self.begin_accept(Tell::Wait)?;
@@ -122,28 +133,27 @@ impl Listener {
         Ok(op)
     }
 
-    /// Delivers every connection to `callback` from now on. `None` ends the watch with CANCELLED. After the watch, the
-    /// listener can accept or begin another watch.
-    pub fn watch(self: &Arc<Self>, callback: Option<AcceptCallback>) -> Result {
+    /// Delivers every connection to `callback` from now on. After the watch, the listener can accept or begin another watch.
+    pub fn watch(self: &Arc<Self>, callback: AcceptCallback) -> Result {
         let mut state = self.state.lock();
-        match callback {
-            Some(callback) => {
-                state.check_open(&self.net)?;
-                if state.watch.is_some() || !state.queue.is_empty() {
-                    return Err(Error::BUSY);
-                }
-                state.watch = Some(Watch { callback: Some(callback), ending: None });
-            }
-            None => match &mut state.watch {
-                Some(watch) => {
-                    watch.ending.get_or_insert(Error::CANCELLED);
-                }
-                None => return Ok(()), // it has ended already
-            },
+        state.check_open(&self.net)?;
+        if state.watch.is_some() || !state.queue.is_empty() {
+            return Err(Error::BUSY);
         }
+        state.watch = Some(Watch { callback: Some(callback), ending: None });
         drop(state);
         self.post_to_loop();
         Ok(())
+    }
+
+    /// Ends the watch with CANCELLED, if there is one.
+    pub fn unwatch(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if let Some(watch) = &mut state.watch {
+            watch.ending.get_or_insert(Error::CANCELLED);
+            drop(state);
+            self.post_to_loop();
+        }
     }
 
     /// Stops listening. Connections already taken from the kernel are delivered. Then waiting accepts and a watch end with
@@ -187,17 +197,17 @@ impl Listener {
                 }
                 return;
             }
-            if (watched || !state.queue.is_empty())
-                && let Some(socket) = state.ready.pop_front()
-            {
-                state = self.deliver(state, event_loop, socket);
-                continue;
+            if watched || !state.queue.is_empty() {
+                if let Some(socket) = state.ready.pop_front() {
+                    state = self.deliver(state, event_loop, socket);
+                    continue;
+                }
             }
-            if let Some(ending) = ending
-                && watched
-            {
-                state = self.end_watch(state, event_loop, ending);
-                continue;
+            if watched {
+                if let Some(ending) = ending {
+                    state = self.end_watch(state, event_loop, ending);
+                    continue;
+                }
             }
             if let Some(cause) = state.cause {
                 return self.finish(state, event_loop, cause);
@@ -282,7 +292,11 @@ impl Listener {
     fn take(&self, state: &mut State) -> Result {
         match self.socket.accept() {
             Answer::Done(socket) => {
-                tracing::debug!(fd = socket.fd(), listener = self.address, "accepted a connection");
+                tracing::debug!(
+                    peer = socket.peer_to_log(), // asked for only if the log wants the line
+                    listener = self.address,
+                    "accepted a connection"
+                );
                 state.ready.push_back(Arc::new(socket));
             }
             Answer::WouldBlock | Answer::Again => {} // another process has taken it, or the next request brings it
@@ -404,12 +418,17 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::net::fixture;
+    use crate::socket::Listening;
 
     #[test]
     fn a_connection_that_another_process_has_taken_is_no_error() {
         let Some(net) = fixture::started(Config::default()) else { return };
-        let socket =
-            Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &net.socket_options()).unwrap();
+        let socket = Socket::listen(
+            &"127.0.0.1:0".parse().unwrap(),
+            &Listening { backlog: 1, reuse_port: false, ipv6_only: None },
+            &net.socket_options(),
+        )
+        .unwrap();
         let stand_in = StandIn::of(&socket).unwrap();
         let listener = Listener::open(&net, socket, stand_in).unwrap();
         let mut state = listener.state.lock();

@@ -75,13 +75,16 @@ impl OfThread {
     }
 }
 
+/// The number of [`Level::DEBUG`] in C.
+pub const DEBUG: i32 = 4;
+
 /// The number of a level in C.
 fn number(level: &Level) -> i32 {
     match *level {
         Level::ERROR => 1,
         Level::WARN => 2,
         Level::INFO => 3,
-        Level::DEBUG => 4,
+        Level::DEBUG => DEBUG,
         Level::TRACE => 5,
     }
 }

@@ -5,9 +5,9 @@
 //! without members can end its loops. Once the net refuses work, only a connection that lingers can join.
 
 use crate::error::{Error, Result};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How a net ends its members.
@@ -45,14 +45,14 @@ pub trait Member: Send + Sync {
 }
 
 /// A member's place in its net. The list gives it once.
-pub struct Place(AtomicUsize);
+pub struct Place(AtomicU32);
 
 impl Place {
-    const NONE: usize = usize::MAX;
+    const NONE: u32 = u32::MAX;
 
     /// The place of a member that has not joined yet.
     pub fn none() -> Place {
-        Place(AtomicUsize::new(Place::NONE))
+        Place(AtomicU32::new(Place::NONE))
     }
 
     /// Whether the member has joined. Its handler may get mail earlier, when another thread sees `*op` first and cancels.
@@ -62,12 +62,13 @@ impl Place {
 
     fn get(&self) -> Option<usize> {
         let index = self.0.load(Ordering::Acquire); // pairs with `give`
-        (index != Place::NONE).then_some(index)
+        (index != Place::NONE).then_some(index as usize)
     }
 
     /// The caller holds the list's lock.
     fn give(&self, index: usize) {
         debug_assert!(self.get().is_none(), "a member joins once");
+        let index = u32::try_from(index).expect("a process has fewer descriptors");
         self.0.store(index, Ordering::Release);
     }
 }
@@ -76,6 +77,8 @@ impl Place {
 pub struct Members {
     list: Mutex<List>,
     changed: Condvar,
+    /// Wakes up a thread that waits in another way than by `changed`.
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
     stopping: AtomicBool,
     dead: AtomicBool,
 }
@@ -96,8 +99,21 @@ impl Members {
         Members {
             list: Mutex::new(List::default()),
             changed: Condvar::new(),
+            waker: OnceLock::new(),
             stopping: AtomicBool::new(false),
             dead: AtomicBool::new(false),
+        }
+    }
+
+    /// `wake` wakes up a thread that looks again and again whether the net has members, and whether the stop is over.
+    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.waker.set(Box::new(wake));
+    }
+
+    fn notify(&self) {
+        self.changed.notify_all();
+        if let Some(wake) = self.waker.get() {
+            wake();
         }
     }
 
@@ -174,7 +190,7 @@ impl Members {
         let awaited = list.stopping && list.is_empty();
         drop(list);
         if awaited {
-            self.changed.notify_all();
+            self.notify();
         }
         drop(listed);
     }
@@ -185,27 +201,38 @@ impl Members {
         self.stop(Stop::Now(Error::PANIC));
     }
 
-    /// Begins the one stop of the net, which then refuses work. `None`: the caller is the first, and does the stop. A later
-    /// caller waits for the first caller's result and gets it.
-    pub fn begin_stop(&self) -> Option<Result> {
+    /// Begins the one stop of the net, which then refuses work. True: the caller is the first, and does the stop. A later
+    /// caller waits for the first caller's result.
+    pub fn begin_stop(&self) -> bool {
         let mut list = self.list.lock();
-        if list.stopping {
-            loop {
-                if let Some(result) = list.stopped {
-                    return Some(result);
-                }
-                list = self.changed.wait(list);
-            }
+        let is_first = !list.stopping;
+        if is_first {
+            list.stopping = true;
+            self.refuse_work(&list, &self.stopping);
         }
-        list.stopping = true;
-        self.refuse_work(&list, &self.stopping);
-        None
+        is_first
+    }
+
+    /// The result of the stop, if it is over.
+    pub fn stopped(&self) -> Option<Result> {
+        self.list.lock().stopped
+    }
+
+    /// Waits until the stop is over, and returns its result.
+    pub fn wait_until_stopped(&self) -> Result {
+        let mut list = self.list.lock();
+        loop {
+            if let Some(result) = list.stopped {
+                return result;
+            }
+            list = self.changed.wait(list);
+        }
     }
 
     /// The stop is over. The later callers get the result.
     pub fn end_stop(&self, result: Result) {
         self.list.lock().stopped = Some(result);
-        self.changed.notify_all();
+        self.notify();
     }
 
     /// Sets `mark`: from now on the net refuses work. A thread that has seen a refusal must not see a sink accept a send
@@ -224,6 +251,11 @@ impl Members {
         for member in members {
             member.stop(how);
         }
+    }
+
+    /// Whether no members are left.
+    pub fn are_gone(&self) -> bool {
+        self.list.lock().is_empty()
     }
 
     /// Waits until no members are left. False: `timeout` passed first.
@@ -301,7 +333,7 @@ mod tests {
         members.join_counted([Arc::clone(&first) as _, Arc::clone(&second) as _], &count).unwrap();
         assert_eq!(count.load(Ordering::Relaxed), 1);
         members.leave(&*first);
-        assert_eq!(members.begin_stop(), None);
+        assert!(members.begin_stop());
         assert_eq!((members.is_stopping(), members.refusal()), (true, Some(Error::STOPPED)));
         assert_eq!(members.join([Guest::new(&members) as _]), Err(Error::STOPPED));
         assert_eq!(members.unless_stopping(|| unreachable!("it stops")), Err(Error::STOPPED));
@@ -317,7 +349,9 @@ mod tests {
         assert!(first.told.lock().is_empty());
         assert_eq!(members.join_closing(Guest::new(&members) as _, || true), Some(true));
         members.end_stop(Err(Error::TIMEOUT));
-        assert_eq!(members.begin_stop(), Some(Err(Error::TIMEOUT)));
+        assert!(!members.begin_stop());
+        assert_eq!(members.stopped(), Some(Err(Error::TIMEOUT)));
+        assert_eq!(members.wait_until_stopped(), Err(Error::TIMEOUT));
     }
 
     #[test]

@@ -3,13 +3,18 @@
 //! The net owns the loops' handles and threads, the members and the counts. Invariant: both loops run until the net has no
 //! members.
 
+mod dispatch;
 #[cfg(all(test, not(loom)))]
 pub mod fixture;
+pub mod metrics;
 mod operations;
+mod stop;
 
+use crate::call_cost;
 use crate::callback_thread::in_callback;
+use crate::completion::Operation;
 use crate::config::Config;
-use crate::engine::{Plan, status_of_start};
+use crate::engine::{EngineKind, Plan, explain, start_for_caller, start_over};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, LoopHandle, Setup};
 use crate::fork;
@@ -24,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// Counts of what a net does. The header describes each count.
 #[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stats {
     pub send_enters: u64,
     pub send_entries: u64,
@@ -41,6 +46,7 @@ pub struct Stats {
     pub accept_errors: u64,
     pub drains_timed_out: u64,
     pub drains_shed: u64,
+    pub engine: EngineKind,
 }
 
 /// Two loops and what is open on them.
@@ -66,6 +72,7 @@ pub struct Net {
     /// Closed connections that the library has ended early because descriptors or memory ran short.
     pub drains_shed: AtomicU64,
     started: Instant,
+    engine: EngineKind,
     may_spin: bool,
     operations: Arc<AtomicUsize>,
     unsent: AtomicBool,
@@ -74,11 +81,24 @@ pub struct Net {
 }
 
 impl Net {
-    /// Starts the two loops. When this returns, their rings exist.
+    /// Starts the two loops. When this returns, their engines exist.
     pub fn start(config: Config) -> Result<Arc<Net>> {
         fork::arm();
-        let send_loop = LoopHandle::new()?;
-        let recv_loop = LoopHandle::new()?;
+        if config.by_caller && in_callback() {
+            return Err(Error::IN_CALLBACK); // this thread belongs to another net, and could not dispatch this one
+        }
+        let start = |plan| Net::start_by(plan, config.clone());
+        let net = if config.by_caller {
+            start_for_caller(config.engine, config.ring_entries, start)
+        } else {
+            start_over(config.engine, config.ring_entries, start)
+        };
+        net.map_err(|failure| failure.status())
+    }
+
+    fn start_by(plan: Plan, config: Config) -> io::Result<Arc<Net>> {
+        let send_loop = LoopHandle::new().map_err(Error::to_io)?;
+        let recv_loop = LoopHandle::new().map_err(Error::to_io)?;
         let net = Arc::new(Net {
             send_loop,
             recv_loop,
@@ -90,21 +110,21 @@ impl Net {
             drains_timed_out: AtomicU64::new(0),
             drains_shed: AtomicU64::new(0),
             started: Instant::now(),
+            engine: plan.kind(),
             may_spin: allowed_cpus() > 1,
             operations: Arc::new(AtomicUsize::new(0)),
             unsent: AtomicBool::new(false),
             threads: parking_lot::Mutex::new(Vec::new()),
             config,
         });
-        net.start_loops().map_err(|error| status_of_start(&error))?;
+        net.start_loops(plan)?;
         Ok(net)
     }
 
     /// Starts both loops or neither.
-    fn start_loops(self: &Arc<Self>) -> io::Result<()> {
-        let plan = Plan::new(self.config.ring_entries);
+    fn start_loops(self: &Arc<Self>, plan: Plan) -> io::Result<()> {
         self.start_loop(plan, false)?;
-        self.start_loop(plan, true).inspect_err(|_| self.end_loops())
+        self.start_loop(plan, true).inspect_err(|_| self.end_loops(|| ()))
     }
 
     fn start_loop(self: &Arc<Self>, plan: Plan, receives: bool) -> io::Result<()> {
@@ -117,7 +137,9 @@ impl Net {
         let setup = Setup {
             name,
             plan,
+            refusal: plan.refusal().filter(|_| receives).map(explain),
             receives,
+            round_sends: receives && self.config.first_try && call_cost::prefers_entries(),
             // With the first try on, the send loop gets only sends that met a full socket. Many bytes go out before them.
             // Without SCHED_BATCH, each socket with room again would make the send loop preempt the receive loop. On one CPU
             // the two loops would then alternate, and neither would finish its work first.
@@ -129,11 +151,14 @@ impl Net {
             died: Box::new(move || {
                 if let Some(net) = net.upgrade() {
                     net.members.die();
+                    net.recv_loop.stay_readable();
                 }
             }),
         };
-        let (thread, _features) = EventLoop::start(handle, setup)?;
-        self.threads.lock().push(thread);
+        if receives && self.config.by_caller {
+            return self.start_here(setup);
+        }
+        self.threads.lock().push(EventLoop::start(handle, setup)?);
         Ok(())
     }
 
@@ -172,20 +197,43 @@ impl Net {
         if in_callback() {
             return Err(Error::IN_CALLBACK);
         }
-        if let Some(result) = self.members.begin_stop() {
-            return result;
+        if !self.members.begin_stop() {
+            return self.wait_until_stopped();
         }
+        self.carry_out_stop(None)
+    }
+
+    /// The stop that this thread has begun. `last` completes when the net has nothing else to report.
+    fn carry_out_stop(&self, last: Option<Arc<Operation>>) -> Result {
         self.members.stop(Stop::Work);
         self.members.stop(Stop::Connections);
-        if !self.members.wait_until_empty(self.config.shutdown_timeout) {
+        if !self.wait_until_empty(self.config.shutdown_timeout) {
             self.members.stop(Stop::Now(Error::STOPPED));
-            self.members.wait_until_empty(Duration::MAX);
+            self.wait_until_empty(Duration::MAX);
         }
-        self.end_loops();
+        let result = || if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
+        self.end_loops(|| {
+            if let Some(last) = last {
+                last.complete(result(), 0);
+            }
+        });
         self.uncollected.revoke();
-        let result = if self.unsent.load(Ordering::Acquire) { Err(Error::TIMEOUT) } else { Ok(()) };
-        self.members.end_stop(result);
-        result
+        self.members.end_stop(result());
+        result()
+    }
+
+    fn wait_until_empty(&self, timeout: Duration) -> bool {
+        if self.is_dispatched_here() {
+            return self.dispatch_until(|| self.members.are_gone(), timeout);
+        }
+        self.members.wait_until_empty(timeout)
+    }
+
+    fn wait_until_stopped(&self) -> Result {
+        if self.is_dispatched_here() {
+            self.dispatch_until(|| self.members.stopped().is_some(), Duration::MAX);
+        }
+        self.members.wait_until_stopped()
     }
 
     /// A member has cut sends because the net stops. The stop returns TIMEOUT.
@@ -193,12 +241,25 @@ impl Net {
         self.unsent.store(true, Ordering::Release);
     }
 
-    /// Ends the send loop first, because its last completions are mail for the receive loop.
-    fn end_loops(&self) {
-        let threads = std::mem::take(&mut *self.threads.lock());
-        for (thread, handle) in threads.into_iter().zip([&self.send_loop, &self.recv_loop]) {
-            handle.quit();
-            thread.join();
+    /// Ends the send loop first, because its last completions are mail for the receive loop. `last` posts what comes after
+    /// them.
+    fn end_loops(&self, last: impl FnOnce()) {
+        let mut threads = std::mem::take(&mut *self.threads.lock()).into_iter();
+        let end = |handle: &LoopHandle, thread: Option<Thread>| {
+            if let Some(thread) = thread {
+                handle.quit();
+                thread.join();
+            }
+        };
+        end(&self.send_loop, threads.next());
+        last();
+        end(&self.recv_loop, threads.next());
+        if self.recv_loop.is_by_caller() {
+            self.recv_loop.quit();
+            if self.is_dispatched_here() {
+                self.dispatch_until(|| false, Duration::MAX);
+            }
+            self.recv_loop.wait_until_ended();
         }
     }
 
@@ -223,6 +284,7 @@ impl Net {
             accept_errors: read(&self.accept_errors),
             drains_timed_out: read(&self.drains_timed_out),
             drains_shed: read(&self.drains_shed),
+            engine: self.engine,
         }
     }
 }

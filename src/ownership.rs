@@ -22,6 +22,8 @@ pub enum Owner {
     Round,
     /// The loop: it has a request in flight, or mail to begin.
     Loop,
+    /// A forward, which alone sends on the half until its end. The receive loop drives it.
+    Forward,
 }
 
 /// What a thread that has changed a half must do.
@@ -40,6 +42,8 @@ pub enum Next {
     Try,
     /// The half has no owner, and it is not closed. If it has a gate, the gate may open.
     Open,
+    /// The forward that waited for the half owns it now: tell the forward.
+    TellForward,
     /// Everything accepted has ended, and the half was closed meanwhile: end it. One thread alone gets this.
     Finish,
 }
@@ -51,6 +55,8 @@ pub struct Front {
     /// The half takes nothing new. It ends when its owner releases it and no work is left.
     pub closing: bool,
     closed: bool,
+    /// A forward owns the half, or becomes its owner as soon as no other work is left.
+    forwarded: bool,
 }
 
 impl Front {
@@ -94,7 +100,7 @@ impl Front {
                 self.owner = Owner::Caller;
                 Next::Try
             }
-            (Owner::Caller, _) | (Owner::Round, true) => Next::Nothing,
+            (Owner::Caller | Owner::Forward, _) | (Owner::Round, true) => Next::Nothing,
             (Owner::Loop, _) => Next::TellLoop,
         }
     }
@@ -119,12 +125,35 @@ impl Front {
             self.owner = Owner::Loop;
             return Next::PostToLoop;
         }
+        if self.forwarded {
+            self.owner = Owner::Forward;
+            return Next::TellForward;
+        }
         self.owner = Owner::Nobody;
         if !self.closing {
             return Next::Open;
         }
         let ended = std::mem::replace(&mut self.closed, true);
         if ended { Next::Nothing } else { Next::Finish }
+    }
+
+    /// A forward begins. It owns the half once earlier work is done. True: it owns the half now.
+    #[must_use]
+    pub fn begin_forward(&mut self) -> bool {
+        debug_assert!(!self.forwarded, "a half has one forward at a time");
+        self.forwarded = true;
+        let free = self.owner == Owner::Nobody;
+        if free {
+            self.owner = Owner::Forward;
+        }
+        free
+    }
+
+    /// The forward is over. True: it owned the half, and the calling thread must release the half.
+    #[must_use]
+    pub fn end_forward(&mut self) -> bool {
+        self.forwarded = false;
+        self.owner == Owner::Forward
     }
 
     /// The owner releases a half without work, and will claim it again. The later release then ends a closed half.
@@ -139,7 +168,7 @@ impl Front {
                 self.owner = Owner::Caller;
                 Next::Try
             }
-            Owner::Caller | Owner::Round => Next::Nothing,
+            Owner::Caller | Owner::Round | Owner::Forward => Next::Nothing,
             Owner::Loop => Next::PostToLoop,
         }
     }
@@ -149,13 +178,14 @@ impl Front {
 ///
 /// An open gate means that the half has no owner, and that nothing stands in the way of a claim. A thread that locks shuts
 /// the gate first, and then has the half to itself. Exception: a thread that has passed the gate owns the half, as if it had
-/// claimed the half under the lock.
+/// claimed the half under the lock. If a callback has passed it for a round, the round owns the half.
 #[derive(Debug)]
 pub struct Gate(AtomicU8);
 
 const SHUT: u8 = 0;
 const OPEN: u8 = 1;
 const PASSED: u8 = 2;
+const IN_ROUND: u8 = 3;
 
 impl Gate {
     /// The gate of a new half.
@@ -170,6 +200,21 @@ impl Gate {
         self.0.compare_exchange(OPEN, PASSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    /// Claims a half without an owner for the receive loop's round, past the lock. [`Gate::leave_round`] comes next, unless a
+    /// thread locks the half before.
+    #[inline]
+    pub fn pass_for_round(&self) -> bool {
+        // Acquire as in `pass`. Release pairs with the Acquire of `lock`: who takes the send away from the round sees it.
+        self.0.compare_exchange(OPEN, IN_ROUND, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// As the round, which is over: its thread owns the half now, as if it had passed the gate by itself. False: the gate was
+    /// shut meanwhile, and the rules under the lock say what the round must do.
+    #[inline]
+    pub fn leave_round(&self) -> bool {
+        self.0.compare_exchange(IN_ROUND, PASSED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Releases the half that [`Gate::pass`] claimed. False: the gate was shut meanwhile, and the owner must release under
     /// the lock.
     #[inline]
@@ -178,15 +223,22 @@ impl Gate {
         self.0.compare_exchange(PASSED, OPEN, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Locks the half, and shuts the gate before it returns.
+    /// Locks the half, and shuts the gate before it returns. True: this call has taken away the send for which a callback had
+    /// passed the gate for its round. The send is the caller's now, and comes before all others.
     #[inline]
-    pub fn lock<'a, S: AsMut<Front>>(&self, state: &'a Mutex<S>) -> MutexGuard<'a, S> {
+    pub fn lock<'a, S: AsMut<Front>>(&self, state: &'a Mutex<S>) -> (MutexGuard<'a, S>, bool) {
         let mut state = state.lock();
         // The gate opens only under the lock. Therefore a gate that is shut here stays shut.
-        if self.0.load(Ordering::Relaxed) != SHUT && self.0.swap(SHUT, Ordering::Acquire) == PASSED {
-            state.as_mut().owner = Owner::Caller;
+        let before = match self.0.load(Ordering::Relaxed) {
+            SHUT => SHUT,
+            _ => self.0.swap(SHUT, Ordering::Acquire),
+        };
+        match before {
+            PASSED => state.as_mut().owner = Owner::Caller,
+            IN_ROUND => state.as_mut().owner = Owner::Round,
+            _ => {}
         }
-        state
+        (state, before == IN_ROUND)
     }
 
     /// Opens the gate. The caller holds the lock, has got [`Next::Open`], and nothing stands in the way of a claim.

@@ -1,7 +1,7 @@
 #![allow(unsafe_code)] // memory that a caller lends across threads
 //! The memory that one send covers, in one piece or several, and how pieces are gathered into one message.
 //!
-//! Invariant: a [`Parts`] only names memory, and nothing here reads that memory. A caller that makes one for an operation
+//! Invariant: a [`Parts`] only names memory, and [`Parts::append_to`] alone reads that memory. A caller that makes one for an operation
 //! vouches that the memory stays readable and unchanged until the operation completes.
 
 use std::mem;
@@ -46,6 +46,37 @@ impl Parts {
         };
         isize::try_from(size).is_ok().then_some(size)
     }
+
+    /// Copies the bytes from `skip` on to the end of `into`.
+    ///
+    /// # Safety
+    /// The memory that this names is readable during the call, and `skip` is within it.
+    pub unsafe fn append_to(&self, into: &mut Vec<u8>, skip: usize) {
+        let (rest, mut skip) = match self {
+            Parts::One(data, size) => {
+                // SAFETY: the caller vouches for the memory.
+                let piece = unsafe { bytes(data.wrapping_add(skip), size - skip) };
+                return into.extend_from_slice(piece);
+            }
+            Parts::Many(many) => many.from(skip),
+        };
+        for part in rest {
+            let skip = mem::take(&mut skip);
+            let start = part.iov_base.cast_const().cast::<u8>().wrapping_add(skip);
+            // SAFETY: as above.
+            into.extend_from_slice(unsafe { bytes(start, part.iov_len - skip) });
+        }
+    }
+}
+
+/// # Safety
+/// `size` bytes at `start` are readable and unchanged for `'a`. `start` may be NULL if `size` is 0.
+unsafe fn bytes<'a>(start: *const u8, size: usize) -> &'a [u8] {
+    if size == 0 {
+        return &[];
+    }
+    // SAFETY: not NULL, because so many bytes are readable there, as the caller vouches.
+    unsafe { std::slice::from_raw_parts(start, size) }
 }
 
 impl Many {
@@ -70,6 +101,11 @@ impl Many {
 
 /// A part of no bytes, to fill arrays with.
 pub const EMPTY_PART: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+
+/// Names `bytes` as a part. The result does not borrow them.
+pub fn part_of(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
 
 /// Collects parts for one message. The caller's array and [`ENTRY_MAX`] bound it.
 pub struct Gather<'a> {

@@ -34,6 +34,11 @@ impl Permit {
         socket.take_embedded(half).then(occupied)
     }
 
+    /// No place, for mail that no operation sends.
+    pub fn none() -> Permit {
+        Permit(None)
+    }
+
     /// Gives the place back now. The caller gets the permit's reference to the socket, and drops it without a lock, because
     /// it may be the last.
     pub fn give_back(&mut self) -> Option<Arc<Socket>> {

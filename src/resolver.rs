@@ -201,10 +201,10 @@ fn look_up(host: &CString, port: u16) -> Result<Vec<SocketAddr>> {
     while !next.is_null() {
         // SAFETY: `next` is an element of the list. The list lives until `found` is dropped, and no code changes it.
         let entry = unsafe { &*next };
-        if let Some(address) = address_of(entry, port)
-            && !addresses.contains(&address)
-        {
-            addresses.push(address);
+        if let Some(address) = address_of(entry, port) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
         next = entry.ai_next;
     }

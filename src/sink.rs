@@ -1,7 +1,7 @@
 //! The sending half of a connection.
 //!
-//! Callers try their sends on their own threads first (sink/send.rs). The sink queues the rest for the send loop, which owns
-//! the sink until the queue is empty. ownership.rs says who owns the queue's front at a moment.
+//! Callers try their sends and posts on their own threads first (sink/send.rs, sink/post.rs). The sink queues the rest for the
+//! send loop, which owns the sink until the queue is empty. ownership.rs says who owns the queue's front at a moment.
 //!
 //! Invariant: only the owner removes sends from the front. Therefore what the kernel reads stays queued until its answer.
 //! Life (open, closing, closed, and the cause that broke the sink) changes at any moment. The owner sees the change when it
@@ -9,45 +9,56 @@
 
 mod close;
 mod drive;
+mod forward;
+mod idle;
+mod post;
 mod queue;
+mod round;
 mod send;
 mod watch;
 
-pub use self::watch::RoomCallback;
+pub use self::forward::Forwarded;
+pub use self::watch::{RoomCallback, Watch};
 
 use self::queue::SendQueue;
-use self::watch::Watch;
 use crate::address;
-use crate::completion::Target;
+use crate::completion::{Outbox, Target};
+use crate::ending::Ending;
 use crate::error::{Error, Result};
-use crate::event_loop::RequestId;
+use crate::event_loop::{Handler, RequestId};
+use crate::idle::SendingHalf;
 use crate::mailbox::Listed;
 use crate::members::Place;
 use crate::net::Net;
-use crate::ownership::{Front, Gate, Next, Owner};
+use crate::ownership::{Front, Gate, Next};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
-use crate::socket::{Socket, Tried};
+use crate::rare::Rare;
+use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::timers::Timer;
+use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// The sending half of a connection.
+/// The sending half of a connection. A callback's send needs what comes before the state, which is one cache line.
+#[repr(C)]
 pub struct Sink {
     listed: AtomicBool,
+    /// Open only while nothing is queued and nothing stands in a send's way. A callback's send then goes past the lock.
+    gate: Gate,
+    /// Callbacks sent here several times in the last round. Only the receive loop uses this field and the next.
+    had_several: AtomicBool,
+    /// The last round in which a callback sent here.
+    last_round: AtomicU32,
+    /// Where the round has a send of this sink. The receive loop writes it, and the gate says who may read it.
+    place_in_round: AtomicU32,
     place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
     stream: Weak<Stream>,
-    /// The last round in which a callback sent here. Only the receive loop uses this field and the next.
-    last_round: AtomicU32,
-    /// Callbacks sent here several times in that round.
-    had_several: AtomicBool,
-    /// Open only while nothing is queued and nothing stands in a send's way. A callback's send then goes past the lock.
-    gate: Gate,
     /// See [`Sink::lock`].
     state: Mutex<State>,
 }
@@ -61,6 +72,10 @@ pub struct SinkInfo {
     pub peer: String,
     /// Bytes accepted that the kernel does not have yet.
     pub unsent: usize,
+    /// Bytes that the kernel has taken.
+    pub sent: u64,
+    /// Bytes that the stream has received from the kernel.
+    pub received: u64,
 }
 
 /// Where a send comes from.
@@ -83,11 +98,16 @@ struct State {
     asks_net: bool,
     /// This half counts as one of the two that have closed; see linger.rs.
     counted: bool,
-    queue: SendQueue,
+    queue: Rare<SendQueue>,
     told_full: bool,
     watch: Option<Arc<Watch>>,
+    ending: Option<Arc<Ending>>,
+    /// The forward that alone may send. See sink/forward.rs.
+    forward: Option<Arc<dyn Handler>>,
+    /// The idle limit has ended the forward.
+    forward_is_late: bool,
     timeout: Option<Duration>,
-    /// When the kernel last took bytes, or the sink last had none to give. It counts only while the sink has some.
+    /// When the kernel last took bytes of a drain, or the drain began.
     progress: Instant,
     /// A send in the loop's ring. It completes in the round that submits it.
     request: Option<RequestId>,
@@ -107,15 +127,27 @@ struct WaitingSend {
 }
 
 impl Sink {
-    /// The sending half for `socket`. `stream` is the receiving half.
-    pub fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Arc<Sink> {
-        Arc::new(Sink {
+    /// Both halves for `socket`.
+    pub fn with_stream(net: &Arc<Net>, socket: Arc<Socket>) -> (Arc<Sink>, Arc<Stream>) {
+        let mut stream = None;
+        let sink = Arc::new_cyclic(|sink: &Weak<Sink>| {
+            let sink: Weak<dyn SendingHalf> = Weak::clone(sink) as _;
+            let receives = stream.insert(Stream::new(net, Arc::clone(&socket), sink));
+            Sink::new(net, socket, receives)
+        });
+        let stream = stream.expect("the sink is made with its stream");
+        (sink, stream)
+    }
+
+    fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Sink {
+        Sink {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             socket,
             stream: Arc::downgrade(stream),
             last_round: AtomicU32::new(0),
+            place_in_round: AtomicU32::new(0),
             had_several: AtomicBool::new(false),
             gate: Gate::new(net.config.first_try),
             state: Mutex::new(State {
@@ -123,9 +155,12 @@ impl Sink {
                 cause: None,
                 asks_net: false,
                 counted: false,
-                queue: SendQueue::default(),
+                queue: Rare::default(),
                 told_full: false,
                 watch: None,
+                ending: None,
+                forward: None,
+                forward_is_late: false,
                 timeout: net.config.timeout,
                 progress: net.started(),
                 request: None,
@@ -134,7 +169,12 @@ impl Sink {
                 timer: Timer::default(),
                 waiting: None,
             }),
-        })
+        }
+    }
+
+    /// Whether `stream` is the receiving half of the same connection.
+    pub fn is_of(&self, stream: &Arc<Stream>) -> bool {
+        std::ptr::eq(self.stream.as_ptr(), Arc::as_ptr(stream))
     }
 
     /// The sink's net.
@@ -144,7 +184,11 @@ impl Sink {
 
     /// Locks the state and shuts the gate. Until the gate opens again, a claim needs the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.gate.lock(&self.state)
+        let (mut state, has_taken) = self.gate.lock(&self.state);
+        if has_taken {
+            self.queue_taken(&mut state);
+        }
+        state
     }
 
     /// Where a send of the calling thread comes from.
@@ -187,7 +231,6 @@ impl Sink {
                 }
             }
             Next::PostToLoop => {
-                state.progress = Instant::now();
                 drop(state);
                 self.post_to_loop();
             }
@@ -197,6 +240,7 @@ impl Sink {
             }
             Next::Try => self.try_queue(state),
             Next::Open => {} // the gate stays shut for now
+            Next::TellForward => self.pass_to_forward(state),
             Next::Finish => self.finish_close(state),
         }
     }
@@ -204,7 +248,7 @@ impl Sink {
     /// As the owner (`Caller`), offers the queue to the kernel. The send loop gets the rest.
     #[allow(unsafe_code)]
     fn try_queue<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
-        state.sweep(self.net.started()); // ends what was cancelled; the loop alone judges what is late
+        state.sweep(self.outbox(), self.net.started()); // ends what was cancelled; the loop alone judges what is late
         if state.cause.is_none() && !state.queue.is_empty() {
             let mut vectors = [EMPTY_PART; PARTS_MAX];
             let mut gather = Gather::new(&mut vectors);
@@ -220,8 +264,8 @@ impl Sink {
             state = self.lock();
             state.queue.answered();
             match tried {
-                Tried::Bytes(count) => state.advance(count),
-                Tried::WouldBlock => state.end_try(),
+                Tried::Bytes(count) => state.advance(self.outbox(), count),
+                Tried::WouldBlock => state.end_try(self.outbox()),
                 Tried::Failed(error) => state.break_with(error),
                 Tried::End => unreachable!("a send has no end of stream"),
             }
@@ -265,7 +309,9 @@ impl Sink {
     #[cold]
     fn release_to_tell(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(cause) = state.cause {
-            state.queue.fail_all(cause);
+            if !state.queue.is_empty() {
+                state.queue.fail_all(self.outbox(), cause);
+            }
             if let Some(watch) = &state.watch {
                 watch.end(&self.net, cause);
             }
@@ -285,61 +331,29 @@ impl Sink {
         self.net.send_loop.post(Arc::clone(self) as _);
     }
 
+    /// Gets the ends of sends.
+    fn outbox(&self) -> &dyn Outbox {
+        &*self.net.recv_loop
+    }
+
     fn target(self: &Arc<Self>) -> Weak<dyn Target> {
         let weak: Weak<Sink> = Arc::downgrade(self);
         weak
     }
 
-    /// Calls `callback` when there is room after a FULL, and when the sink ends. `None` ends the watch with CANCELLED.
-    pub fn watch(self: &Arc<Self>, callback: Option<RoomCallback>) -> Result {
-        let mut state = self.lock();
-        let Some(callback) = callback else {
-            if let Some(watch) = &state.watch {
-                watch.end(&self.net, Error::CANCELLED);
-            }
-            return Ok(());
-        };
-        if state.watch.as_ref().is_some_and(|watch| !watch.is_over()) {
-            return Err(Error::BUSY);
-        }
-        state.check_open(&self.net)?;
-        let watch = Watch::new(self, callback);
-        match state.cause {
-            Some(cause) => watch.end(&self.net, cause), // broken already: the first call is the last
-            None => watch.begin(&self.net),
-        }
-        state.watch = Some(watch);
-        state.tell_room(&self.net);
-        Ok(())
-    }
-
-    /// An event has come while the sink sent nothing, and the connection may be broken. If the sink has an owner, that
-    /// owner's next send meets the error.
-    fn look_whether_broken(self: &Arc<Self>) {
-        if !self.lock().front.claim() {
-            return;
-        }
-        let error = self.socket.look_for_error();
-        let mut state = self.lock();
-        if let Some(error) = error {
-            state.break_with(error);
-        }
-        self.release(state);
-    }
-
     /// Operations accepted from now on may take `timeout`. Earlier operations keep theirs.
-    pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
-        let mut state = self.lock();
-        state.timeout = timeout;
-        if !state.front.closing {
-            state.progress = Instant::now();
-        }
-        let owner = state.front.owner();
-        drop(state);
-        if owner == Owner::Loop {
-            self.post_to_loop(); // posts use the new timeout
-        }
-        Ok(())
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        self.lock().timeout = timeout;
+    }
+
+    /// The socket of the connection.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The connection's descriptor, for options.
+    pub fn fd(&self) -> RawFd {
+        self.socket.fd()
     }
 
     pub fn info(&self) -> SinkInfo {
@@ -347,7 +361,13 @@ impl Sink {
         let state = self.lock();
         let unsent = state.queue.unsent() + state.waiting.as_ref().map_or(0, |send| send.unsent);
         drop(state);
-        SinkInfo { local: text(self.socket.local()), peer: text(self.socket.peer()), unsent }
+        SinkInfo {
+            local: text(self.socket.local()),
+            peer: text(self.socket.peer()),
+            unsent,
+            sent: self.socket.total(Half::Send),
+            received: self.socket.total(Half::Recv),
+        }
     }
 }
 
@@ -377,45 +397,35 @@ impl State {
         self.cause.get_or_insert(cause);
     }
 
-    /// To be called before a post is queued. The time limit of posts counts from the first one.
-    fn first_post(&mut self) {
-        if self.queue.posted() == 0 && self.timeout.is_some() {
-            self.progress = Instant::now();
-        }
-    }
-
     /// The kernel took `count` bytes.
-    fn advance(&mut self, count: usize) {
-        if count > 0 {
-            self.progress = Instant::now();
-        }
-        if self.queue.advance(count) {
+    fn advance(&mut self, outbox: &dyn Outbox, count: usize) {
+        if self.queue.advance(outbox, count) {
             self.break_with(Error::TORN);
+        }
+        if count > 0 && self.front.closing {
+            self.progress = Instant::now();
         }
     }
 
     /// The kernel took nothing.
-    fn end_try(&mut self) {
-        if self.queue.end_try() {
+    fn end_try(&mut self, outbox: &dyn Outbox) {
+        if self.queue.end_try(outbox) {
             self.break_with(Error::TORN);
         }
     }
 
     /// Ends items that were cancelled or are late.
-    fn sweep(&mut self, now: Instant) {
-        if self.queue.sweep(now, self.front.closing) {
+    fn sweep(&mut self, outbox: &dyn Outbox, now: Instant) {
+        if !self.queue.is_empty() && self.queue.sweep(outbox, now, self.front.closing) {
             self.break_with(Error::TORN);
         }
     }
 
     /// Reports room to the watch, if a post has returned FULL and half the mark is free.
     fn tell_room(&mut self, net: &Arc<Net>) {
-        if self.told_full
-            && self.queue.posted() <= net.config.post_mark / 2
-            && let Some(watch) = &self.watch
-            && watch.room(net)
-        {
-            self.told_full = false;
+        if self.told_full && self.queue.posted() <= net.config.post_mark / 2 {
+            let told = self.watch.as_ref().is_some_and(|watch| watch.room(net));
+            self.told_full = !told;
         }
     }
 }

@@ -12,10 +12,15 @@
 //!
 //! Invariant: only a live slot gives out references, so a count of zero stays zero until the next insert into the slot. The
 //! thread that took the count to zero owns the slot.
+//!
+//! If a process has two copies of the library, each has a table. The first generation of a table depends on its address, so a
+//! token of one table is outdated in the other.
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
+#[cfg(not(loom))]
+use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -23,9 +28,9 @@ use std::ops::Deref;
 use std::ptr;
 
 const INDEX_BITS: u32 = 29;
-const GENERATION_BITS: u32 = 32;
 const KIND_BITS: u32 = 3;
-const _: () = assert!(INDEX_BITS + GENERATION_BITS + KIND_BITS == u64::BITS);
+const GENERATION_BITS: u32 = u64::BITS - INDEX_BITS - KIND_BITS;
+const _: () = assert!(GENERATION_BITS == u32::BITS);
 
 /// The lower bits hold the index in a token, and the references in a slot's word. The upper bits are the same in both.
 const LOWER: u64 = (1 << INDEX_BITS) - 1;
@@ -81,7 +86,9 @@ pub struct Slots<T> {
 struct Free {
     /// Slots below this index exist.
     made: u32,
-    /// The free slots among them. The list's capacity is `made`, so giving a slot back needs no memory.
+    /// Slots from this index on were never used. Nobody has touched their memory.
+    used: u32,
+    /// The free slots below `used`. The list's capacity is `made`, so giving a slot back needs no memory.
     list: Vec<u32>,
 }
 
@@ -119,7 +126,7 @@ impl<T: Send + Sync> Slots<T> {
     const fn with_limits(slots_max: u32, last_generation: u32) -> Slots<T> {
         Slots {
             chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
-            free: Mutex::new(Free { made: 0, list: Vec::new() }),
+            free: Mutex::new(Free { made: 0, used: 0, list: Vec::new() }),
             slots_max,
             last_generation,
             owns: PhantomData,
@@ -130,7 +137,7 @@ impl<T: Send + Sync> Slots<T> {
     fn with_limits(slots_max: u32, last_generation: u32) -> Slots<T> {
         Slots {
             chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
-            free: Mutex::new(Free { made: 0, list: Vec::new() }),
+            free: Mutex::new(Free { made: 0, used: 0, list: Vec::new() }),
             slots_max,
             last_generation,
             owns: PhantomData,
@@ -175,6 +182,11 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
+    /// Where the token's slot is. It stays there until the table is dropped.
+    pub fn address(&self, token: Token) -> *const () {
+        self.slot(token.index()).map_or(ptr::null(), |slot| ptr::from_ref(slot).cast())
+    }
+
     /// Ends the token: no `get` that begins after this finds the value. Exactly one caller gets `Some`. The last reference,
     /// which may be the returned one, drops the value.
     pub fn retire(&self, token: Token) -> Option<Ref<'_, T>> {
@@ -193,26 +205,47 @@ impl<T: Send + Sync> Slots<T> {
         }
     }
 
-    /// Calls `f` with every live value, and holds no lock. It may or may not see what is inserted or retired meanwhile.
-    pub fn for_each(&self, mut f: impl FnMut(Token, &T)) {
-        let made = self.free.lock().made;
-        for index in 0..made {
-            let slot = self.slot(index).expect("slots below `made` exist");
+    /// Calls `f` with every live value of the kinds that `wanted` names, and holds no lock. It may or may not see what is
+    /// inserted or retired meanwhile. It takes no reference to a value of another kind.
+    pub fn for_each(&self, wanted: impl Fn(u8) -> bool, mut f: impl FnMut(Token, &T)) {
+        let used = self.free.lock().used;
+        for index in 0..used {
+            let slot = self.slot(index).expect("slots below `used` exist");
             let word = slot.word.load(Ordering::Relaxed);
             let token = Token::from_bits(word & !LOWER | u64::from(index));
+            let token = token.filter(|token| wanted(token.kind()));
             if let Some((token, value)) = token.and_then(|token| Some((token, self.get(token)?))) {
                 f(token, &value);
             }
         }
     }
 
-    /// Takes a free slot's index off the list. If the list is empty, it makes the next chunk.
+    /// Takes a free slot's index off the list. If the list is empty, it takes the next slot that was never used, from the
+    /// next chunk if need be.
     fn take_free(&self) -> Option<u32> {
         let mut free = self.free.lock();
-        if free.list.is_empty() {
+        if let Some(index) = free.list.pop() {
+            return Some(index);
+        }
+        if free.used == free.made {
             self.grow(&mut free)?;
         }
-        free.list.pop()
+        let index = free.used;
+        free.used += 1;
+        let slot = self.slot(index).expect("slots below `made` exist");
+        // Relaxed: the `insert` that asked for the slot reads the word on this thread. Kind 0 matches no token.
+        slot.word.store(u64::from(self.first_generation()) << INDEX_BITS, Ordering::Relaxed);
+        Some(index)
+    }
+
+    /// The generation of a slot's first value, in the lower half of all. A table with few generations begins with 0.
+    fn first_generation(&self) -> u32 {
+        if self.last_generation < u32::MAX {
+            return 0;
+        }
+        // Addresses that differ in any bits differ in the upper bits of the product (Fibonacci hashing).
+        let product = (ptr::from_ref(self).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (product >> 33) as u32
     }
 
     fn grow(&self, free: &mut Free) -> Option<()> {
@@ -223,15 +256,10 @@ impl<T: Send + Sync> Slots<T> {
         }
         let made = free.made + count;
         free.list.try_reserve_exact(made as usize).ok()?;
-        let mut slots: Vec<Slot<T>> = Vec::new();
-        slots.try_reserve_exact(count as usize).ok()?;
-        slots.extend((0..count).map(|_| Slot::free()));
-        let first = Box::into_raw(slots.into_boxed_slice()).cast::<Slot<T>>();
+        let first = Slot::chunk(count as usize)?;
         // Release pairs with the Acquire of `slot`: a thread that finds the chunk finds its slots made. Only the last chunk
         // may be shorter than its full size, and `slot` knows where it ends.
         self.chunks[chunk].store(first, Ordering::Release);
-        // The lowest index comes last, and is popped first.
-        free.list.extend((free.made..made).rev());
         free.made = made;
         Some(())
     }
@@ -276,8 +304,21 @@ impl<T> Slots<T> {
 }
 
 impl<T> Slot<T> {
-    fn free() -> Slot<T> {
-        Slot { word: AtomicU64::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) }
+    /// Free slots, as a boxed slice that the caller takes back. A large chunk's memory counts once it is used.
+    #[cfg(not(loom))]
+    fn chunk(count: usize) -> Option<*mut Slot<T>> {
+        let layout = Layout::array::<Slot<T>>(count).ok()?;
+        // SAFETY: neither a slot nor `count` has the size 0.
+        let first = unsafe { alloc_zeroed(layout) };
+        // Zeros are a free slot: a word of 0, and a value that is not there.
+        (!first.is_null()).then_some(first.cast())
+    }
+
+    #[cfg(loom)]
+    fn chunk(count: usize) -> Option<*mut Slot<T>> {
+        let free = || Slot { word: AtomicU64::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) };
+        let slots: Box<[Slot<T>]> = std::iter::repeat_with(free).take(count).collect();
+        Some(Box::into_raw(slots).cast())
     }
 }
 

@@ -2,21 +2,24 @@
 //! The socket of one TCP connection or listener: what the kernel's answers mean for it, and the error that both halves
 //! share.
 //!
-//! The two halves of a connection and every request in flight share the socket. The descriptor closes after the last of
-//! them.
+//! The two halves of a connection and every request in flight share the socket. The last of them closes the descriptor.
 //! Invariant: the socket keeps every error that the kernel reports once. The half that did not see the error finds it here.
 
-pub use crate::sys::Options;
+mod drain;
+mod ends;
 
-use crate::deadlines::DrainEnd;
+pub use crate::sys::{Listening, Options, OwnOptions};
+
+use self::ends::KeptEnds;
+use crate::deadlines::{DrainEnd, IdleLimit};
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
-use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use crate::sys::{Answer, Descriptor};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// One of the two directions of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +55,16 @@ pub struct Quiet {
 /// The callback for the end of the sending direction.
 type EndedHook = Box<dyn Fn() + Send + Sync>;
 
-/// A TCP socket. Its descriptor closes when the last owner drops it.
+/// A TCP socket. Its descriptor closes when the last owner drops it. What a message needs is together, at the end.
+#[repr(C)]
 pub struct Socket {
-    error: AtomicI32,
+    ended: OnceLock<Box<EndedHook>>,
+    /// The addresses for the log, if it wants them.
+    ends: KeptEnds,
+    /// When the drain of the queued bytes must be over. The sink sets it at the close.
+    drain_until: DrainEnd,
+    /// Only where a limit was ever set.
+    pub idle: OnceLock<Arc<dyn IdleLimit>>,
     fin_sent: AtomicBool,
     /// The peer had acknowledged all bytes when the sending direction ended.
     fin_was_last: AtomicBool,
@@ -62,11 +72,13 @@ pub struct Socket {
     /// Whether a send may have taken an error from the kernel that is not stored yet. The sink's owner writes this flag.
     sending: AtomicBool,
     reset: AtomicBool,
+    /// The program holds this socket, too, or other processes listen on it. It closes, and is not shut down.
+    shared: AtomicBool,
     open_halves: AtomicU8,
     embedded: [AtomicBool; 2],
-    ended: OnceLock<Box<EndedHook>>,
-    /// When the drain of the queued bytes must be over. The sink sets it at the close.
-    drain_until: DrainEnd,
+    /// All bytes that the kernel has taken, and all that it has given. The owner of each half adds, so no addition is lost.
+    totals: [AtomicU64; 2],
+    error: AtomicI32,
     /// Dropped last: its close calls the hooks of `freed`.
     descriptor: Descriptor,
 }
@@ -92,11 +104,35 @@ impl Socket {
         Descriptor::new(address, options).map(Socket::of)
     }
 
-    /// A listening socket. The sockets that it accepts inherit `options`.
-    pub fn listen(address: &SocketAddr, backlog: u32, reuse_port: bool, options: &Options) -> Result<Socket> {
-        let descriptor = Descriptor::new(address, options)?;
-        descriptor.listen(address, backlog, reuse_port)?;
+    /// The same at the local address `from`.
+    pub fn to_connect_from(from: &SocketAddr, options: &Options) -> Result<Socket> {
+        let descriptor = Descriptor::new(from, options)?;
+        descriptor.bind_local(from)?;
         Ok(Socket::of(descriptor))
+    }
+
+    /// A listening socket. The sockets that it accepts inherit `options`.
+    pub fn listen(address: &SocketAddr, how: &Listening, options: &Options) -> Result<Socket> {
+        let descriptor = Descriptor::new(address, options)?;
+        descriptor.listen(address, how)?;
+        Ok(Socket::of(descriptor))
+    }
+
+    /// The socket behind `fd`, which listens or is connected, by a descriptor of its own. [`Socket::take_over`] comes next.
+    pub fn adopt(fd: RawFd, listens: bool) -> Result<Socket> {
+        let socket = Socket::of(Descriptor::adopt(fd, listens)?);
+        socket.shared.store(true, Ordering::Relaxed);
+        Ok(socket)
+    }
+
+    /// Sets what the library needs on an adopted socket, and `options`. Sockets that it accepts inherit them.
+    pub fn take_over(&self, options: &Options) -> Result {
+        self.descriptor.take_over(options)
+    }
+
+    /// The socket is the library's alone. It ends with the connection.
+    pub fn own(&self) {
+        self.shared.store(false, Ordering::Relaxed);
     }
 
     /// Begins to connect to `address`, or asks how far the connect is. It does not wait. False: the connect is under way. It
@@ -136,10 +172,14 @@ impl Socket {
             input_ended: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
             ended: OnceLock::new(),
+            totals: [AtomicU64::new(0), AtomicU64::new(0)],
+            ends: KeptEnds::default(),
             drain_until: DrainEnd::new(),
+            idle: OnceLock::new(),
             descriptor,
         }
     }
@@ -203,15 +243,31 @@ impl Socket {
         self.sent(unsafe { self.descriptor.send_parts(parts) })
     }
 
+    /// What the kernel's answer to a send means for the connection. The caller has called [`Socket::send_begins`].
     #[inline]
-    fn sent(&self, answer: Answer) -> Tried {
+    pub fn sent(&self, answer: Answer) -> Tried {
         let tried = match answer {
-            Answer::Done(count) => Tried::Bytes(count),
+            Answer::Done(count) => {
+                self.count(Half::Send, count);
+                Tried::Bytes(count)
+            }
             Answer::WouldBlock | Answer::Again => Tried::WouldBlock,
             Answer::Failed(error) => Tried::Failed(self.fail(error)),
         };
         self.send_ends();
         tried
+    }
+
+    /// As the owner of `half`, which has moved `bytes` by another way than the calls above.
+    #[inline]
+    pub fn count(&self, half: Half, bytes: usize) {
+        let total = &self.totals[half as usize];
+        total.store(total.load(Ordering::Relaxed).wrapping_add(bytes as u64), Ordering::Relaxed);
+    }
+
+    /// How many bytes `half` has moved.
+    pub fn total(&self, half: Half) -> u64 {
+        self.totals[half as usize].load(Ordering::Relaxed)
     }
 
     /// The caller marks a send before it asks the kernel, by a call or by a ring.
@@ -232,7 +288,10 @@ impl Socket {
         // SAFETY: the caller vouches for the memory.
         match unsafe { self.descriptor.recv(into, size) } {
             Answer::Done(0) => self.received_end(),
-            Answer::Done(count) => Tried::Bytes(count),
+            Answer::Done(count) => {
+                self.count(Half::Recv, count);
+                Tried::Bytes(count)
+            }
             Answer::WouldBlock | Answer::Again => Tried::WouldBlock,
             Answer::Failed(error) => Tried::Failed(self.fail(error)),
         }
@@ -280,15 +339,25 @@ impl Socket {
     /// reports an error once, and this call may take it.
     pub fn look_for_error(&self) -> Option<Error> {
         self.send_begins(); // else a receive that finds the error taken sees an end of stream
-        let error = match self.descriptor.take_error() {
+        let error = self.take_error();
+        self.send_ends();
+        error
+    }
+
+    /// The same for the owner of the receiving half, whose receives see what this call has taken. It tells no error from an
+    /// orderly end once our FIN is out, unless the kernel or a send has reported the error.
+    pub fn look_for_error_received(&self) -> Option<Error> {
+        self.take_error()
+    }
+
+    fn take_error(&self) -> Option<Error> {
+        match self.descriptor.take_error() {
             Some(error) => Some(self.fail(error)),
             None => self.error().or_else(|| {
                 let reset = self.is_dead() && !self.has_sent_fin();
                 reset.then(|| self.fail(RESET))
             }),
-        };
-        self.send_ends();
-        error
+        }
     }
 
     fn is_dead(&self) -> bool {
@@ -320,15 +389,17 @@ impl Socket {
     }
 
     /// Ends the sending direction in order: the kernel sends a FIN after all bytes.
-    pub fn shutdown_send(&self) {
+    /// An error: the connection was broken before, and the kernel has refused the FIN.
+    pub fn shutdown_send(&self) -> Result {
         // The check comes before the FIN: an acknowledgement that is seen later may be younger than the FIN. If the peer has
         // ended its stream, no caller asks for the result.
         if !self.input_ended.load(Ordering::Relaxed) && self.unacknowledged() == 0 {
             self.fin_was_last.store(true, Ordering::Relaxed); // published with `fin_sent`
         }
         self.fin_sent.store(true, Ordering::Release);
-        self.descriptor.shutdown(Shutdown::Write);
+        let sent = self.descriptor.shutdown(Shutdown::Write);
         self.tell_ended();
+        if sent { Ok(()) } else { Err(self.look_for_error().unwrap_or_else(|| self.fail(RESET))) }
     }
 
     /// Whether the sending direction has ended in order.
@@ -363,17 +434,21 @@ impl Socket {
         }
     }
 
-    /// Ends a listener, also in forked children that hold the descriptor.
+    /// Ends a listener, also in forked children that hold the descriptor. Exception: others go on with a shared one.
     pub fn shutdown_listener(&self) {
-        self.descriptor.shutdown(Shutdown::Both);
+        if !self.shared.load(Ordering::Relaxed) {
+            self.descriptor.shutdown(Shutdown::Both);
+        }
     }
 
     /// Resets the connection at once, even if forked children hold the descriptor.
     ///
     /// connect(2) to AF_UNSPEC sends a RST and ends every operation in flight. After shutdown(2) the peer would see an end
-    /// of stream instead, and SO_LINGER acts only at the last close.
+    /// of stream instead, and SO_LINGER acts only at the last close. A second call does nothing.
     pub fn reset(&self) {
-        self.reset.store(true, Ordering::Release);
+        if self.reset.swap(true, Ordering::AcqRel) {
+            return;
+        }
         self.descriptor.disconnect();
         self.tell_ended();
     }
@@ -391,16 +466,6 @@ impl Socket {
     /// The number of bytes that have arrived and wait to be received.
     pub fn unread(&self) -> usize {
         self.descriptor.unread()
-    }
-
-    /// Begins a drain that must be over at `until`, if ever.
-    pub fn begin_drain(&self, until: Option<Instant>) {
-        self.drain_until.begin(until);
-    }
-
-    /// When the drain must be over. `None`: no drain has begun. `Some(None)`: the drain has no limit.
-    pub fn drain_until(&self) -> Option<Option<Instant>> {
-        self.drain_until.get()
     }
 
     /// One half no longer uses the socket. True for the last half.
@@ -423,7 +488,8 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // This ends a connection that no caller collected, and is a loop's last resort. A forked child may still hold the
         // descriptor. In that case close(2) alone sends no FIN.
-        if !self.fin_sent.load(Ordering::Relaxed) && !self.reset.load(Ordering::Relaxed) {
+        let ended = self.fin_sent.load(Ordering::Relaxed) || self.reset.load(Ordering::Relaxed);
+        if !ended && !self.shared.load(Ordering::Relaxed) {
             self.descriptor.shutdown(Shutdown::Both);
         }
     }

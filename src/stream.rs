@@ -7,30 +7,43 @@
 //! Invariant: only the owner (ownership.rs) takes bytes from the socket and the buffer. Therefore receives complete in
 //! order, and no byte is lost: the buffer keeps what a receive does not take.
 
+mod close;
 #[cfg(all(test, not(loom)))]
 mod fixture;
+mod forward;
+mod idle;
+mod prefetch;
 mod queue;
 mod recv;
 mod wait;
 mod want;
 mod watch;
+mod watch_deadline;
 
+pub use self::forward::Seen;
+
+use self::prefetch::Prefetch;
 use self::queue::RecvQueue;
-use self::wait::SpinLevel;
+use self::wait::{FirstTries, SpinLevel};
 use self::want::Taken;
 use self::watch::Watch;
+use self::watch_deadline::Deadline;
 use crate::buffer::ReadBuffer;
-use crate::completion::Target;
+use crate::cache_line::fetch;
+use crate::completion::{Outbox, Target};
+use crate::ending::Ending;
 use crate::engine::PoolBuffer;
 use crate::engine::{Request, Start};
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
+use crate::idle::SendingHalf;
 use crate::linger::Linger;
 use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::ownership::{Front, Next, Owner};
-use crate::socket::{Socket, Tried};
+use crate::rare::Rare;
+use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard};
@@ -40,14 +53,17 @@ use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// The receiving half of a connection.
+/// The receiving half of a connection. A message needs what comes before the state, which is one cache line.
+#[repr(C)]
 pub struct Stream {
     listed: AtomicBool,
+    /// A receive in flight owns the watch's callback, and nobody has changed the watch since. See stream/watch.rs.
+    steady: AtomicBool,
     place: Place,
     net: Arc<Net>,
     socket: Arc<Socket>,
-    /// A receive in flight owns the watch's callback, and nobody has changed the watch since. See stream/watch.rs.
-    steady: AtomicBool,
+    /// The sending half of the same connection.
+    sink: Weak<dyn SendingHalf>,
     state: Mutex<State>,
 }
 
@@ -55,16 +71,26 @@ struct State {
     front: Front,
     /// Why pending and later receives and the watch end: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
+    /// CLOSED means an abort, and not a close.
+    aborted: bool,
     /// The end of the stream, or the error that broke the connection. Every later receive has it as its result.
     end: Option<Error>,
     buffer: ReadBuffer,
-    queue: RecvQueue,
+    /// Memory at which a caller may still look. It was the buffer's.
+    shown: Option<Box<ReadBuffer>>,
+    prefetch: Prefetch,
+    queue: Rare<RecvQueue>,
     watch: Option<Watch>,
+    ending: Option<Arc<Ending>>,
     timeout: Option<Duration>,
+    deadline: Option<Box<Deadline>>,
     request: Option<RequestId>,
     interrupting: bool,
     timer: Timer,
     spin_level: SpinLevel,
+    first_tries: FirstTries,
+    /// The owner's last receive found less than it asked for.
+    drained: bool,
     /// The caller's thread that owns the stream and waits for the socket (stream/wait.rs).
     waiter: Option<Arc<SocketWaiter>>,
     /// The sink's watch, which is posted when the stream no longer receives. It then polls the socket itself.
@@ -91,13 +117,14 @@ enum Brought<'a> {
 const ROOM_MIN: usize = 16 << 10;
 
 impl Stream {
-    /// The receiving half for `socket`.
-    pub fn new(net: &Arc<Net>, socket: Arc<Socket>) -> Arc<Stream> {
+    /// The receiving half for `socket`. `sink` is the sending half.
+    pub fn new(net: &Arc<Net>, socket: Arc<Socket>, sink: Weak<dyn SendingHalf>) -> Arc<Stream> {
         Arc::new(Stream {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             socket,
+            sink,
             steady: AtomicBool::new(false),
             state: Mutex::new(State::new(net.config.timeout)),
         })
@@ -110,8 +137,8 @@ impl Stream {
 
     /// As the owner: releases the stream. Queued receives go to the receive loop. If the handle is closed, the half closes.
     fn release(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if let Some(cause) = state.cause {
-            state.queue.fail_all(cause);
+        if let Some(cause) = state.cause.filter(|_| !state.queue.is_empty()) {
+            state.queue.fail_all(self.outbox(), cause);
         }
         let has_work = !state.queue.is_empty() || state.watch.is_some();
         match state.front.release(has_work) {
@@ -122,9 +149,13 @@ impl Stream {
             Next::Finish => {
                 self.tell_successor(&mut state);
                 let buffer = mem::take(&mut state.buffer);
+                let (ending, result) = (state.ending.take(), state.how_it_ended());
                 drop(state);
                 drop(buffer);
                 Linger::half_closed(&self.net, &self.socket);
+                if let Some(ending) = ending {
+                    ending.half_over(&self.net.recv_loop, Half::Recv, result); // before the stream leaves
+                }
                 self.net.members.leave(&**self);
             }
             _ => self.tell_successor(&mut state), // nobody owns the stream
@@ -153,73 +184,18 @@ impl Stream {
         self.net.recv_loop.post(Arc::clone(self) as _);
     }
 
+    fn outbox(&self) -> &dyn Outbox {
+        &*self.net.recv_loop
+    }
+
     fn target(self: &Arc<Self>) -> Weak<dyn Target> {
         let weak: Weak<Stream> = Arc::downgrade(self);
         weak
     }
 
-    /// Shows up to `max` buffered bytes without asking the kernel. They live until the next call on this stream.
-    pub fn peek(&self, max: usize) -> Result<(*const u8, usize)> {
-        let state = self.state.lock();
-        state.check_sound(&self.net)?;
-        state.check_idle()?;
-        let bytes = state.buffer.as_slice();
-        Ok((bytes.as_ptr(), bytes.len().min(max)))
-    }
-
-    /// Drops the first `size` buffered bytes.
-    pub fn consume(self: &Arc<Self>, size: usize) -> Result {
-        let mut state = self.state.lock();
-        state.check_sound(&self.net)?;
-        state.check_idle()?;
-        if size > state.buffer.len() {
-            return Err(Error::INVALID);
-        }
-        state.buffer.consume(size);
-        Ok(())
-    }
-
-    /// Receives accepted from now on may take `timeout`. A watch may last that long without bytes.
-    pub fn set_timeout(self: &Arc<Self>, timeout: Option<Duration>) -> Result {
-        let mut state = self.lock_to_change();
-        state.timeout = timeout;
-        let watched = state.watch.as_mut().map(Watch::note_progress).is_some();
-        drop(state);
-        if watched {
-            self.post_to_loop();
-        }
-        Ok(())
-    }
-
-    /// Ends pending receives and the watch with CLOSED. Closing twice is harmless.
-    pub fn close(self: &Arc<Self>) {
-        let mut state = self.lock_to_change();
-        if state.front.closing {
-            return;
-        }
-        state.front.closing = true;
-        state.cause.get_or_insert(Error::CLOSED);
-        self.look_again(state);
-    }
-
-    /// Ends pending receives and the watch with `cause`, and refuses more. The handle stays open.
-    pub fn end(self: &Arc<Self>, cause: Error) {
-        let mut state = self.lock_to_change();
-        state.cause.get_or_insert(cause);
-        self.look_again(state);
-    }
-
-    /// Ends what is pending: here if nobody owns the stream, and otherwise through its owner.
-    fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.interrupt_waiter();
-        match state.front.notify_closed() {
-            Next::Try => self.release(state),
-            Next::PostToLoop => {
-                drop(state);
-                self.post_to_loop();
-            }
-            _ => {} // the owner sees it when it locks the stream again
-        }
+    /// Receives accepted from now on may take `timeout`. Earlier ones keep theirs.
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        self.state.lock().timeout = timeout;
     }
 
     /// As the receive loop: hands what a request has brought to the watch or the queue, which then does what is next.
@@ -240,10 +216,14 @@ impl Stream {
     #[allow(unsafe_code)]
     fn brought<'a>(&self, state: &mut State, mut request: Request, reaped: Reaped<'a>) -> Brought<'a> {
         let answer = self.answer_to(&request, reaped.answer());
+        if let (Answer::Done(count), false) = (answer, matches!(request, Request::Readable { .. })) {
+            self.socket.count(Half::Recv, count);
+        }
         match &mut request {
             Request::RecvMultishot { callback, .. } => state.take_back(callback),
             Request::RecvBuffered { buffer, .. } => {
                 let count = if let Answer::Done(count) = answer { count } else { 0 };
+                let buffer = &mut **buffer;
                 // SAFETY: the kernel has written `count` bytes to the room that the request offered, and none if it failed.
                 unsafe { buffer.filled(count) };
                 buffer.trim();
@@ -280,7 +260,7 @@ impl Stream {
     /// Without a pool: receives what the socket has into the stream's own buffer.
     fn receive_what_is_there(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         let room = self.net.config.read_buffer.max(ROOM_MIN);
-        let buffer = mem::take(&mut state.buffer);
+        let buffer = Box::new(mem::take(&mut state.buffer));
         let request = Request::RecvBuffered { socket: Arc::clone(&self.socket), buffer, room };
         state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
     }
@@ -302,7 +282,7 @@ impl Stream {
             };
             Request::RecvPooled { socket, start }
         } else if one_try {
-            let buffer = mem::take(&mut state.buffer);
+            let buffer = Box::new(mem::take(&mut state.buffer));
             Request::RecvBuffered { socket, buffer, room }
         } else {
             Request::Readable { socket }
@@ -315,15 +295,22 @@ impl State {
         State {
             front: Front::default(),
             cause: None,
+            aborted: false,
             end: None,
             buffer: ReadBuffer::default(),
-            queue: RecvQueue::default(),
+            shown: None,
+            prefetch: Prefetch::default(),
+            queue: Rare::default(),
             watch: None,
+            ending: None,
             timeout,
+            deadline: None,
             request: None,
             interrupting: false,
             timer: Timer::default(),
             spin_level: SpinLevel::default(),
+            first_tries: FirstTries::default(),
+            drained: false,
             waiter: None,
             successor: None,
         }
@@ -344,16 +331,17 @@ impl State {
     }
 
     fn check_idle(&self) -> Result {
-        if self.front.owner() == Owner::Nobody { Ok(()) } else { Err(Error::BUSY) }
+        if self.front.owner() == Owner::Nobody || self.is_resting() { Ok(()) } else { Err(Error::BUSY) }
     }
 
     fn take_work(&mut self) -> Taken {
-        Taken { buffer: mem::take(&mut self.buffer), end: self.end }
+        Taken { buffer: mem::take(&mut self.buffer), end: self.end, drained: false }
     }
 
     fn give_back(&mut self, taken: Taken) {
         self.buffer = taken.buffer;
         self.end = taken.end;
+        self.drained = taken.drained;
     }
 
     /// Cancels the request in flight, if there is one, and only once.
@@ -398,14 +386,24 @@ impl Handler for Stream {
         let mut state = self.state.lock();
         state.request = None;
         state.interrupting = false;
+        if let Some(buffer) = &reaped.buffer {
+            state.prefetch.note_size(buffer.as_slice().len());
+        }
+        state.prefetch.ended();
         let brought = self.brought(&mut state, request, reaped);
         self.drive(state, event_loop, brought);
+    }
+
+    fn warm_up(&self) {
+        fetch(Arc::as_ptr(&self.socket).wrapping_add(1).cast::<u8>().wrapping_sub(1)); // its end
+        fetch(self.sink.as_ptr());
     }
 
     fn on_data(&self, request: &mut Request, bytes: &[u8]) -> bool {
         let Request::RecvMultishot { callback, .. } = request else {
             unreachable!("no other request goes on");
         };
+        self.socket.count(Half::Recv, bytes.len());
         self.show_next(callback, bytes)
     }
 

@@ -39,11 +39,6 @@ pub mod cell {
 
     #[cfg(not(loom))]
     impl<T> UnsafeCell<T> {
-        /// A cell around `value`.
-        pub const fn new(value: T) -> UnsafeCell<T> {
-            UnsafeCell(std::cell::UnsafeCell::new(value))
-        }
-
         /// Passes a pointer for reading to `f`.
         #[inline]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {

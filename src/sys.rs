@@ -85,6 +85,42 @@ pub struct Options {
     pub recv_buffer: usize,
 }
 
+/// The options of one dial or one listener. `None`: those of the net.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OwnOptions {
+    /// As in [`Options`].
+    pub nodelay: Option<Option<bool>>,
+    /// As in [`Options`].
+    pub keepalive: Option<Option<Duration>>,
+    /// As in [`Options`].
+    pub send_buffer: Option<usize>,
+    /// As in [`Options`].
+    pub recv_buffer: Option<usize>,
+}
+
+impl Options {
+    /// The options of the net, but for what `own` says.
+    pub fn with(self, own: &OwnOptions) -> Options {
+        Options {
+            nodelay: own.nodelay.unwrap_or(self.nodelay),
+            keepalive: own.keepalive.unwrap_or(self.keepalive),
+            send_buffer: own.send_buffer.unwrap_or(self.send_buffer),
+            recv_buffer: own.recv_buffer.unwrap_or(self.recv_buffer),
+        }
+    }
+}
+
+/// How a socket listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening {
+    /// How many connections the kernel holds until they are accepted.
+    pub backlog: u32,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// IPV6_V6ONLY. `None` leaves the system's value. Without meaning for IPv4.
+    pub ipv6_only: Option<bool>,
+}
+
 /// A TCP socket's descriptor. It closes when it is dropped.
 ///
 /// If libc's wrapper is a cancellation point, calls that do not wait use syscall(2) instead. Sends and receives run with
@@ -116,6 +152,33 @@ impl Descriptor {
         Ok(descriptor)
     }
 
+    /// A second descriptor of the TCP socket behind `fd`, which closes at an exec. Both stay as they are until
+    /// [`Descriptor::take_over`]. INVALID: the socket is not a TCP socket, or it listens and should not, or the other way round.
+    pub fn adopt(fd: RawFd, listens: bool) -> Result<Descriptor> {
+        let is_tcp = option_of(fd, libc::SO_PROTOCOL)? == libc::IPPROTO_TCP;
+        if !is_tcp || (option_of(fd, libc::SO_ACCEPTCONN)? != 0) != listens {
+            return Err(Error::INVALID);
+        }
+        // SAFETY: no memory is involved.
+        let fd = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+        if fd < 0 {
+            return Err(Error::last_os());
+        }
+        // SAFETY: fcntl has just made the descriptor, and no other owner knows it.
+        let own = Descriptor::from(Socket::from(unsafe { OwnedFd::from_raw_fd(fd) }));
+        if !listens {
+            own.0.peer_addr().map_err(to_error)?; // ENOTCONN: it is not connected, or no longer
+        }
+        Ok(own)
+    }
+
+    /// The socket of an adopted descriptor is ours from now on: it has these options, and does not block. On failure it may
+    /// still block.
+    pub fn take_over(&self, options: &Options) -> Result {
+        self.apply(options).map_err(to_error)?;
+        self.0.set_nonblocking(true).map_err(to_error)
+    }
+
     fn apply(&self, options: &Options) -> io::Result<()> {
         self.0.set_out_of_band_inline(true)?; // else the stream would lose an urgent byte of the peer
         if let Some(on) = options.nodelay {
@@ -141,16 +204,33 @@ impl Descriptor {
     }
 
     /// bind(2) and listen(2).
-    pub fn listen(&self, address: &SocketAddr, backlog: u32, reuse_port: bool) -> Result {
+    pub fn listen(&self, address: &SocketAddr, how: &Listening) -> Result {
         let listen = || -> io::Result<()> {
             self.0.set_reuse_address(true)?;
-            if reuse_port {
+            if how.reuse_port {
                 self.0.set_reuse_port(true)?;
             }
+            if let Some(only) = how.ipv6_only.filter(|_| address.is_ipv6()) {
+                self.0.set_only_v6(only)?;
+            }
             self.0.bind(&SockAddr::from(*address))?;
-            self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+            self.0.listen(i32::try_from(how.backlog).unwrap_or(i32::MAX))
         };
         listen().map_err(to_error)
+    }
+
+    /// bind(2) of a socket that will connect. With port 0 the connect chooses the port, by both addresses.
+    pub fn bind_local(&self, from: &SocketAddr) -> Result {
+        let on: libc::c_int = 1;
+        let (value, size) = ((&raw const on).cast(), mem::size_of_val(&on) as libc::socklen_t);
+        let option = libc::IP_BIND_ADDRESS_NO_PORT;
+        // SAFETY: `value` and `size` describe the local above. It fails on no kernel that has io_uring.
+        unsafe { libc::setsockopt(self.number(), libc::IPPROTO_IP, option, value, size) };
+        let bind = || -> io::Result<()> {
+            self.0.set_reuse_address(true)?; // a chosen port may still have old connections
+            self.0.bind(&SockAddr::from(*from))
+        };
+        bind().map_err(to_error)
     }
 
     /// Takes a connection from a listening socket.
@@ -191,64 +271,45 @@ impl Descriptor {
         Answer::of_call(unsafe { libc::syscall(libc::SYS_connect, self.number(), address, size) })
     }
 
-    /// send(2) without waiting.
+    /// As [`send`].
     ///
     /// # Safety
     /// `size` bytes at `data` are readable during the call.
     #[inline]
     pub unsafe fn send(&self, data: *const u8, size: usize) -> Answer {
-        let nowhere = std::ptr::null::<libc::sockaddr>();
-        let size = size.min(ENTRY_MAX);
-        // SAFETY: the caller vouches for the memory. The call names no address.
-        let result = unsafe {
-            libc::syscall(libc::SYS_sendto, self.number(), data, size, SEND_FLAGS, nowhere, 0usize)
-        };
-        Answer::of_call(result)
+        // SAFETY: the caller vouches for the memory.
+        unsafe { send(self.number(), data, size) }
     }
 
-    /// sendmsg(2) without waiting.
+    /// As [`send_message`].
     ///
     /// # Safety
     /// The memory that `parts` names is readable during the call.
     #[inline]
     pub unsafe fn send_parts(&self, parts: &[libc::iovec]) -> Answer {
-        let message = message_of(parts);
         // SAFETY: the header names `parts`, which live during the call. The caller vouches for the memory that they name.
-        let result =
-            unsafe { libc::syscall(libc::SYS_sendmsg, self.number(), &raw const message, SEND_FLAGS) };
-        Answer::of_call(result)
+        unsafe { send_message(self.number(), &message_of(parts)) }
     }
 
-    /// recv(2) without waiting.
+    /// As [`recv`].
     ///
     /// # Safety
     /// `size` bytes at `into` are writable during the call.
     #[inline]
     pub unsafe fn recv(&self, into: *mut u8, size: usize) -> Answer {
         // SAFETY: the caller vouches for the memory.
-        unsafe { self.recv_from(into, size.min(ENTRY_MAX), libc::MSG_DONTWAIT) }
+        unsafe { recv(self.number(), into, size) }
     }
 
     /// Discards up to `size` bytes that have arrived, without waiting.
     pub fn discard(&self, size: usize) -> Answer {
         // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes and writes to no memory.
-        unsafe { self.recv_from(std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }
-    }
-
-    /// # Safety
-    /// `size` bytes at `into` are writable during the call. Exception: with MSG_TRUNC no byte needs to be.
-    #[inline]
-    unsafe fn recv_from(&self, into: *mut u8, size: usize, flags: i32) -> Answer {
-        let nowhere = std::ptr::null_mut::<libc::sockaddr>();
-        // SAFETY: the caller vouches for the memory. The call asks for no address.
-        let result =
-            unsafe { libc::syscall(libc::SYS_recvfrom, self.number(), into, size, flags, nowhere, nowhere) };
-        Answer::of_call(result)
+        unsafe { recv_from(self.number(), std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }
     }
 
     /// shutdown(2). It fails if the connection is gone already.
-    pub fn shutdown(&self, how: Shutdown) {
-        let _ = self.0.shutdown(how);
+    pub fn shutdown(&self, how: Shutdown) -> bool {
+        self.0.shutdown(how).is_ok()
     }
 
     /// The local address.
@@ -297,11 +358,63 @@ impl Descriptor {
     }
 }
 
+/// A number among the options of the socket `fd`.
+fn option_of(fd: RawFd, name: i32) -> Result<i32> {
+    let mut value: libc::c_int = 0;
+    let mut size = mem::size_of_val(&value) as libc::socklen_t;
+    let into = (&raw mut value).cast();
+    // SAFETY: `into` and `size` describe the local above.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, into, &mut size) };
+    if result == 0 { Ok(value) } else { Err(Error::last_os()) }
+}
+
 /// A send raises no signal and does not wait. Calls and requests use these flags.
 pub const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// What connect(2) returns before the connection exists.
 const UNDER_WAY: [Error; 2] = [Error::from_errno(libc::EINPROGRESS), Error::from_errno(libc::EALREADY)];
+
+/// send(2) without waiting.
+///
+/// # Safety
+/// `size` bytes at `data` are readable during the call.
+#[inline]
+pub unsafe fn send(fd: RawFd, data: *const u8, size: usize) -> Answer {
+    let nowhere = std::ptr::null::<libc::sockaddr>();
+    let size = size.min(ENTRY_MAX);
+    // SAFETY: the caller vouches for the memory. The call names no address.
+    Answer::of_call(unsafe { libc::syscall(libc::SYS_sendto, fd, data, size, SEND_FLAGS, nowhere, 0usize) })
+}
+
+/// sendmsg(2) without waiting.
+///
+/// # Safety
+/// The memory that the parts of `message` name is readable during the call.
+#[inline]
+pub unsafe fn send_message(fd: RawFd, message: &libc::msghdr) -> Answer {
+    let message = std::ptr::from_ref(message);
+    // SAFETY: the header lives during the call. The caller vouches for the memory that it names.
+    Answer::of_call(unsafe { libc::syscall(libc::SYS_sendmsg, fd, message, SEND_FLAGS) })
+}
+
+/// recv(2) without waiting.
+///
+/// # Safety
+/// `size` bytes at `into` are writable during the call.
+#[inline]
+pub unsafe fn recv(fd: RawFd, into: *mut u8, size: usize) -> Answer {
+    // SAFETY: the caller vouches for the memory.
+    unsafe { recv_from(fd, into, size.min(ENTRY_MAX), libc::MSG_DONTWAIT) }
+}
+
+/// # Safety
+/// `size` bytes at `into` are writable during the call. Exception: with MSG_TRUNC no byte needs to be.
+#[inline]
+unsafe fn recv_from(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> Answer {
+    let nowhere = std::ptr::null_mut::<libc::sockaddr>();
+    // SAFETY: the caller vouches for the memory. The call asks for no address.
+    Answer::of_call(unsafe { libc::syscall(libc::SYS_recvfrom, fd, into, size, flags, nowhere, nowhere) })
+}
 
 /// ppoll(2): waits until an entry of `polled` is ready, at most for `time`. Returns the number of ready entries.
 pub fn poll(polled: &mut [libc::pollfd], time: Option<Duration>) -> Answer {
@@ -335,7 +448,7 @@ mod tests {
     fn a_call_says_what_its_errno_says() {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = Descriptor::new(&address, &Options::default()).unwrap();
-        listener.listen(&address, 1, false).unwrap();
+        listener.listen(&address, &Listening { backlog: 1, reuse_port: false, ipv6_only: None }).unwrap();
         assert!(matches!(listener.accept(), Answer::WouldBlock));
         let socket = Descriptor::new(&address, &Options::default()).unwrap();
         // SAFETY: one byte, a constant.

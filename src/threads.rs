@@ -19,6 +19,8 @@ use std::mem::{self, ManuallyDrop};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The usual stack of threads in C programs, which callbacks may count on. The kernel provides pages as they are used.
 const STACK: usize = 8 << 20;
@@ -57,6 +59,47 @@ thread_local! {
 /// Whether this is a thread of the library.
 pub fn is_own() -> bool {
     OWN.try_with(Cell::get).unwrap_or(false)
+}
+
+/// A number for this thread that no other thread of the process ever has.
+pub fn id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static ID: Cell<u64> = const { Cell::new(0) };
+    }
+    if ID.get() == 0 {
+        ID.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+    ID.get()
+}
+
+/// Calls `end` when this thread ends, but not when the process ends. One function for each process: the first call decides.
+///
+/// The destructor of a thread-local would also run in exit(3), and takes the loader's lock.
+pub fn at_end(end: fn()) -> io::Result<()> {
+    static KEY: OnceLock<io::Result<libc::pthread_key_t>> = OnceLock::new();
+    static END: OnceLock<fn()> = OnceLock::new();
+    extern "C" fn run(_: *mut libc::c_void) {
+        if let Some(end) = END.get() {
+            let _uncancelled = Uncancelled::begin();
+            let _ = catch_unwind(AssertUnwindSafe(end));
+        }
+    }
+    END.get_or_init(|| end);
+    let key = KEY.get_or_init(|| {
+        let mut key = 0;
+        // SAFETY: writes to a local. The library is never unloaded, so `run` stays.
+        match unsafe { libc::pthread_key_create(&raw mut key, Some(run)) } {
+            0 => Ok(key),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    });
+    let key = *key.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+    // SAFETY: a key that was made and is never deleted. The value is not followed. `run` is called if it is not null.
+    match unsafe { libc::pthread_setspecific(key, ptr::dangling::<u8>().cast()) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }
 
 type Body = Box<dyn FnOnce()>;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// An owner's record of its one entry in a [`Timers`].
+/// An owner's record of its one entry in a [`Timers`]. It is boxed, because most handles never arm theirs.
 #[derive(Default)]
-pub struct Timer(Option<(Instant, u64)>);
+pub struct Timer(Option<Box<(Instant, u64)>>);
 
 /// Owners and the moments of their calls, earliest first.
 pub struct Timers<T> {
@@ -27,21 +27,20 @@ impl<T> Timers<T> {
     /// A timer that is armed for an earlier moment stays as it is. Most deadlines never pass, so moving one later with each
     /// operation would be wasted work. The owner looks at the clock at its call, and arms again.
     pub fn arm(&mut self, timer: &mut Timer, when: Instant, owner: impl FnOnce() -> T) {
-        let owner = match timer.0 {
-            Some((armed, _)) if armed <= when => return,
-            Some(key) => self.entries.remove(&key).unwrap_or_else(owner),
-            None => owner(),
-        };
+        if timer.covers(when) {
+            return;
+        }
+        let earlier = timer.0.as_deref().and_then(|key| self.entries.remove(key));
         self.sequence += 1;
         let key = (when, self.sequence);
-        self.entries.insert(key, owner);
-        timer.0 = Some(key);
+        self.entries.insert(key, earlier.unwrap_or_else(owner));
+        timer.0 = Some(Box::new(key));
     }
 
     /// Forgets the timer's entry, if there is one.
     pub fn disarm(&mut self, timer: &mut Timer) {
         if let Some(key) = timer.0.take() {
-            self.entries.remove(&key);
+            self.entries.remove(&*key);
         }
     }
 
@@ -65,6 +64,11 @@ impl<T> Timers<T> {
 }
 
 impl Timer {
+    /// Whether the owner's call comes at `when` or earlier.
+    pub fn covers(&self, when: Instant) -> bool {
+        self.0.as_deref().is_some_and(|(armed, _)| *armed <= when)
+    }
+
     /// The owner has got its call, and is no longer listed.
     pub fn fired(&mut self) {
         self.0 = None;

@@ -7,13 +7,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
+    "SUPPORT.md",
     "docs/ARCHITECTURE.md",
     "docs/CONTRACT.md",
     "docs/PERFORMANCE.md",
+    "docs/RELEASING.md",
     "bench/README.md",
     "bench/EXPERIMENTS.md",
     "bench/results/2026-11-26.md",
@@ -32,10 +35,29 @@ fn files_in(directory: &str) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+/// The documents above, and the chapters of the guide.
+fn documents() -> Vec<String> {
+    let guide = files_in("docs/guide").into_iter().filter(|file| file.ends_with(".md"));
+    let guide = guide.map(|file| format!("docs/guide/{file}"));
+    DOCUMENTS.iter().map(|name| (*name).to_owned()).chain(guide).collect()
+}
+
+/// The text without its blocks of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```").step_by(2)
+}
+
 /// What stands between single backquotes; blocks of code are left out.
 fn quoted(text: &str) -> Vec<&str> {
-    let prose = text.split("```").step_by(2);
-    prose.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+    prose(text).flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The anchors of a document's headings, as the usual renderers make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = prose(text).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let titles = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    let kept = titles.map(|title| title.replace(|c: char| !(c.is_alphanumeric() || " -_".contains(c)), ""));
+    kept.map(|title| title.replace(' ', "-")).collect()
 }
 
 fn is_name(c: char) -> bool {
@@ -86,7 +108,7 @@ fn the_list_of_tests_is_what_the_tests_make() {
 fn every_function_and_constant_named_is_in_the_header() {
     let header = read("include/iouringnet.h");
     let known: BTreeSet<&str> = header.split(|c| !is_name(c)).collect();
-    for document in DOCUMENTS {
+    for document in &documents() {
         let text = read(document);
         let constants = text.split(|c| !is_name(c)).filter(|word| word.starts_with("IOURINGNET_"));
         let functions = quoted(&text).into_iter().filter(|word| {
@@ -113,13 +135,57 @@ fn every_source_file_has_its_place_in_the_architecture() {
 }
 
 #[test]
-fn every_link_leads_to_a_file() {
-    for document in DOCUMENTS {
+fn every_link_leads_to_a_file_and_its_heading() {
+    for document in &documents() {
         let text = read(document);
-        let targets = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        let links = prose(&text).flat_map(|part| part.split("](").skip(1));
+        let targets = links.map(|rest| rest.split(')').next().unwrap());
         for target in targets.filter(|target| !target.contains("://")) {
-            let file = path(document).parent().unwrap().join(target);
-            assert!(file.exists(), "{document} links to {target}");
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let to = path(document).parent().unwrap().join(file);
+            let to = if file.is_empty() { path(document) } else { to };
+            assert!(to.exists(), "{document} links to {target}");
+            if !anchor.is_empty() {
+                let found = anchors(&fs::read_to_string(&to).unwrap()).contains(anchor);
+                assert!(found, "{document} links to {target}, and there is no such heading");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_test_named_is_there() {
+    let mut tests = BTreeSet::new();
+    for file in files_in("c-tests").into_iter().filter(|file| file.ends_with(".c")) {
+        let text = read(&format!("c-tests/{file}"));
+        let stem = file.trim_end_matches(".c");
+        let prefix =
+            stem.strip_prefix("promise_").map_or(stem.to_owned(), |rest| format!("promise{}", &rest[..2]));
+        let named = text.lines().filter_map(|line| line.split_once("TEST(")?.1.split_once(')'));
+        tests.extend(named.map(|(name, _)| format!("{prefix}.{name}")));
+    }
+    for document in &documents() {
+        for word in quoted(&read(document)) {
+            let Some((prefix, name)) = word.split_once('.') else { continue };
+            let is_group = ["promise", "fault_", "transfer"].iter().any(|start| prefix.starts_with(start));
+            if is_group && name.chars().all(is_name) && name.len() > 3 {
+                assert!(
+                    tests.contains(word),
+                    "{document} names the test {word}, which c-tests/ does not have"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_program_of_the_guide_is_built() {
+    let cmake = read("docs/guide/programs/CMakeLists.txt");
+    let words: BTreeSet<&str> = cmake.split(|c| !is_name(c)).collect();
+    for file in files_in("docs/guide/programs") {
+        if let Some(name) = file.strip_suffix(".c").or(file.strip_suffix(".cpp")) {
+            let peer = name.strip_prefix("echo_").unwrap_or(name);
+            assert!(words.contains(name) || words.contains(peer), "CMakeLists.txt does not build {file}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use iouringnet::config::Config;
 use iouringnet::error::Error;
 use iouringnet::net::Net;
-use iouringnet::open::{self, BindOptions};
+use iouringnet::open::{self, BindOptions, DialOptions};
 use iouringnet::probe::probe;
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ fn echo(first_try: bool) {
         stream.close();
         listener.close();
     });
-    let (sink, stream) = open::dial(&net, &address, None).unwrap();
-    stream.set_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (sink, stream) = open::dial(&net, &address, &DialOptions::default()).unwrap();
+    stream.set_timeout(Some(Duration::from_secs(20)));
     for size in [1, 100, 4096, 70_000] {
         let message: Vec<u8> = (0..size).map(|n| n as u8).collect();
         let mut back = vec![0; size];
@@ -53,7 +53,7 @@ fn echo(first_try: bool) {
     stream.close();
     server.join().unwrap();
     assert_eq!(net.stop(), Ok(()));
-    assert_eq!(open::dial(&net, &address, None).err(), Some(Error::STOPPED));
+    assert_eq!(open::dial(&net, &address, &DialOptions::default()).err(), Some(Error::STOPPED));
 }
 
 #[test]
@@ -71,13 +71,16 @@ fn errors_are_told_apart() {
     let Some(net) = start(true) else {
         return;
     };
-    assert_eq!(open::dial(&net, "no port", None).err(), Some(Error::INVALID));
+    assert_eq!(open::dial(&net, "no port", &DialOptions::default()).err(), Some(Error::ADDRESS));
     let listener = open::bind(&net, "127.0.0.1:0", BindOptions::default()).unwrap();
     let taken = open::bind(&net, listener.address(), BindOptions::default()).err();
     assert_eq!(taken.and_then(Error::errno), Some(libc::EADDRINUSE));
     let address = listener.address().to_owned();
     listener.close();
-    assert_eq!(open::dial(&net, &address, None).err().and_then(Error::errno), Some(libc::ECONNREFUSED));
+    assert_eq!(
+        open::dial(&net, &address, &DialOptions::default()).err().and_then(Error::errno),
+        Some(libc::ECONNREFUSED)
+    );
     let again = open::bind(&net, &address, BindOptions::default()).unwrap();
     assert_eq!(again.address(), address);
     again.close();

@@ -61,6 +61,7 @@ static void echo_by_waiting(iouringnet_net *net, const char *address) {
 }
 
 static void echo_by_callbacks(iouringnet_net *net, const char *address) {
+    const iouringnet_connection_callbacks callbacks = {sizeof callbacks, count_bytes, NULL, NULL};
     iouringnet_completion done;
     iouringnet_op *op;
 
@@ -69,7 +70,7 @@ static void echo_by_callbacks(iouringnet_net *net, const char *address) {
     HOLDS_OK(op_wait(op, 20000, &done));
     HOLDS_OK(done.status);
     HOLDS_OK(op_release(op));
-    HOLDS_OK(stream_watch(done.stream, count_bytes, NULL));
+    HOLDS_OK(connection_watch(NULL, done.stream, &callbacks, NULL));
     HOLDS_OK(sink_post(done.sink, "hello", 5));
     for (int ms = 0; ms < 20000 && atomic_load(&shown) < 5; ms++)
         nap();

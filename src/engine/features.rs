@@ -22,13 +22,17 @@ impl Features {
     /// A thread without a ring can send a completion to one (6.13).
     pub const SEND_MSG_RING: Features = Features(32);
 
-    const NAMES: [(&str, Features); 6] = [
+    /// A send that does not wait completes silently when all of it went, and a part of it is counted (6.1).
+    pub const SILENT_SENDS: Features = Features(64);
+
+    const NAMES: [(&str, Features); 7] = [
         ("defer_taskrun", Features::DEFER_TASKRUN),
         ("coop_taskrun", Features::COOP_TASKRUN),
         ("buffer_ring", Features::BUFFER_RING),
         ("no_iowait", Features::NO_IOWAIT),
         ("multishot", Features::MULTISHOT),
         ("send_msg_ring", Features::SEND_MSG_RING),
+        ("silent_sends", Features::SILENT_SENDS),
     ];
 
     /// All features except those that the environment variable IOURINGNET_FEATURES_OFF names.

@@ -1,24 +1,60 @@
 #![allow(unsafe_code)] // memory that the kernel fills
-//! The pool of buffers that a loop lends to the kernel, for receives that wait.
+//! The pool of buffers for receives that wait.
 //!
-//! The receive loop owns the pool, and only its thread uses it. Invariant: each buffer belongs to the kernel, or to one
-//! [`PoolBuffer`] that gives it back when it drops. No [`PoolBuffer`] outlives the round that reaped it.
+//! The receive loop owns the pool, and only its thread uses it. The kernel picks a buffer when data arrives, or an engine
+//! takes one. Invariant: each buffer is free, or belongs to one completion or one [`PoolBuffer`] that gives it back when it
+//! drops. None stays away for longer than the round that reaped it,
+//! and the sends of this round.
 
 use io_uring::types::BufRingEntry;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Buffers that the kernel picks from when data arrives. The pool lives on its loop's thread.
+/// Buffers of one loop. The pool lives on the loop's thread.
 pub struct BufferPool {
-    ring: Mapping,
     memory: Mapping,
     count: u16,
     size: usize,
-    tail: Cell<u16>,
+    free: Free,
 }
 
-/// One filled pool buffer, given back to the kernel when it drops.
+/// The buffers that are free.
+enum Free {
+    /// The kernel takes them from a ring in its own form. The tail is where the next one goes.
+    Ring(Mapping, Cell<u16>),
+    /// An engine takes the one that came back last, because its memory is in the cache.
+    Stack(Stack),
+}
+
+/// Numbers of buffers, the last one on top.
+struct Stack {
+    numbers: Box<[Cell<u16>]>,
+    height: Cell<usize>,
+}
+
+impl Stack {
+    fn full(count: u16) -> Stack {
+        Stack { numbers: (0..count).map(Cell::new).collect(), height: Cell::new(count.into()) }
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<u16> {
+        let top = self.height.get().checked_sub(1)?;
+        self.height.set(top);
+        Some(self.numbers[top].get())
+    }
+
+    #[inline]
+    fn push(&self, number: u16) {
+        let top = self.height.get();
+        self.numbers[top].set(number);
+        self.height.set(top + 1);
+    }
+}
+
+/// One filled pool buffer, given back when it drops.
 pub struct PoolBuffer<'a> {
     pool: &'a BufferPool,
     id: u16,
@@ -35,17 +71,34 @@ pub const POOL_BUFFER_SIZE: usize = 64 << 10;
 const SPREAD: usize = 64;
 
 impl BufferPool {
-    /// Memory for `count` (a power of two) buffers of `size` bytes, not yet registered.
-    pub fn new(count: u16, size: usize) -> std::io::Result<BufferPool> {
+    /// A pool for the kernel: `count` (a power of two) buffers of `size` bytes, not yet registered.
+    pub fn for_kernel(count: u16, size: usize) -> std::io::Result<BufferPool> {
         assert!(count.is_power_of_two(), "the kernel wants a power of two");
         let ring = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
-        let memory = Mapping::new(usize::from(count) * (size + SPREAD))?;
-        Ok(BufferPool { ring, memory, count, size, tail: Cell::new(0) })
+        BufferPool::new(count, size, Free::Ring(ring, Cell::new(0)))
     }
 
-    /// Where the kernel finds the ring of buffers, and how many entries it has.
+    /// A pool for an engine that receives by calls: `count` buffers of `size` bytes, all free.
+    pub fn for_calls(count: u16, size: usize) -> std::io::Result<BufferPool> {
+        BufferPool::new(count, size, Free::Stack(Stack::full(count)))
+    }
+
+    fn new(count: u16, size: usize, free: Free) -> std::io::Result<BufferPool> {
+        let memory = Mapping::new(usize::from(count) * (size + SPREAD))?;
+        Ok(BufferPool { memory, count, size, free })
+    }
+
+    /// Whether the kernel fills the buffers by itself.
+    pub fn is_for_kernel(&self) -> bool {
+        matches!(self.free, Free::Ring(..))
+    }
+
+    /// Where the kernel finds the ring of buffers, and how many entries it has. 0 entries: the pool is not for the kernel.
     pub fn ring(&self) -> (u64, u16) {
-        (self.ring.start.as_ptr() as u64, self.count)
+        match &self.free {
+            Free::Ring(ring, _) => (ring.start.as_ptr() as u64, self.count),
+            Free::Stack(_) => (0, 0),
+        }
     }
 
     /// Hands every buffer to the kernel. The caller calls it once, after it has registered the ring.
@@ -53,15 +106,38 @@ impl BufferPool {
         (0..self.count).for_each(|id| self.give(id));
     }
 
+    /// Takes a free buffer. `None`: all are in use, or the kernel has them.
+    pub fn take(&self) -> Option<u16> {
+        match &self.free {
+            Free::Ring(..) => None,
+            Free::Stack(free) => free.pop(),
+        }
+    }
+
+    /// The first byte of a buffer, and how many bytes it has.
+    pub fn room(&self, id: u16) -> (*mut u8, usize) {
+        (self.buffer(id).as_ptr(), self.size)
+    }
+
     fn buffer(&self, id: u16) -> NonNull<u8> {
-        assert!(id < self.count, "the kernel names only buffers that it was given");
+        assert!(id < self.count, "only buffers of the pool have names");
         // SAFETY: the mapping holds `count` strides.
         unsafe { self.memory.start.add(usize::from(id) * (self.size + SPREAD)) }
     }
 
-    fn give(&self, id: u16) {
-        let entries = self.ring.start.as_ptr().cast::<BufRingEntry>();
-        let tail = self.tail.get();
+    /// Gives a buffer back.
+    #[inline]
+    pub fn give(&self, id: u16) {
+        match &self.free {
+            Free::Ring(ring, tail) => self.give_to_kernel(id, ring, tail),
+            Free::Stack(free) => free.push(id),
+        }
+    }
+
+    #[inline]
+    fn give_to_kernel(&self, id: u16, ring: &Mapping, next: &Cell<u16>) {
+        let entries = ring.start.as_ptr().cast::<BufRingEntry>();
+        let tail = next.get();
         let address = self.buffer(id).as_ptr() as u64;
         // SAFETY: the index is within the ring, and the mapping is page aligned. The kernel reads entries only below the
         // tail that it was shown, and this entry is at the tail.
@@ -71,12 +147,12 @@ impl BufferPool {
             entry.set_len(self.size as u32);
             entry.set_bid(id);
         }
-        self.tail.set(tail.wrapping_add(1));
+        next.set(tail.wrapping_add(1));
         // SAFETY: the tail lies in the first entry of the ring, aligned for u16. Release pairs with the kernel's acquire:
         // the kernel sees the entry before the tail.
         unsafe {
             let shared = BufRingEntry::tail(entries).cast::<AtomicU16>();
-            (*shared).store(self.tail.get(), Ordering::Release);
+            (*shared).store(next.get(), Ordering::Release);
         }
     }
 }
@@ -88,16 +164,22 @@ impl PoolBuffer<'_> {
         PoolBuffer { pool, id, len }
     }
 
+    /// Keeps the buffer from the kernel. [`PoolBuffer::new`] with the number returned takes it up again.
+    pub fn keep(self) -> u16 {
+        ManuallyDrop::new(self).id
+    }
+
     /// The bytes received.
     pub fn as_slice(&self) -> &[u8] {
         let start = self.pool.buffer(self.id).as_ptr();
-        // SAFETY: the kernel has written `len` bytes there, and mapped memory is initialised in any case. The kernel leaves
-        // the buffer alone until `drop` gives it back.
+        // SAFETY: the kernel has written `len` bytes there, and mapped memory is initialised in any case. Nobody else uses
+        // the buffer until `drop` gives it back.
         unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
 impl Drop for PoolBuffer<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.pool.give(self.id);
     }
@@ -139,12 +221,25 @@ mod tests {
 
     #[test]
     fn a_pool_gives_each_buffer_its_own_memory() {
-        let pool = BufferPool::new(8, 4096).unwrap();
+        let pool = BufferPool::for_kernel(8, 4096).unwrap();
         pool.fill();
         let starts: Vec<_> = (0..8).map(|id| pool.buffer(id).as_ptr() as usize).collect();
         assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 4096));
-        let before = pool.tail.get();
+        let tail = || if let Free::Ring(_, tail) = &pool.free { tail.get() } else { 0 };
+        let before = tail();
         drop(PoolBuffer::new(&pool, 3, 10));
-        assert_eq!(pool.tail.get(), before + 1);
+        assert_eq!(tail(), before + 1);
+        assert_eq!(pool.take(), None, "the kernel has it");
+    }
+
+    #[test]
+    fn an_engine_takes_the_buffer_that_came_back_last() {
+        let pool = BufferPool::for_calls(3, 4096).unwrap();
+        let taken: Vec<_> = (0..3).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(pool.take(), None, "all are in use");
+        drop(PoolBuffer::new(&pool, taken[1], 10));
+        pool.give(taken[0]);
+        assert_eq!(pool.take(), Some(taken[0]));
+        assert_eq!(pool.take(), Some(taken[1]));
     }
 }

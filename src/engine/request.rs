@@ -13,7 +13,21 @@ use std::mem;
 use std::sync::Arc;
 
 /// Gets received bytes, and returns how many it is done with. Its last call, once, brings an error and no bytes.
-pub type DataCallback = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+pub type DataCallback = Box<dyn OnData>;
+
+/// What a [`DataCallback`] does.
+pub trait OnData: Send {
+    /// Shows it bytes, or the error.
+    fn call(&mut self, result: Result, bytes: &[u8]) -> usize;
+    /// A call comes soon: fetches to the cache what it needs.
+    fn warm_up(&self) {}
+}
+
+impl<F: FnMut(Result, &[u8]) -> usize + Send> OnData for F {
+    fn call(&mut self, result: Result, bytes: &[u8]) -> usize {
+        self(result, bytes)
+    }
+}
 
 /// What a loop asks the kernel for.
 pub enum Request {
@@ -56,7 +70,9 @@ pub enum Request {
         socket: Arc<Socket>,
         /// When to look for data first.
         start: Start,
-        /// The receive ends when so many bytes have come; not 0.
+        /// The most that it brings at once. 0: as much as a pool buffer takes.
+        piece: u32,
+        /// The receive ends when so many bytes have come; not 0. The last piece may bring more.
         budget: u32,
         /// Gets the bytes. Its owner lends it, and takes it back when there is more to do, or at the end.
         callback: Option<DataCallback>,
@@ -65,8 +81,8 @@ pub enum Request {
     RecvBuffered {
         /// The connection.
         socket: Arc<Socket>,
-        /// The buffer, which comes back with the request.
-        buffer: ReadBuffer,
+        /// The buffer, which comes back with the request. Boxed, because a loop has many requests, and few of this kind.
+        buffer: Box<ReadBuffer>,
         /// How much room to offer.
         room: usize,
     },
@@ -191,34 +207,49 @@ impl Request {
         }
     }
 
-    /// Leaks the request's own memory that the kernel may still write to or read. What is left names no memory but the
-    /// pool's.
-    pub fn leak_memory(&mut self) {
-        let socket = match self {
-            Request::RecvMultishot { .. } => return, // it keeps what it was lent
-            Request::Incoming { .. } => return,      // it has no memory
+    /// The socket. `None`: the request waits for a listener's connections.
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
+        match self {
             Request::Send { socket, .. }
             | Request::Room { socket }
             | Request::HangUp { socket }
             | Request::Recv { socket, .. }
             | Request::RecvPooled { socket, .. }
+            | Request::RecvMultishot { socket, .. }
             | Request::RecvBuffered { socket, .. }
             | Request::Readable { socket }
             | Request::Writable { socket }
+            | Request::Discard { socket, .. } => Some(socket),
+            Request::Incoming { .. } => None,
+        }
+    }
+
+    /// The callback that it was lent.
+    pub fn callback(&self) -> Option<&DataCallback> {
+        if let Request::RecvMultishot { callback, .. } = self { callback.as_ref() } else { None }
+    }
+
+    /// Leaks the request's own memory that the kernel may still write to or read. What is left names no memory but the
+    /// pool's. A request without such memory stays as it is.
+    pub fn leak_memory(&mut self) {
+        let socket = match self {
+            Request::Send { socket, .. }
+            | Request::Recv { socket, .. }
+            | Request::RecvPooled { socket, .. }
+            | Request::RecvBuffered { socket, .. }
             | Request::Discard { socket, .. } => Arc::clone(socket),
+            Request::RecvMultishot { .. } // it keeps what it was lent
+            | Request::Room { .. }
+            | Request::HangUp { .. }
+            | Request::Readable { .. }
+            | Request::Writable { .. }
+            | Request::Incoming { .. } => return,
         };
         match mem::replace(self, Request::Readable { socket }) {
             Request::Send { message, .. } => mem::forget(message),
             Request::RecvBuffered { buffer, .. } => mem::forget(buffer),
             Request::Discard { scratch, .. } => mem::forget(scratch),
-            Request::Room { .. }
-            | Request::HangUp { .. }
-            | Request::Recv { .. }
-            | Request::RecvPooled { .. }
-            | Request::RecvMultishot { .. }
-            | Request::Readable { .. }
-            | Request::Writable { .. }
-            | Request::Incoming { .. } => {} // a caller's memory, the pool's, or none
+            _ => {} // a caller's memory, or the pool's
         }
     }
 }

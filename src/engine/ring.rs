@@ -5,9 +5,12 @@
 //! ring, which may write to it.
 
 mod entry;
+mod send_ring;
+mod silent;
 mod size;
 mod uring;
 
+pub use self::send_ring::SendRing;
 pub use self::size::RingSize;
 
 use self::size::patiently;
@@ -68,6 +71,9 @@ impl Ring {
     pub fn new(size: RingSize, wanted: Features, receives: bool, waker: &Arc<Waker>) -> io::Result<Ring> {
         let mut uring = Uring::new(size, wanted)?;
         uring.try_out()?;
+        if receives {
+            silent::probe(&mut uring);
+        }
         let pool = if receives { lend_pool(&mut uring) } else { None };
         waker.attach(uring.probe_send_msg_ring(WOKEN));
         let mut ring = Ring { uring, pool, waker: Arc::clone(waker) };
@@ -98,6 +104,21 @@ impl Ring {
         let entry = entry::of(request).user_data(id.bits());
         // SAFETY: the entry points to what the request names, and the caller vouches for that.
         unsafe { self.uring.push(entry) };
+    }
+
+    /// # Safety
+    /// That of [`super::Engine::send_silently`].
+    #[inline]
+    pub unsafe fn send_silently(&mut self, place: usize, fd: RawFd, part: libc::iovec) {
+        let entry = entry::silent_send(fd, part).user_data(OWN | place as u64);
+        // SAFETY: the entry points to the part, and the caller vouches for that.
+        unsafe { self.uring.push(entry) };
+    }
+
+    pub fn decide(&mut self, into: &mut Vec<Completion>) -> io::Result<bool> {
+        let decided = self.uring.decide()?;
+        self.reap(into);
+        Ok(decided)
     }
 
     pub fn cancel(&mut self, id: RequestId) {
@@ -154,7 +175,7 @@ impl Ring {
 
     #[cfg(all(test, not(loom)))]
     pub fn lose_waker(&mut self) {
-        let entry = opcode::AsyncCancel::new(EVENTFD).build().user_data(OWN | 1);
+        let entry = opcode::AsyncCancel::new(EVENTFD).build().user_data(WOKEN);
         // SAFETY: the entry points to nothing.
         unsafe { self.uring.push(entry) };
     }
@@ -165,9 +186,9 @@ fn lend_pool(uring: &mut Uring) -> Option<Rc<BufferPool>> {
     if !uring.wants(Features::BUFFER_RING) {
         return None;
     }
-    let pool = Rc::new(BufferPool::new(POOL_BUFFERS, POOL_BUFFER_SIZE).ok()?);
+    let pool = Rc::new(BufferPool::for_kernel(POOL_BUFFERS, POOL_BUFFER_SIZE).ok()?);
     // SAFETY: Ring drops its io_uring before its pool.
     patiently(|| unsafe { uring.register_pool(&pool) }).ok()?;
-    uring.probe(Features::MULTISHOT, entry::recv_multishot(NO_FILE, Start::Now, 1));
+    uring.probe(Features::MULTISHOT, entry::recv_multishot(NO_FILE, Start::Now, 0, 1));
     Some(pool)
 }

@@ -35,6 +35,11 @@ impl Waker {
         }
     }
 
+    /// The same for an engine without a ring. It takes no lock, so a signal handler may call it.
+    pub fn wake_by_descriptor(&self) {
+        self.eventfd.wake();
+    }
+
     /// Waits for a wake after the engine is gone.
     pub fn wait(&self, wait: Wait) {
         let time = match wait {

@@ -3,9 +3,10 @@
 //! Invariant: every request comes back to its owner, and no memory is freed that the kernel may still write to.
 
 use super::EventLoop;
-use super::handle::ROUND;
+use super::current;
 use crate::buffer;
 use crate::engine::Completion;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -14,21 +15,35 @@ use std::time::Duration;
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 impl EventLoop {
-    pub(super) fn run_to_the_end(&mut self, died: Box<dyn FnOnce() + Send>) {
-        let failure = match catch_unwind(AssertUnwindSafe(|| self.run())) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the loop's ring failed: {error}")),
-            Err(_) => Some("the loop panicked".to_owned()),
-        };
-        if let Some(failure) = failure {
-            tracing::error!("{failure}");
-            let given_back = self.leave_engine();
-            died(); // before anything ends: each member reports the reason
-            self.fail_rest(given_back);
+    /// Runs rounds until the loop is finished, with or without its engine.
+    pub(super) fn run_to_the_end(&mut self) {
+        if self.survives(EventLoop::run).is_none() {
             // Without an engine every request is refused, so no failure here can repeat.
             while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {}
         }
-        drop(ROUND.with(|round| round.take()));
+        self.end();
+    }
+
+    /// Calls a part of the loop. `None`: it has failed or panicked, and the loop has no engine any more.
+    pub(super) fn survives<T>(&mut self, part: impl FnOnce(&mut EventLoop) -> io::Result<T>) -> Option<T> {
+        let failure = match catch_unwind(AssertUnwindSafe(|| part(self))) {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => format!("the loop's engine failed: {error}"),
+            Err(_) => "the loop panicked".to_owned(),
+        };
+        tracing::error!("{failure}");
+        let given_back = self.leave_engine();
+        if let Some(died) = self.died.take() {
+            died(); // before anything ends: each member reports the reason
+        }
+        self.fail_rest(given_back);
+        self.fail_sends();
+        None
+    }
+
+    /// The loop is finished.
+    pub(super) fn end(&mut self) {
+        drop(current::take_waiting());
         buffer::free_spare();
         drop(self.handle.mailbox.close()); // late mail needs no call: its senders have left the net
     }
@@ -51,7 +66,7 @@ impl EventLoop {
         // memory, but the caller's operation must not hang.
         self.requests.leak_memory();
         self.refused = self.requests.ids(); // includes those that were refused meanwhile, each once
-        if let Some(pool) = self.pool.take() {
+        if let Some(pool) = self.pool.take().filter(|pool| pool.is_for_kernel()) {
             let _ = ManuallyDrop::new(pool);
         }
     }

@@ -1,23 +1,27 @@
 //! What other threads know of a loop: where they post, how they wake it, and what it counts.
 //!
-//! Any thread calls it. Only the loop's own thread has values in the thread-locals. Invariant: a post to a loop that sleeps
-//! wakes it up.
+//! Any thread calls it. Invariant: a post to a loop that sleeps wakes it up.
 
 use super::Handler;
+use super::current;
+use super::dispatch::ByCaller;
+use super::round_sends::RoundSends;
 use crate::completion::{Finished, Operation, Outbox};
 use crate::engine::Waker;
 use crate::error::Result;
 use crate::mailbox::Mailbox;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::cell::{Cell, RefCell};
-use std::mem::ManuallyDrop;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What other threads know of a loop.
 pub struct LoopHandle {
     pub(super) mailbox: Mailbox<dyn Handler, Finished>,
     pub(super) waker: Arc<Waker>,
     pub(super) quit: AtomicBool,
+    /// The loop makes it if the sends of its callbacks leave together.
+    pub(super) round_sends: OnceLock<RoundSends>,
+    /// Set if a thread of the program runs the loop.
+    pub(super) by_caller: OnceLock<ByCaller>,
     /// What the loop has done so far, for statistics.
     pub counters: Counters,
 }
@@ -37,16 +41,6 @@ pub struct Counters {
     pub callbacks: AtomicU64,
 }
 
-thread_local! {
-    // The loop that this thread runs, as an address to compare with.
-    pub(super) static CURRENT: Cell<*const LoopHandle> = const { Cell::new(std::ptr::null()) };
-    pub(super) static ROUND_NUMBER: Cell<u32> = const { Cell::new(0) };
-    // The handlers that wait for the end of the round. It has no destructor, for the reason in threads.rs. The loop frees it
-    // at its end.
-    pub(super) static ROUND: ManuallyDrop<RefCell<Vec<Arc<dyn Handler>>>> =
-        const { ManuallyDrop::new(RefCell::new(Vec::new())) };
-}
-
 impl LoopHandle {
     /// The handle of a loop that is to be started.
     pub fn new() -> Result<Arc<LoopHandle>> {
@@ -54,6 +48,8 @@ impl LoopHandle {
             mailbox: Mailbox::new(),
             waker: Waker::new()?,
             quit: AtomicBool::new(false),
+            round_sends: OnceLock::new(),
+            by_caller: OnceLock::new(),
             counters: Counters::default(),
         }))
     }
@@ -80,19 +76,26 @@ impl LoopHandle {
         }
     }
 
-    /// On the loop's own thread: the number of the round, which repeats after four thousand million rounds. On any other
-    /// thread: `None`.
+    /// On the thread that runs the loop now: the number of the round, which repeats after four thousand million rounds. On
+    /// any other thread: `None`.
     pub fn current_round(&self) -> Option<u32> {
-        (CURRENT.get() == std::ptr::from_ref(self)).then(|| ROUND_NUMBER.get())
+        current::round_of(self)
     }
 
-    /// On the loop's own thread: the loop calls [`Handler::end_round`] after the callbacks of this round.
+    /// On the thread that runs the loop: the loop calls [`Handler::end_round`] after the callbacks of this round.
     pub fn at_round_end(&self, handler: Arc<dyn Handler>) {
         debug_assert!(self.current_round().is_some(), "only callbacks have a round");
-        ROUND.with(|round| round.borrow_mut().push(handler));
+        current::wait_for_end(handler);
     }
 
-    /// On the loop's own thread: a callback is about to run.
+    /// The sends of the round, if the sends of callbacks leave together. [`Handler::leave_round`] asks the sender of each once
+    /// more at the round's end, and [`Handler::all_sent`] or [`Handler::on_sent`] tells it the end.
+    #[inline]
+    pub fn round_sends(&self) -> Option<&RoundSends> {
+        self.round_sends.get()
+    }
+
+    /// On the thread that runs the loop: a callback is about to run.
     pub fn count_callback(&self) {
         let callbacks = &self.counters.callbacks;
         callbacks.store(callbacks.load(Ordering::Relaxed) + 1, Ordering::Relaxed); // this thread alone writes it
@@ -109,7 +112,15 @@ impl Outbox for LoopHandle {
         self.post(operation);
     }
 
+    fn deliver_finished(&self, finished: Finished) {
+        self.post_finished(finished);
+    }
+
     fn runs_here(&self) -> bool {
         self.current_round().is_some()
+    }
+
+    fn is_over(&self) {
+        self.wake_other_dispatch();
     }
 }

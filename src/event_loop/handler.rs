@@ -3,6 +3,7 @@
 //! Invariant: each request that a handler submits comes back to it once, with its memory.
 
 use super::EventLoop;
+use super::round_sends::InRound;
 use crate::completion::Operation;
 use crate::engine::{PoolBuffer, Request, answer_of};
 use crate::mailbox::Listed;
@@ -22,6 +23,8 @@ pub trait Handler: Listed + Send + Sync {
     fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
         unreachable!("it submits no receive that completes more than once");
     }
+    /// [`Handler::on_data`] probably comes soon: fetches to the cache what that reads.
+    fn warm_up(&self) {}
     /// One of its polls has seen something, and goes on.
     fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it submits no poll that completes more than once");
@@ -30,12 +33,39 @@ pub trait Handler: Listed + Send + Sync {
     fn on_timeout(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it arms no timer");
     }
+    /// The round in which it sends is over. True: the engine may have the send. False: another thread has taken it away, and
+    /// [`Handler::end_round`] comes.
+    fn leave_round(&self) -> bool {
+        unreachable!("it sends nothing in a round");
+    }
+    /// All bytes of its send in the round have gone. False: it needs [`Handler::on_sent`].
+    fn all_sent(&self, _: usize) -> bool {
+        unreachable!("it sends nothing in a round");
+    }
+    /// Its send in the round is over.
+    fn on_sent(self: Arc<Self>, _: Sent) {
+        unreachable!("it sends nothing in a round");
+    }
     /// The round in which it asked for [`super::LoopHandle::at_round_end`] is over.
     fn end_round(self: Arc<Self>) {
         unreachable!("it never asked for the end of a round");
     }
     /// One of the calls above panicked: the handler must end its handle or operation.
     fn fail(self: Arc<Self>);
+}
+
+/// The outcome of a send in a round.
+pub struct Sent<'a> {
+    pub(super) result: i32,
+    /// What was to be sent.
+    pub content: InRound<'a>,
+}
+
+impl Sent<'_> {
+    /// The kernel's answer.
+    pub fn answer(&self) -> Answer {
+        answer_of(self.result)
+    }
 }
 
 /// The outcome of a request.

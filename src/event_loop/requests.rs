@@ -4,6 +4,7 @@
 //! from [`Requests::insert`] to [`Requests::remove`], and what it owns stays with it.
 
 use super::Handler;
+use crate::cache_line::fetch;
 use crate::engine::{Request, RequestId};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct Requests {
     free: Vec<u32>,
 }
 
+/// One cache line.
+#[repr(align(64))]
 struct Slot {
     generation: u32,
     content: Option<Content>,
@@ -23,6 +26,8 @@ struct Content {
     owner: Arc<dyn Handler>,
     request: Request,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64 || cfg!(loom), "a message needs one");
 
 impl Requests {
     pub fn insert(&mut self, owner: Arc<dyn Handler>, request: Request) -> (RequestId, &mut Request) {
@@ -38,6 +43,12 @@ impl Requests {
 
     pub fn get(&mut self, id: RequestId) -> Option<(&Arc<dyn Handler>, &mut Request)> {
         self.content(id).map(|content| (&content.owner, &mut content.request))
+    }
+
+    /// Fetches a request to the cache.
+    #[inline]
+    pub fn fetch(&self, id: RequestId) {
+        fetch(self.slots.as_ptr().wrapping_add(id.index()));
     }
 
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {

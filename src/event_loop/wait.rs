@@ -13,6 +13,12 @@ impl EventLoop {
     /// Step 5.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         self.publish();
+        if self.has_sends() {
+            self.decide_sends()?;
+            if self.has_found_work() {
+                return Ok(());
+            }
+        }
         if self.longest_spin.is_zero() || mem::take(&mut self.had_bulk) || self.spin.skips() {
             return self.sleep();
         }
@@ -47,21 +53,24 @@ impl EventLoop {
     }
 
     fn enter_if_needed(&mut self) -> io::Result<()> {
-        if let Some(engine) = &mut self.engine
-            && engine.has_work()
-        {
-            engine.enter(Wait::No)?;
+        if let Some(engine) = &mut self.engine {
+            if engine.has_work() {
+                engine.enter(Wait::No)?;
+            }
         }
         Ok(())
     }
 
-    /// Whether there are completions or mail.
+    /// Whether there are completions or mail, or sends that are not decided.
     fn has_found_work(&mut self) -> bool {
-        self.engine.as_mut().is_some_and(Engine::has_completions) || !self.handle.mailbox.is_empty()
+        !self.completions.is_empty()
+            || self.has_sends()
+            || self.engine.as_mut().is_some_and(Engine::has_completions)
+            || !self.handle.mailbox.is_empty()
     }
 
     fn sleep(&mut self) -> io::Result<()> {
-        self.slept = self.refused.is_empty() && self.handle.mailbox.sleep();
+        self.slept = self.refused.is_empty() && !self.has_sends() && self.handle.mailbox.sleep();
         let wait = if !self.slept {
             Wait::No
         } else {
@@ -77,7 +86,7 @@ impl EventLoop {
             self.handle.waker.wait(wait);
             return Ok(());
         };
-        if wait == Wait::No && !engine.has_work() {
+        if wait == Wait::No && !engine.has_work() && !engine.must_look() {
             return Ok(());
         }
         engine.enter(wait)

@@ -1,16 +1,17 @@
 #![allow(unsafe_code)] // reads structs of the caller
 #![allow(non_camel_case_types)] // these are the names of C
-//! The config of a net and the options of a dial and a bind, in C's form and in the core's form.
+//! The config of a net, in C's form and in the core's form.
 //!
-//! `net.rs` calls it. Invariant: 0 in a field is its default, and a value out of its range is refused.
+//! `net.rs` calls it, and `options.rs` reads fields as it does. In the comments of both, a name in braces stands for a text of
+//! `defaults`. Invariant: 0 in a field is its default, and a value out of its range is refused.
 
 use super::arguments::{limit, span};
 use super::log;
 use super::types::*;
-use super::versioned::{read_struct, versioned};
+use super::versioned::versioned;
 use crate::config::{Config, DrainTimeout};
+use crate::engine::EngineKind;
 use crate::error::{Error, Result};
-use crate::open::BindOptions;
 use std::ffi::c_void;
 use std::time::Duration;
 
@@ -18,30 +19,40 @@ use std::time::Duration;
 const RING_ENTRIES: std::ops::RangeInclusive<u32> = 8..=32768;
 /// Largest buffer for received bytes, 1 GiB.
 const LARGEST_BUFFER: usize = 1 << 30;
+/// For a socket's buffer: the system's value.
+pub(super) const SYSTEM_SIZE: usize = usize::MAX;
 /// Longest spin in microseconds.
 const LONGEST_SPIN_US: i64 = 1000;
 
-/// The config of a net. Prepare it with `iouringnet_config_init`. 0 in a field is the field's default.
-/// net_start returns IOURINGNET_INVALID if a field is out of its range.
+/// The config of a net. Prepare it with `iouringnet_config_init`. net_start returns IOURINGNET_INVALID if a
+/// field is out of its range.
+///
+///   value  in a switch          in a time       in a size
+///   0      the default          the default     the default
+///   -1     IOURINGNET_INVALID   none            SIZE_MAX: what the field says, else IOURINGNET_INVALID
+///
+/// `true` is IOURINGNET_ON. `false` is 0, so it is the default, which may be IOURINGNET_ON. To switch off, use
+/// IOURINGNET_OFF. "None" is no limit, no wait, no spinning or no keepalive, as the field says.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct iouringnet_config {
     /// Size of this struct in bytes, as the program was compiled. `iouringnet_config_init` sets it.
     pub size: usize,
-    /// Entries of each ring: 8 to 32768. Default: 256. They bound neither connections nor operations.
+    /// Entries of each ring: 8 to 32768. Default: {ring_entries}. They bound neither connections nor operations. Without
+    /// meaning for epoll.
     ///
     /// If the limit on locked memory (RLIMIT_MEMLOCK) has no room for so many entries, both rings get fewer,
     /// but at least 16. All processes of a user share that limit. A net with 256 entries takes 108 KiB of it,
     /// and a net with 16 entries takes 20 KiB. Exceptions: the kernel does not count the rings of root, and
     /// Linux 5.12 to 6.13 count no rings.
     pub ring_entries: u32,
-    /// Largest number of operations in flight. Default: 65536. A call that would exceed it returns
+    /// Largest number of operations in flight. Default: {max_operations}. A call that would exceed it returns
     /// IOURINGNET_LIMIT. One operation for each half of each connection does not count.
     pub max_operations: u32,
-    /// TCP_NODELAY of connections: IOURINGNET_ON (default), IOURINGNET_OFF or IOURINGNET_SYSTEM.
+    /// TCP_NODELAY of connections: IOURINGNET_ON, IOURINGNET_OFF or IOURINGNET_SYSTEM. Default: {nodelay}.
     pub nodelay: u32,
-    /// Whether a call asks the kernel on the calling thread first, and uses a ring only for the rest:
-    /// IOURINGNET_ON (default) or IOURINGNET_OFF.
+    /// Whether a call asks the kernel on the calling thread first, and uses a loop only for the rest:
+    /// IOURINGNET_ON or IOURINGNET_OFF. Default: {first_try}.
     pub first_try: u32,
     /// Idle time until the first keepalive probe, in milliseconds. The library rounds it up to seconds, and
     /// takes more than 32,767 s as 32,767 s. Default: no keepalive. The system decides how many probes follow
@@ -51,29 +62,30 @@ pub struct iouringnet_config {
     pub send_buffer: usize,
     /// SO_RCVBUF of connections, in bytes: at most INT_MAX. Default: the system's value.
     pub recv_buffer: usize,
-    /// Size of a stream's read buffer, in bytes: at most 1 GiB. Default: 64 KiB. Receives that are smaller come
+    /// Size of a stream's read buffer, in bytes: at most 1 GiB. Default: {read_buffer}. Receives that are smaller come
     /// from the buffer. Other receives go straight to the caller's memory. IOURINGNET_UNBUFFERED: there is no
     /// buffer, and so nothing to peek or to fill.
     pub read_buffer: usize,
-    /// Largest number of bytes that stream_fill may ask for, and that a watch may leave unconsumed: at most 1
-    /// GiB. Default: 1 MiB.
+    /// Largest number of bytes that stream_fill may ask for, that a line of stream_fill_until may have, and that
+    /// a watch may leave unconsumed: at most 1 GiB. Default: {buffer_max}.
     pub buffer_max: usize,
-    /// Bytes posted and unsent at which sink_post returns IOURINGNET_FULL. Default: 1 MiB.
+    /// Bytes posted and unsent at which a post returns IOURINGNET_FULL. Default: {post_mark}. A piece that waits counts at
+    /// least 256 bytes. Small posts are joined to pieces of at most 16 KiB.
     pub post_mark: usize,
-    /// Time limit of operations, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
+    /// Time limit of one operation, in milliseconds. sink_set_timeout and stream_set_timeout change it for one
     /// half. Default: no limit. IOURINGNET_NO_TIMEOUT: no limit.
     pub timeout_ms: i64,
     /// Time limit of a dial, in milliseconds. It covers the lookup of the name and all its addresses. Default:
-    /// 10 s. IOURINGNET_NO_TIMEOUT: the kernel's limit.
+    /// {dial_timeout_ms}. IOURINGNET_NO_TIMEOUT: the kernel's limit.
     pub dial_timeout_ms: i64,
     /// Longest time that a closed connection may make no progress, in milliseconds. Then the library resets it.
-    /// Default: 30 s. IOURINGNET_NO_TIMEOUT: no limit.
+    /// Default: {close_timeout_ms}. IOURINGNET_NO_TIMEOUT: no limit.
     pub close_timeout_ms: i64,
-    /// Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: 5 s.
+    /// Time that net_stop gives connections to close, in milliseconds. Then it resets them. Default: {shutdown_timeout_ms}.
     /// IOURINGNET_NO_TIMEOUT: no limit.
     pub shutdown_timeout_ms: i64,
     /// Longest time that a waiting receive, or the receive loop, spins before it sleeps, in microseconds: at
-    /// most 1000. Default: 50. IOURINGNET_NO_SPIN: no spinning.
+    /// most 1000. Default: {spin_us}. IOURINGNET_NO_SPIN: no spinning.
     ///
     /// The time adapts. After a spin that found something, spins are longer and more frequent. After other
     /// spins they are shorter and rarer. There is no spinning if `first_try` is off or the process may use only
@@ -85,14 +97,23 @@ pub struct iouringnet_config {
     pub recv_cpu: i32,
     /// What to log: IOURINGNET_LOG_ERROR to IOURINGNET_LOG_TRACE. Default: IOURINGNET_LOG_WARN.
     pub log_level: u32,
-    /// Must be 0.
-    pub reserved: u32,
-    /// Gets the log. NULL: the library logs nothing.
+    /// What the loops wait by: IOURINGNET_ENGINE_IO_URING or IOURINGNET_ENGINE_EPOLL. Both keep the same
+    /// promises; io_uring takes less CPU time. Default: the library chooses. `engine` of iouringnet_stats tells
+    /// what a net got.
+    ///
+    ///   the library chooses         io_uring. If the system refuses io_uring: epoll, and a warning in the log.
+    ///                               The environment variable IOURINGNET_ENGINE decides instead if its value is
+    ///                               "io_uring" or "epoll".
+    ///   IOURINGNET_ENGINE_IO_URING  io_uring. If the system refuses io_uring, net_start fails.
+    ///   IOURINGNET_ENGINE_EPOLL     epoll. The library makes no system call of io_uring, which some sandboxes
+    ///                               punish with the end of the process.
+    pub engine: u32,
+    /// Gets the log. Default: NULL, and the library logs nothing.
     pub log: iouringnet_log_callback,
-    /// Passed to `log`. It must stay valid until net_stop has returned.
+    /// Passed to `log`. It must stay valid until net_stop has returned. Default: NULL.
     pub log_user: *mut c_void,
     /// Time that a closed connection waits for a peer that has acknowledged everything and does not end its
-    /// side, in milliseconds. Default: 2 s. IOURINGNET_NO_LINGER: no wait.
+    /// side, in milliseconds. Default: {linger_ms}. IOURINGNET_NO_LINGER: no wait.
     ///
     /// The time counts from the acknowledgement. If it has passed before the close, the peer still has 50 ms,
     /// or three round trips if they take longer, to answer the end of the stream. This is never more than
@@ -104,75 +125,48 @@ pub struct iouringnet_config {
     ///
     /// Only a peer that holds back exceeds the default. `close_timeout_ms` applies at the same time.
     pub drain_timeout_ms: i64,
-}
-
-/// The options of a dial. Prepare them with `iouringnet_dial_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct iouringnet_dial_options {
-    /// Size of this struct in bytes, as the program was compiled. `iouringnet_dial_options_init` sets it.
-    pub size: usize,
-    /// Time limit of the dial, in milliseconds. Default: the config's `dial_timeout_ms`. IOURINGNET_NO_TIMEOUT:
-    /// the kernel's limit.
-    pub timeout_ms: i64,
-}
-
-/// The options of a bind. Prepare them with `iouringnet_bind_options_init`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct iouringnet_bind_options {
-    /// Size of this struct in bytes, as the program was compiled. `iouringnet_bind_options_init` sets it.
-    pub size: usize,
-    /// Largest number of connections that wait in the kernel to be accepted. Default: 4096. The system's
-    /// somaxconn is an upper bound.
-    pub backlog: u32,
-    /// SO_REUSEPORT, which binds one port in several nets: IOURINGNET_ON or IOURINGNET_OFF (default).
-    pub reuse_port: u32,
+    /// Where the callbacks of the net run. Default: on a thread of the net. IOURINGNET_BY_CALLER: on the
+    /// thread that calls net_start, while it is in net_dispatch. The net then has no receive thread, and
+    /// waits by epoll. Sends of its callbacks may leave by io_uring (see IOURINGNET_SENDS above), unless
+    /// `engine` or the environment demands epoll. `recv_cpu` and IOURINGNET_ENGINE_IO_URING are
+    /// IOURINGNET_INVALID with it.
+    pub dispatch: u32,
+    /// How long a connection may go without a byte in either direction, in milliseconds.
+    /// connection_set_idle_timeout changes it for one connection. Default: no limit. IOURINGNET_NO_TIMEOUT: no
+    /// limit.
+    pub idle_timeout_ms: i64,
 }
 
 versioned! {
-    iouringnet_config: 160,
-    iouringnet_dial_options: 16,
-    iouringnet_bind_options: 16,
-}
-
-/// The time limit of a dial. `None`: the config's.
-///
-/// # Safety
-/// - `options` is NULL or a struct of the size that it says.
-pub(super) unsafe fn dial_timeout(
-    options: *const iouringnet_dial_options,
-) -> Result<Option<Option<Duration>>> {
-    if options.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: `options` is not NULL, and so the caller promises a struct of the size that it says.
-    let options = unsafe { read_struct(options) }?;
-    nonzero(options.timeout_ms).map(limit).transpose()
-}
-
-/// # Safety
-/// - `options` is NULL or a struct of the size that it says.
-pub(super) unsafe fn bind_options(options: *const iouringnet_bind_options) -> Result<BindOptions> {
-    if options.is_null() {
-        return Ok(BindOptions { backlog: 0, reuse_port: false });
-    }
-    // SAFETY: `options` is not NULL, and so the caller promises a struct of the size that it says.
-    let options = unsafe { read_struct(options) }?;
-    Ok(BindOptions { backlog: options.backlog, reuse_port: switch(options.reuse_port)?.unwrap_or(false) })
+    iouringnet_config: 176,
 }
 
 /// A field that is set. `None`: the default.
-fn nonzero<T: Default + PartialEq>(field: T) -> Option<T> {
+pub(super) fn nonzero<T: Default + PartialEq>(field: T) -> Option<T> {
     (field != T::default()).then_some(field)
 }
 
 /// A switch that is set. `None`: the default.
-fn switch(field: u32) -> Result<Option<bool>> {
+pub(super) fn switch(field: u32) -> Result<Option<bool>> {
     match field {
         0 => Ok(None),
         IOURINGNET_ON => Ok(Some(true)),
         IOURINGNET_OFF => Ok(Some(false)),
+        _ => Err(Error::INVALID),
+    }
+}
+
+/// TCP_NODELAY, if the field is set. `Some(None)`: the system's value.
+pub(super) fn nodelay(field: u32) -> Result<Option<Option<bool>>> {
+    if field == IOURINGNET_SYSTEM { Ok(Some(None)) } else { Ok(switch(field)?.map(Some)) }
+}
+
+/// The size of a socket's buffer, if the field is set. `Some(0)`: the system's value.
+pub(super) fn socket_buffer(field: usize) -> Result<Option<usize>> {
+    match field {
+        0 => Ok(None),
+        SYSTEM_SIZE => Ok(Some(0)),
+        size if size <= i32::MAX as usize => Ok(Some(size)),
         _ => Err(Error::INVALID),
     }
 }
@@ -187,10 +181,8 @@ pub(super) fn core_config(config: &iouringnet_config) -> Result<Config> {
     if let Some(operations) = nonzero(config.max_operations) {
         core.max_operations = operations;
     }
-    if config.nodelay == IOURINGNET_SYSTEM {
-        core.nodelay = None;
-    } else if let Some(on) = switch(config.nodelay)? {
-        core.nodelay = Some(on);
+    if let Some(nodelay) = nodelay(config.nodelay)? {
+        core.nodelay = nodelay;
     }
     if let Some(on) = switch(config.first_try)? {
         core.first_try = on;
@@ -200,14 +192,40 @@ pub(super) fn core_config(config: &iouringnet_config) -> Result<Config> {
     core.send_cpu = cpu(config.send_cpu)?;
     core.recv_cpu = cpu(config.recv_cpu)?;
     core.log = log::log(config.log, config.log_user, config.log_level)?;
-    if config.reserved == 0 { Ok(core) } else { Err(Error::INVALID) }
+    core.engine = engine(config.engine)?;
+    dispatch(config, &mut core)?;
+    Ok(core)
+}
+
+/// Translates `dispatch`. A loop of the caller waits by epoll.
+fn dispatch(config: &iouringnet_config, core: &mut Config) -> Result {
+    match config.dispatch {
+        0 => return Ok(()),
+        IOURINGNET_BY_CALLER => {}
+        _ => return Err(Error::INVALID),
+    }
+    if core.recv_cpu.is_some() || core.engine == Some(EngineKind::IoUring) {
+        return Err(Error::INVALID);
+    }
+    core.by_caller = true;
+    Ok(())
+}
+
+/// The engine that the caller demands. `None`: the library chooses.
+fn engine(field: u32) -> Result<Option<EngineKind>> {
+    match field {
+        0 => Ok(None),
+        IOURINGNET_ENGINE_IO_URING => Ok(Some(EngineKind::IoUring)),
+        IOURINGNET_ENGINE_EPOLL => Ok(Some(EngineKind::Epoll)),
+        _ => Err(Error::INVALID),
+    }
 }
 
 /// Translates the fields in bytes.
 fn sizes(config: &iouringnet_config, core: &mut Config) -> Result {
     let at_most = |size: usize, most: usize| if size <= most { Ok(size) } else { Err(Error::INVALID) };
-    core.send_buffer = at_most(config.send_buffer, i32::MAX as usize)?;
-    core.recv_buffer = at_most(config.recv_buffer, i32::MAX as usize)?;
+    core.send_buffer = socket_buffer(config.send_buffer)?.unwrap_or(0);
+    core.recv_buffer = socket_buffer(config.recv_buffer)?.unwrap_or(0);
     match config.read_buffer {
         0 => {}
         IOURINGNET_UNBUFFERED => core.read_buffer = 0,
@@ -229,6 +247,9 @@ fn times(config: &iouringnet_config, core: &mut Config) -> Result {
     }
     if let Some(ms) = nonzero(config.timeout_ms) {
         core.timeout = limit(ms)?;
+    }
+    if let Some(ms) = nonzero(config.idle_timeout_ms) {
+        core.idle_timeout = limit(ms)?;
     }
     if let Some(ms) = nonzero(config.dial_timeout_ms) {
         core.dial_timeout = limit(ms)?;
@@ -335,19 +356,5 @@ mod tests {
         assert_eq!(spin(0).unwrap(), Config::default().spin);
         assert_eq!(spin(IOURINGNET_NO_SPIN).unwrap(), Duration::ZERO);
         assert_eq!(spin(1000).unwrap(), Duration::from_millis(1));
-    }
-
-    #[test]
-    fn the_options_of_a_dial_have_a_limit_of_their_own() {
-        // SAFETY: the options are NULL, or a local.
-        let of = |ms| unsafe {
-            let options =
-                iouringnet_dial_options { size: size_of::<iouringnet_dial_options>(), timeout_ms: ms };
-            dial_timeout(&raw const options)
-        };
-        assert_eq!(of(0), Ok(None));
-        assert_eq!(of(77), Ok(Some(Some(Duration::from_millis(77)))));
-        assert_eq!(of(-1), Ok(Some(None)));
-        assert_eq!(of(-2), Err(Error::INVALID));
     }
 }

@@ -1,4 +1,4 @@
-#![allow(unsafe_code)] // writes a count to memory of the caller
+#![allow(unsafe_code)] // writes a count to memory of the caller, and errno
 //! The guards: each exported function runs its body under one of them.
 //!
 //! Every file of the boundary uses them. Invariant: only a status leaves a guard, and no panic does.
@@ -10,6 +10,7 @@ use crate::completion::Outcome;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::threads::Uncancelled;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The status of success.
@@ -75,10 +76,37 @@ pub(super) fn guard_void(body: impl FnOnce()) {
     });
 }
 
+/// The guard of a function that a signal handler may call. It calls nothing that a signal may not interrupt, and leaves errno
+/// as it was.
+pub(super) fn guard_signal(body: impl FnOnce() -> Result) -> iouringnet_status {
+    let _errno = KeptErrno::begin();
+    if fork::forked() { Error::FORKED.code() } else { caught(body) }
+}
+
 /// The guard of a function that also works in a forked child.
 pub(super) fn guard_anywhere(body: impl FnOnce() -> Result) -> iouringnet_status {
     let _uncancelled = Uncancelled::begin();
     caught(body)
+}
+
+/// Puts back errno when it is dropped, as a signal handler must.
+struct KeptErrno {
+    before: libc::c_int,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl KeptErrno {
+    fn begin() -> KeptErrno {
+        // SAFETY: this thread's errno, which lives as long as the thread.
+        KeptErrno { before: unsafe { *libc::__errno_location() }, _of_this_thread: PhantomData }
+    }
+}
+
+impl Drop for KeptErrno {
+    fn drop(&mut self) {
+        // SAFETY: as above, on the same thread.
+        unsafe { *libc::__errno_location() = self.before };
+    }
 }
 
 fn caught(body: impl FnOnce() -> Result) -> iouringnet_status {

@@ -3,7 +3,7 @@
 
 use super::types::*;
 use super::versioned::characters;
-use super::{Notify, guard, guard_blocking, guard_void, handles, required, submit};
+use super::{Notify, guard, guard_blocking, guard_void, handles, required, submit_connection};
 use crate::completion::Tell;
 use std::ffi::c_void;
 
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn listener_accept(
     guard_blocking(|| {
         required(sink)?;
         required(stream)?;
-        let listener = handles::share(listener)?;
+        let listener = handles::share_to_wait(listener)?;
         let pair = handles::publish_pair(listener.accept()?, listener.net())?;
         // SAFETY: neither is NULL, and then the caller promises that they can be written.
         unsafe { (*sink, *stream) = pair };
@@ -94,8 +94,8 @@ pub unsafe extern "C" fn listener_accept_async(
     guard(|| {
         let listener = handles::share(listener)?;
         let start = |tell: Tell<'_>| listener.accept_async(tell);
-        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
-        unsafe { submit(listener.net(), Notify { callback, user, op }, start) }
+        // SAFETY: the caller's promises for callback, user and op are those of `submit_connection`.
+        unsafe { submit_connection(listener.net(), Notify { callback, user, op }, start) }
     })
 }
 

@@ -9,15 +9,22 @@
 //! The comments of exported items are the text of `include/iouringnet.h`, which C programmers read.
 
 mod arguments;
+mod buffer;
 mod config;
+mod connection;
+mod descriptor;
+mod dispatch;
+mod forward;
 mod guard;
 mod handles;
 mod library;
 mod listener;
 mod log;
+mod metrics;
 mod net;
 mod notify;
 mod op;
+mod options;
 mod recv;
 mod send;
 mod sink;
@@ -26,11 +33,18 @@ mod types;
 mod versioned;
 mod watch;
 
-pub use config::{iouringnet_bind_options, iouringnet_config, iouringnet_dial_options};
+pub use buffer::*;
+pub use config::iouringnet_config;
+pub use connection::*;
+pub use descriptor::*;
+pub use dispatch::*;
+pub use forward::*;
 pub use library::*;
 pub use listener::*;
+pub use metrics::*;
 pub use net::*;
 pub use op::*;
+pub use options::{iouringnet_bind_options, iouringnet_dial_options};
 pub use recv::*;
 pub use send::*;
 pub use sink::*;
@@ -39,9 +53,9 @@ pub use types::*;
 pub use watch::*;
 
 // What the files share.
-use self::arguments::{User, limit, memory, required, span, text};
+use self::arguments::{User, limit, memory, required, searched_for, slice, span, text};
 use self::guard::{
-    guard, guard_anywhere, guard_blocking, guard_blocking_transfer, guard_counted, guard_transfer,
-    guard_void, status,
+    guard, guard_anywhere, guard_blocking, guard_blocking_transfer, guard_counted, guard_signal,
+    guard_transfer, guard_void, status,
 };
-use self::notify::{Notify, attach, completion, submit};
+use self::notify::{Notify, attach, completion, side, submit, submit_connection};

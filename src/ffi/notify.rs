@@ -7,13 +7,20 @@
 use super::arguments::User;
 use super::guard::status;
 use super::handles;
-use super::types::{iouringnet_callback, iouringnet_completion, iouringnet_op};
+use super::types::{
+    IOURINGNET_SIDE_FROM, IOURINGNET_SIDE_TO, iouringnet_callback, iouringnet_completion, iouringnet_op,
+};
 use crate::completion::{Callback, Done, Outcome, Tell};
 use crate::error::{Error, Result};
 use crate::net::Net;
+use crate::once::Once;
+use crate::socket::Half;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
+
+/// A callback of C that is there.
+type Function = unsafe extern "C" fn(user: *mut c_void, done: *const iouringnet_completion);
 
 /// Who gets the completion of an async call: a callback, an op, or both.
 pub(super) struct Notify {
@@ -33,19 +40,54 @@ pub(super) unsafe fn submit(
     notify: Notify,
     start: impl FnOnce(Tell<'_>) -> Result,
 ) -> Result {
-    let callback = completion_callback(net, notify.callback, notify.user);
-    if notify.op.is_null() {
+    let user = User(notify.user);
+    let small = |function| Once::small(move |done: Done| call(function, user, &done, None));
+    let callback = notify.callback.map(small);
+    // SAFETY: the caller vouches for `notify.op`.
+    unsafe { start_with(net, callback, notify.op, start) }
+}
+
+/// The same for an operation that makes a connection.
+///
+/// # Safety
+/// As for [`submit`].
+pub(super) unsafe fn submit_connection(
+    net: &Arc<Net>,
+    notify: Notify,
+    start: impl FnOnce(Tell<'_>) -> Result,
+) -> Result {
+    let user = User(notify.user);
+    let callback = notify.callback.map(|function| {
+        let net = Arc::clone(net);
+        Once::boxed(move |mut done: Done| {
+            let pair = done.connection.take().map(|socket| handles::publish_connection(socket, &net));
+            call(function, user, &done, pair);
+        })
+    });
+    // SAFETY: the caller vouches for `notify.op`.
+    unsafe { start_with(net, callback, notify.op, start) }
+}
+
+/// # Safety
+/// `op` is NULL or can be read and written.
+unsafe fn start_with(
+    net: &Arc<Net>,
+    callback: Option<Callback>,
+    op: *mut *mut iouringnet_op,
+    start: impl FnOnce(Tell<'_>) -> Result,
+) -> Result {
+    if op.is_null() {
         return start(Tell::Call(callback.ok_or(Error::INVALID)?));
     }
     // An op that the C program has not initialised is no pointer yet. A refused call leaves its bytes as they were.
-    let slot = notify.op.cast::<MaybeUninit<*mut iouringnet_op>>();
-    // SAFETY: `notify.op` is not NULL, and so the caller promises that it can be read.
+    let slot = op.cast::<MaybeUninit<*mut iouringnet_op>>();
+    // SAFETY: `op` is not NULL, and so the caller promises that it can be read.
     let old = unsafe { slot.read() };
     let operation = net.operation(callback);
-    let op = handles::Op { operation: Arc::clone(&operation), net: Arc::clone(net) };
-    let token = handles::publish(op, net)?;
-    // SAFETY: `notify.op` is not NULL, and so the caller promises that it can be written.
-    unsafe { notify.op.write(token) };
+    let published = Box::new(handles::Op { operation: Arc::clone(&operation), net: Arc::clone(net) });
+    let token = handles::publish(published, net)?;
+    // SAFETY: `op` is not NULL, and so the caller promises that it can be written.
+    unsafe { op.write(token) };
     start(Tell::By(&operation)).inspect_err(|_| {
         handles::retire(token);
         // SAFETY: the caller promises that it can be written. The core refused, so no callback looks at it.
@@ -53,18 +95,15 @@ pub(super) unsafe fn submit(
     })
 }
 
-/// The core's form of a C callback that gets one completion.
-fn completion_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_void) -> Option<Callback> {
-    let function = callback?;
-    let (net, user) = (Arc::clone(net), User(user));
-    Some(Box::new(move |done: Done| {
-        let mut completion = completion(done.outcome);
-        if let Some(socket) = done.connection {
-            attach(&mut completion, handles::publish_connection(socket, &net));
-        }
-        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
-        unsafe { function(user.pointer(), &completion) }
-    }))
+/// Calls the C function with a completion.
+fn call(function: Function, user: User, done: &Done, pair: Option<Result<handles::Pair>>) {
+    let mut completion = completion(done.outcome);
+    completion.side = side(done.side);
+    if let Some(pair) = pair {
+        attach(&mut completion, pair);
+    }
+    // SAFETY: the caller of `submit` promises that the function may be called with its pointer on the net's thread.
+    unsafe { function(user.pointer(), &completion) }
 }
 
 /// A completion without a connection.
@@ -75,6 +114,16 @@ pub(super) fn completion(outcome: Outcome) -> iouringnet_completion {
         bytes: outcome.bytes,
         sink: std::ptr::null_mut(),
         stream: std::ptr::null_mut(),
+        side: 0,
+    }
+}
+
+/// The side of a forward as C sees it.
+pub(super) fn side(half: Option<Half>) -> u32 {
+    match half {
+        None => 0,
+        Some(Half::Recv) => IOURINGNET_SIDE_FROM,
+        Some(Half::Send) => IOURINGNET_SIDE_TO,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::types::*;
 use super::versioned::Output;
-use super::{attach, completion, guard, handles, limit};
+use super::{attach, completion, guard, handles, limit, side};
 use crate::callback_thread::in_callback;
 use crate::completion::{Outcome, Waited};
 use crate::error::Error;
@@ -52,7 +52,8 @@ pub unsafe extern "C" fn op_wait(
         }
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let output = if completion.is_null() { None } else { Some(unsafe { Output::new(completion) }?) };
-        let op = handles::share(op)?;
+        let op =
+            if timeout == Some(Duration::ZERO) { handles::share(op) } else { handles::share_to_wait(op) }?;
         match op.operation.wait(timeout) {
             Waited::Done(outcome) => {
                 if let Some(output) = output {
@@ -118,6 +119,7 @@ pub unsafe extern "C" fn op_release(op: *mut iouringnet_op) -> iouringnet_status
 /// The completion of a done op. The first one has the connection.
 fn collect(op: &handles::Held<iouringnet_op>, outcome: Outcome) -> iouringnet_completion {
     let mut done = completion(outcome);
+    done.side = side(op.operation.side());
     if let Some(socket) = op.operation.take_connection() {
         let pair = handles::publish_connection(socket, &op.net);
         if pair.is_err() {

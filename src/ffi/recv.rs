@@ -2,7 +2,9 @@
 //! The receiving half of a connection: receives and fills.
 
 use super::types::*;
-use super::{Notify, guard_blocking_transfer, guard_counted, guard_transfer, handles, memory, submit};
+use super::{
+    Notify, guard_blocking_transfer, guard_counted, guard_transfer, handles, memory, searched_for, submit,
+};
 use crate::completion::Tell;
 use std::ffi::c_void;
 
@@ -27,9 +29,9 @@ use std::ffi::c_void;
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
 ///                             receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
-///                             it.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the receive, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_BUSY           A watch is armed.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
@@ -48,7 +50,7 @@ pub unsafe extern "C" fn stream_recv(
 ) -> iouringnet_status {
     let recv = || {
         memory(into, size)?;
-        let stream = handles::share(stream)?;
+        let stream = handles::share_to_wait(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
         Ok(unsafe { stream.recv_raw(into.cast(), size) })
     };
@@ -73,9 +75,9 @@ pub unsafe extern "C" fn stream_recv(
 ///   -ECONNRESET               The peer has reset the connection, and no byte is left.
 ///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
 ///                             receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
-///                             it.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the receive, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_BUSY           A watch is armed.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte was taken.
@@ -94,7 +96,7 @@ pub unsafe extern "C" fn stream_recv_some(
 ) -> iouringnet_status {
     let recv = || {
         memory(into, size)?;
-        let stream = handles::share(stream)?;
+        let stream = handles::share_to_wait(stream)?;
         // SAFETY: the caller leaves the memory to the library until this call returns, and so until the receive has completed.
         Ok(unsafe { stream.recv_some_raw(into.cast(), size) })
     };
@@ -128,10 +130,10 @@ pub unsafe extern "C" fn stream_recv_some(
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
 ///                             receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
 ///   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
-///                             it.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the receive, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has ended the receive.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:
@@ -189,10 +191,10 @@ pub unsafe extern "C" fn stream_recv_async(
 ///   -ECONNRESET               The peer has reset the connection, and no byte is left.
 ///   another errno             The kernel failed, such as with -EFAULT if `into` cannot be written. Later
 ///                             receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
 ///   IOURINGNET_CANCELLED      op_cancel has cancelled the receive.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the receive, or sink_abort came before
-///                             it.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the receive, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has ended the receive.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:
@@ -243,8 +245,9 @@ pub unsafe extern "C" fn stream_recv_some_async(
 ///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel failed. Later receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the fill, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_BUSY           A watch is armed.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight.
@@ -257,7 +260,7 @@ pub unsafe extern "C" fn stream_recv_some_async(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize) -> iouringnet_status {
-    guard_blocking_transfer(|| handles::share(stream)?.fill(size))
+    guard_blocking_transfer(|| handles::share_to_wait(stream)?.fill(size))
 }
 
 /// Completes when `size` bytes are buffered. stream_peek then shows them.
@@ -280,9 +283,10 @@ pub unsafe extern "C" fn stream_fill(stream: *mut iouringnet_stream, size: usize
 ///   IOURINGNET_EOF            The peer ended the stream before `size` bytes.
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel failed. Later receives get this errno too.
-///   IOURINGNET_TIMEOUT        The time limit passed.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
 ///   IOURINGNET_CANCELLED      op_cancel has cancelled the fill.
-///   IOURINGNET_CLOSED         stream_close or sink_abort has ended the fill, or sink_abort came before it.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the fill, or connection_abort came
+///                             before it.
 ///   IOURINGNET_STOPPED        net_stop has ended the fill.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:
@@ -310,6 +314,123 @@ pub unsafe extern "C" fn stream_fill_async(
     guard_transfer(|| {
         let stream = handles::share(stream)?;
         let start = |tell: Tell<'_>| stream.fill_async(size, tell);
+        // SAFETY: the caller's promises for callback, user and op are those of `submit`.
+        unsafe { submit(stream.net(), Notify { callback, user, op }, start) }
+    })
+}
+
+/// Waits until a mark is buffered, such as the end of a line. stream_peek then shows the bytes before it.
+///
+/// `mark`       The bytes to look for. The library copies them.
+/// `mark_size`  Number of bytes of the mark. Range: 1 to 16.
+/// `max`        Largest number of bytes to look at, with the mark. Range: `mark_size` to the config's
+///              `buffer_max`.
+/// `size`       Set to the number of bytes up to the end of the first mark; 0 on failure. NULL: not set.
+///
+/// The call takes no byte. stream_consume drops the line, and the next call finds the next one. More bytes
+/// than `*size` may be buffered. The time limit of the stream covers the call; see stream_set_timeout. On
+/// failure, the bytes that arrived stay buffered. A later call with the same mark does not look at them again,
+/// unless bytes were consumed.
+///
+/// Owner:   The library owns the buffer. The caller owns `mark`.
+/// Threads: Any thread, but not inside a callback. Blocks.
+/// Returns:
+///   0                         The first `*size` buffered bytes end with the mark.
+///   IOURINGNET_TOO_BIG        `max` bytes are buffered, and the mark is not among them.
+///   IOURINGNET_EOF            The peer ended the stream before a mark.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed. Later receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the call, or connection_abort came
+///                             before it.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight.
+///   IOURINGNET_INVALID        `mark` is NULL, `mark_size` or `max` is out of its range, or the net is
+///                             unbuffered.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a callback of any net.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
+/// Since:   0.2
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_fill_until(
+    stream: *mut iouringnet_stream,
+    mark: *const c_void,
+    mark_size: usize,
+    max: usize,
+    size: *mut usize,
+) -> iouringnet_status {
+    let fill = || {
+        // SAFETY: the caller passes NULL or `mark_size` bytes that can be read.
+        let mark = unsafe { searched_for(mark, mark_size) }?;
+        handles::share_to_wait(stream)?.fill_until(mark, max)
+    };
+    // SAFETY: the caller passes NULL or a count that can be written.
+    unsafe { guard_counted(size, fill) }
+}
+
+/// Completes when a mark is buffered, such as the end of a line. stream_peek then shows the bytes before it.
+///
+/// `mark`       The bytes to look for. The library copies them during the call.
+/// `mark_size`  Number of bytes of the mark. Range: 1 to 16.
+/// `max`        Largest number of bytes to look at, with the mark. Range: `mark_size` to the config's
+///              `buffer_max`.
+/// `callback`   Gets the completion on the callback thread of the net. NULL: no callback, and then `op` must
+///              not be NULL.
+/// `user`       Passed to `callback`. The library never follows it.
+/// `op`         Set to a new op before the callback can run. NULL: the call makes no op.
+///
+/// `bytes` of the completion is the number of bytes up to the end of the first mark; 0 on failure. The
+/// operation takes no byte. stream_consume drops the line, and the next call finds the next one. More bytes
+/// may be buffered. The time limit of the stream covers the operation; see stream_set_timeout. On failure, the
+/// bytes that arrived stay buffered. A later call with the same mark does not look at them again, unless bytes
+/// were consumed.
+///
+/// Owner:   The library owns the buffer. The caller owns `mark`, and releases the op. On failure of the call
+///          `*op` is unchanged.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Completion:
+///   0                         The first `bytes` buffered bytes end with the mark.
+///   IOURINGNET_TOO_BIG        `max` bytes are buffered, and the mark is not among them.
+///   IOURINGNET_EOF            The peer ended the stream before a mark.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel failed. Later receives get this errno too.
+///   IOURINGNET_TIMEOUT        The time limit or the connection's idle limit passed.
+///   IOURINGNET_CANCELLED      op_cancel has cancelled the operation.
+///   IOURINGNET_CLOSED         stream_close or connection_abort has ended the operation, or connection_abort came
+///                             before it.
+///   IOURINGNET_STOPPED        net_stop has ended the operation.
+///   IOURINGNET_PANIC          A loop of the net has died.
+/// Returns:
+///   0                         The operation is accepted. It completes exactly once.
+///   IOURINGNET_CLOSED         Another thread has just closed the stream.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_BUSY           A watch is armed.
+///   IOURINGNET_LIMIT          `max_operations` operations are in flight, or the process has too many
+///                             handles.
+///   IOURINGNET_INVALID        `mark` is NULL, `mark_size` or `max` is out of its range, the net is
+///                             unbuffered, or both `callback` and `op` are NULL.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
+/// Since:   0.2
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_fill_until_async(
+    stream: *mut iouringnet_stream,
+    mark: *const c_void,
+    mark_size: usize,
+    max: usize,
+    callback: iouringnet_callback,
+    user: *mut c_void,
+    op: *mut *mut iouringnet_op,
+) -> iouringnet_status {
+    guard_transfer(|| {
+        // SAFETY: the caller passes NULL or `mark_size` bytes that can be read.
+        let mark = unsafe { searched_for(mark, mark_size) }?;
+        let stream = handles::share(stream)?;
+        let start = |tell: Tell<'_>| stream.fill_until_async(mark, max, tell);
         // SAFETY: the caller's promises for callback, user and op are those of `submit`.
         unsafe { submit(stream.net(), Notify { callback, user, op }, start) }
     })

@@ -2,13 +2,12 @@
 //! The sending half of a connection: sends, posts and flushes.
 
 use super::types::*;
-use super::{Notify, guard, guard_blocking, guard_counted, guard_transfer, handles, memory, submit};
+use super::{Notify, guard, guard_blocking, guard_counted, guard_transfer, handles, memory, slice, submit};
 use crate::completion::Tell;
 use crate::error::{Error, Result};
 use crate::parts::{Many, Parts};
 use libc::iovec;
 use std::ffi::c_void;
-use std::ptr::NonNull;
 
 /// Sends all of a piece of memory, and waits until the kernel has it.
 ///
@@ -30,7 +29,8 @@ use std::ptr::NonNull;
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel refused the send, which broke the sink: -EFAULT if `data` cannot be
 ///                             read.
-///   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+///   IOURINGNET_CLOSED         connection_abort has ended the send, or another thread has just closed the
+///                             sink.
 ///   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
 ///   IOURINGNET_INVALID        `data` is NULL with a size, or `size` is above PTRDIFF_MAX.
@@ -48,7 +48,7 @@ pub unsafe extern "C" fn sink_send(
 ) -> iouringnet_status {
     let send = || {
         memory(data, size)?;
-        let sink = handles::share(sink)?;
+        let sink = handles::share_to_wait(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
         Ok(unsafe { sink.send_parts(Parts::One(data.cast(), size)) })
     };
@@ -77,7 +77,8 @@ pub unsafe extern "C" fn sink_send(
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel refused the send, which broke the sink: -EFAULT if a piece cannot
 ///                             be read.
-///   IOURINGNET_CLOSED         sink_abort has ended the send, or another thread has just closed the sink.
+///   IOURINGNET_CLOSED         connection_abort has ended the send, or another thread has just closed the
+///                             sink.
 ///   IOURINGNET_STOPPED        net_stop has begun before the send, or has cut it.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight. No byte went out.
 ///   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn sink_sendv(
     let send = || {
         // SAFETY: the caller passes so many readable pieces.
         let parts = unsafe { many(parts, count) }?;
-        let sink = handles::share(sink)?;
+        let sink = handles::share_to_wait(sink)?;
         // SAFETY: the caller keeps the memory as it is until this call returns, and so until the send has completed.
         Ok(unsafe { sink.send_parts(parts) })
     };
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn sink_sendv(
 ///   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if
 ///                             `data` cannot be read. Or descriptors or memory ran short after both halves
 ///                             were closed.
-///   IOURINGNET_CLOSED         sink_abort has ended the send.
+///   IOURINGNET_CLOSED         connection_abort has ended the send.
 ///   IOURINGNET_STOPPED        net_stop has cut the send.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:
@@ -194,7 +195,7 @@ pub unsafe extern "C" fn sink_send_async(
 ///   another errno             The kernel refused this or an earlier send, which broke the sink: -EFAULT if a
 ///                             piece cannot be read. Or descriptors or memory ran short after both halves
 ///                             were closed.
-///   IOURINGNET_CLOSED         sink_abort has ended the send.
+///   IOURINGNET_CLOSED         connection_abort has ended the send.
 ///   IOURINGNET_STOPPED        net_stop has cut the send.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:
@@ -237,20 +238,20 @@ pub unsafe extern "C" fn sink_sendv_async(
 /// `size`  Number of bytes. A sink below its `post_mark` accepts any size.
 ///
 /// Posts and sends of one sink share one order: the order of the calls. If a post fails after the call, the
-/// sink's watch and every later call that sends get the error. A post on a broken sink gets the first cause.
-/// Posts have a time limit without progress; see sink_set_timeout.
+/// connection's watch and every later call that sends get the error. A post on a broken sink gets the first cause.
+/// The idle limit of the connection bounds posts; see connection_set_idle_timeout.
 ///
 /// Owner:   The caller owns `data` again when the call returns.
 /// Threads: Any thread, also inside a callback. Never blocks.
 /// Returns:
 ///   0                         The library has accepted the bytes. They go out even if the sink is closed
 ///                             next.
-///   IOURINGNET_FULL           The sink has `post_mark` bytes posted and unsent. Nothing was taken. The
-///                             sink's watch reports when there is room.
+///   IOURINGNET_FULL           The posts of the sink have reached `post_mark`. Nothing was taken.
+///                             connection_watch reports when there is room.
 ///   -ENOMEM                   There is no memory to copy more than 16 KiB. Nothing was taken. Exception: if
 ///                             part of the post had gone out, the sink is broken by this error.
 ///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
-///   IOURINGNET_TIMEOUT        Earlier posts made no progress for the sink's time limit, which broke the
+///   IOURINGNET_TIMEOUT        Earlier posts were unsent when the idle limit passed, which broke the
 ///                             sink.
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel refused this or an earlier send, which broke the sink.
@@ -271,10 +272,57 @@ pub unsafe extern "C" fn sink_post(
     guard_transfer(|| {
         memory(data, size)?;
         let sink = handles::share(sink)?;
-        // An empty piece may be NULL in C. Nobody reads what the pointer points to.
-        let data = if size == 0 { NonNull::dangling().as_ptr() } else { data.cast() };
-        // SAFETY: not NULL and of a size that can be; the caller keeps so many bytes as they are until this call returns.
-        sink.post(unsafe { std::slice::from_raw_parts(data, size) })
+        // SAFETY: checked above; the caller keeps the bytes as they are until this call returns.
+        sink.post(unsafe { slice(data, size) })
+    })
+}
+
+/// Sends several pieces of memory as one, such as a header and its body, without waiting. The library copies the
+/// bytes that the kernel does not take at once.
+///
+/// `parts`  The pieces, in order. NULL is allowed if `count` is 0.
+/// `count`  Number of pieces; IOV_MAX is no bound. 0: the call succeeds, and nothing is sent.
+///
+/// The call is sink_post of the joined pieces: the sink accepts all of them or none. Posts and sends of one sink
+/// share one order: the order of the calls. If a post fails after the call, the connection's watch and every later call
+/// that sends get the error. A post on a broken sink gets the first cause. The idle limit of the connection
+/// bounds posts; see connection_set_idle_timeout.
+///
+/// Owner:   The caller owns the array and the pieces again when the call returns.
+/// Threads: Any thread, also inside a callback. Never blocks.
+/// Returns:
+///   0                         The library has accepted the bytes. They go out even if the sink is closed
+///                             next.
+///   IOURINGNET_FULL           The posts of the sink have reached `post_mark`. Nothing was taken.
+///                             connection_watch reports when there is room.
+///   -ENOMEM                   There is no memory to copy more than 16 KiB. Nothing was taken. Exception: if
+///                             part of the post had gone out, the sink is broken by this error.
+///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
+///   IOURINGNET_TIMEOUT        Earlier posts were unsent when the idle limit passed, which broke the
+///                             sink.
+///   -ECONNRESET               The peer has reset the connection.
+///   another errno             The kernel refused this or an earlier send, which broke the sink.
+///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
+///   IOURINGNET_STOPPED        net_stop has begun.
+///   IOURINGNET_INVALID        `parts` is NULL with a count, a piece is NULL with a size, a size is above
+///                             PTRDIFF_MAX, or the sum is.
+///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
+/// Since:   0.2
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sink_postv(
+    sink: *mut iouringnet_sink,
+    parts: *const iovec,
+    count: usize,
+) -> iouringnet_status {
+    guard_transfer(|| {
+        // SAFETY: the caller passes so many readable pieces.
+        let parts = unsafe { many(parts, count) }?;
+        let sink = handles::share(sink)?;
+        // SAFETY: the caller keeps the pieces as they are until this call returns.
+        unsafe { sink.postv(parts) }
     })
 }
 
@@ -293,7 +341,8 @@ pub unsafe extern "C" fn sink_post(
 ///   IOURINGNET_TORN           An earlier send was cut after part of it went out.
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel refused an earlier send, which broke the sink.
-///   IOURINGNET_CLOSED         sink_abort has ended the flush, or another thread has just closed the sink.
+///   IOURINGNET_CLOSED         connection_abort has ended the flush, or another thread has just closed the
+///                             sink.
 ///   IOURINGNET_STOPPED        net_stop has begun before the flush, or has cut the sends before it.
 ///   IOURINGNET_LIMIT          `max_operations` operations are in flight.
 ///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
@@ -303,7 +352,7 @@ pub unsafe extern "C" fn sink_post(
 /// Since:   0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sink_flush(sink: *mut iouringnet_sink) -> iouringnet_status {
-    guard_blocking(|| handles::share(sink)?.flush())
+    guard_blocking(|| handles::share_to_wait(sink)?.flush())
 }
 
 /// Completes when the kernel has everything that the sink has accepted so far, posts included.
@@ -328,7 +377,7 @@ pub unsafe extern "C" fn sink_flush(sink: *mut iouringnet_sink) -> iouringnet_st
 ///   -ECONNRESET               The peer has reset the connection.
 ///   another errno             The kernel refused an earlier send, which broke the sink. Or descriptors or
 ///                             memory ran short after both halves were closed.
-///   IOURINGNET_CLOSED         sink_abort has ended the flush.
+///   IOURINGNET_CLOSED         connection_abort has ended the flush.
 ///   IOURINGNET_STOPPED        net_stop has cut the sends before the flush.
 ///   IOURINGNET_PANIC          A loop of the net has died.
 /// Returns:

@@ -5,7 +5,8 @@ use super::types::*;
 use super::versioned::{Output, characters};
 use super::{guard, guard_void, handles, limit};
 
-/// Gets both addresses of a connection, and the number of accepted bytes that the kernel does not have yet.
+/// Gets both addresses of a connection, the number of accepted bytes that the kernel does not have yet, and how
+/// many bytes have gone each way.
 ///
 /// `info`  Prepared with `iouringnet_sink_info_init`. Filled in on success.
 ///
@@ -33,25 +34,27 @@ pub unsafe extern "C" fn sink_info(
             local: iouringnet_address { text: characters(&info.local) },
             peer: iouringnet_address { text: characters(&info.peer) },
             unsent: info.unsent,
+            sent: info.sent,
+            received: info.received,
         });
         Ok(())
     })
 }
 
-/// Sets the time limit of later sends and flushes, and of posts.
+/// Sets the time limit of later sends and flushes: of the whole operation. Posts have no such limit; see
+/// connection_set_idle_timeout.
 ///
 /// `timeout_ms`  Milliseconds.
 ///
-///   `timeout_ms`                a send or a flush             posts
-///   above 0                     limit of the whole operation  limit without progress
-///   0                           one try                       no limit
-///   IOURINGNET_NO_TIMEOUT (-1)  no limit                      no limit
+///   `timeout_ms`                a send or a flush
+///   above 0                     limit of the whole operation
+///   0                           one try
+///   IOURINGNET_NO_TIMEOUT (-1)  no limit
 ///
 /// One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
 /// work.
 ///
-/// A new sink has the config's `timeout_ms`. Operations that are already accepted keep their limits. Posts
-/// have the new limit at once.
+/// A new sink has the config's `timeout_ms`. Operations that are already accepted keep their limits.
 ///
 /// Owner:   Nothing changes its owner.
 /// Threads: Any thread, also inside a callback. Never blocks.
@@ -67,7 +70,8 @@ pub unsafe extern "C" fn sink_info(
 pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms: i64) -> iouringnet_status {
     guard(|| {
         let timeout = limit(timeout_ms)?;
-        handles::share(sink)?.set_timeout(timeout)
+        handles::share(sink)?.set_timeout(timeout);
+        Ok(())
     })
 }
 
@@ -86,8 +90,8 @@ pub unsafe extern "C" fn sink_set_timeout(sink: *mut iouringnet_sink, timeout_ms
 ///   short in the process; the oldest connection goes first
 ///
 /// Exceptions: a broken sink is reset at once. If the peer has acknowledged everything when a shortage ends
-/// the connection, the library closes it without a reset. The last call of the sink's watch reports the end
-/// of the drain.
+/// the connection, the library closes it without a reset. `end` of connection_watch reports how the drain
+/// ended.
 ///
 /// Owner:   The library owns the memory of pending sends until their completions.
 /// Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
@@ -99,26 +103,6 @@ pub unsafe extern "C" fn sink_close(sink: *mut iouringnet_sink) {
     guard_void(|| {
         if let Some(sink) = handles::retire(sink) {
             sink.close();
-        }
-    });
-}
-
-/// Ends both halves of a connection at once, by a reset. The sink's handle is invalid at once.
-///
-/// The library discards unsent and unread bytes. Pending work and watches of both halves end with
-/// IOURINGNET_CLOSED. Later receives on the stream get IOURINGNET_CLOSED. NULL and closed handles do nothing.
-///
-/// Owner:   The caller still closes the stream's handle. The library owns the memory of pending work until
-///          its completion.
-/// Threads: Any thread, also inside a callback, the sink's own included. Never blocks. In a forked child and
-///          inside a log callback it does nothing.
-/// Returns: Nothing.
-/// Since:   0.1
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sink_abort(sink: *mut iouringnet_sink) {
-    guard_void(|| {
-        if let Some(sink) = handles::retire(sink) {
-            sink.abort();
         }
     });
 }

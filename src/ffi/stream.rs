@@ -3,6 +3,7 @@
 
 use super::types::*;
 use super::{guard, guard_transfer, guard_void, handles, limit, required};
+use crate::error::Error;
 use std::ffi::c_void;
 
 /// Shows bytes that are already buffered. The call neither receives nor consumes any.
@@ -17,7 +18,7 @@ use std::ffi::c_void;
 /// Returns:
 ///   0                         `*data` and `*size` are set.
 ///   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
-///   IOURINGNET_CLOSED         sink_abort has ended the stream.
+///   IOURINGNET_CLOSED         connection_abort has ended the stream.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_INVALID        `data` or `size` is NULL.
 ///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
@@ -51,7 +52,7 @@ pub unsafe extern "C" fn stream_peek(
 /// Returns:
 ///   0                         The bytes are consumed.
 ///   IOURINGNET_BUSY           A receive or a fill is pending, or a watch is armed.
-///   IOURINGNET_CLOSED         sink_abort has ended the stream.
+///   IOURINGNET_CLOSED         connection_abort has ended the stream.
 ///   IOURINGNET_STOPPED        net_stop has begun.
 ///   IOURINGNET_INVALID        Fewer than `size` bytes are buffered. Nothing was consumed.
 ///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
@@ -64,22 +65,20 @@ pub unsafe extern "C" fn stream_consume(stream: *mut iouringnet_stream, size: us
     guard_transfer(|| handles::share(stream)?.consume(size))
 }
 
-/// Sets the time limit of later receives and fills, and of the watch.
+/// Sets the time limit of later receives and fills: of the whole operation. Watches and forwards have no such
+/// limit; see connection_set_idle_timeout and stream_set_deadline.
 ///
 /// `timeout_ms`  Milliseconds.
 ///
-///   `timeout_ms`                a receive or a fill                                the watch
-///   above 0                     limit of the whole operation                       limit without a byte;
-///                                                                                  paused time does not
-///                                                                                  count
-///   0                           one try, which succeeds if enough bytes are there  no limit
-///   IOURINGNET_NO_TIMEOUT (-1)  no limit                                           no limit
+///   `timeout_ms`                a receive or a fill
+///   above 0                     limit of the whole operation
+///   0                           one try, which succeeds if enough bytes are there
+///   IOURINGNET_NO_TIMEOUT (-1)  no limit
 ///
 /// One try ends with IOURINGNET_TIMEOUT if the operation cannot be done at once or would wait behind other
 /// work.
 ///
-/// A new stream has the config's `timeout_ms`. Operations that are already accepted keep their limits. The
-/// watch has the new limit at once.
+/// A new stream has the config's `timeout_ms`. Operations that are already accepted keep their limits.
 ///
 /// Owner:   Nothing changes its owner.
 /// Threads: Any thread, also inside a callback. Never blocks.
@@ -98,7 +97,42 @@ pub unsafe extern "C" fn stream_set_timeout(
 ) -> iouringnet_status {
     guard(|| {
         let timeout = limit(timeout_ms)?;
-        handles::share(stream)?.set_timeout(timeout)
+        handles::share(stream)?.set_timeout(timeout);
+        Ok(())
+    })
+}
+
+/// Sets how long the data callback of a connection_watch, or a stream_forward, may go on, whatever arrives. A
+/// header that must be complete in time has such a deadline, because a byte every few seconds cannot move it.
+///
+/// The time counts from this call, or from the arming of `data` or the beginning of the forward if that is
+/// later. Pauses count. When it has passed, `data` gets its last call with IOURINGNET_TIMEOUT, or the forward
+/// ends with it. Another call of this function sets the time anew. Each later `data` or forward of this
+/// stream has the same time. Receives and fills have none of it.
+///
+/// `deadline_ms`  Milliseconds. IOURINGNET_NO_TIMEOUT: no deadline, as a new stream has none.
+///
+/// Owner:   Nothing changes its owner.
+/// Threads: Any thread, also inside a callback, the data callback included. Never blocks.
+/// Returns:
+///   0                         The deadline is set.
+///   IOURINGNET_INVALID        `deadline_ms` is 0 or below -1.
+///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
+///   IOURINGNET_IN_CALLBACK    Inside a log callback.
+///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
+///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
+/// Since:   0.2
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn stream_set_deadline(
+    stream: *mut iouringnet_stream,
+    deadline_ms: i64,
+) -> iouringnet_status {
+    guard(|| {
+        let deadline = limit(deadline_ms)?;
+        if deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return Err(Error::INVALID);
+        }
+        handles::share(stream)?.set_deadline(deadline)
     })
 }
 

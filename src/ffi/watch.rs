@@ -1,10 +1,12 @@
 #![allow(unsafe_code)] // the C boundary; see `mod.rs`
-//! The watches of listeners, sinks and streams.
+//! The watch of a listener, and what may be done with a watched stream.
 
 use super::types::*;
 use super::{User, attach, completion, guard, handles, status};
+use crate::cache_line::fetch;
 use crate::completion::Outcome;
-use crate::error::Result;
+use crate::engine::{DataCallback, OnData};
+use crate::error::{Error, Result};
 use crate::net::Net;
 use crate::socket::Socket;
 use std::ffi::c_void;
@@ -12,8 +14,7 @@ use std::sync::Arc;
 
 /// Accepts every connection from now on, and calls a callback for each.
 ///
-/// `callback`  Called for each connection, and once more for the end. NULL: ends the watch with
-///             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
+/// `callback`  Called for each connection, and once more for the end.
 /// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
 ///             free it there.
 ///
@@ -26,12 +27,13 @@ use std::sync::Arc;
 /// Threads: Any thread, also inside a callback. Never blocks.
 /// Calls:
 ///   0                         There is a connection: `sink` and `stream` of the completion.
-///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
+///   IOURINGNET_CANCELLED      Last call: listener_unwatch.
 ///   IOURINGNET_CLOSED         Last call: listener_close.
 ///   IOURINGNET_STOPPED        Last call: net_stop.
 ///   IOURINGNET_PANIC          Last call: a loop of the net has died.
 /// Returns:
-///   0                         The watch is armed, or its end is requested, or there is no watch to end.
+///   0                         The watch is armed.
+///   IOURINGNET_INVALID        `callback` is NULL.
 ///   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
 ///                             accepts are pending.
 ///   IOURINGNET_CLOSED         Another thread has just closed the listener.
@@ -49,101 +51,52 @@ pub unsafe extern "C" fn listener_watch(
 ) -> iouringnet_status {
     guard(|| {
         let listener = handles::share(listener)?;
-        listener.watch(accept_callback(listener.net(), callback, user))
+        let callback = accept_callback(listener.net(), callback, user).ok_or(Error::INVALID)?;
+        listener.watch(callback)
     })
 }
 
-/// Watches a sink, and calls a callback when there is room for posts again and when the sink has ended.
+/// Ends the watch of a listener with IOURINGNET_CANCELLED. After that last call, connections wait in the
+/// kernel. If no watch is armed, the call does nothing.
 ///
-/// `callback`  Called once after each IOURINGNET_FULL, and once more for the end. NULL: ends the watch with
-///             IOURINGNET_CANCELLED, or does nothing if no watch is armed.
-/// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
-///             free it there.
-///
-/// If half of `post_mark` is free again before the watch is armed, the watch gets that call at once. If the
-/// sink breaks before the watch is armed, the watch gets its last call at once. After sink_close, the last
-/// call reports the end of the drain. A reset by the peer breaks the sink even if nothing is sent and nothing
-/// is received.
-///
-/// Owner:   The end of the watch does not close the sink: the caller closes it.
-/// Threads: Any thread, also inside a callback. Never blocks.
-/// Calls:
-///   0                         Half of `post_mark` is free again.
-///   IOURINGNET_CLOSED         Last call: sink_close or net_stop, and everything went out. Or sink_abort.
-///   IOURINGNET_TIMEOUT        Last call: a limit of the drain or of posts passed.
-///   IOURINGNET_TORN           Last call: a send was cut after part of it went out.
-///   -ECONNRESET               Last call: the peer has reset the connection.
-///   another errno             Last call: the kernel refused a send. Or descriptors or memory ran short after
-///                             both halves were closed.
-///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
-///   IOURINGNET_STOPPED        Last call: net_stop has cut what was left.
-///   IOURINGNET_PANIC          Last call: a loop of the net has died.
+/// Owner:   Nothing changes its owner. The library uses the user pointer of the watch until its last call.
+/// Threads: Any thread, also inside a callback, the watch's own included. Never blocks.
 /// Returns:
-///   0                         The watch is armed, or its end is requested, or there is no watch to end.
-///   IOURINGNET_BUSY           A watch is armed, or the last call of the previous watch has not begun.
-///   IOURINGNET_CLOSED         Another thread has just closed or aborted the sink.
-///   IOURINGNET_STOPPED        net_stop has begun.
-///   IOURINGNET_BAD_HANDLE     `sink` is not an open sink, or its net has stopped.
+///   0                         The end is requested, or there is no watch.
+///   IOURINGNET_BAD_HANDLE     `listener` is not an open listener, or its net has stopped.
 ///   IOURINGNET_IN_CALLBACK    Inside a log callback.
 ///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
 ///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
-/// Since:   0.1
+/// Since:   0.2
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sink_watch(
-    sink: *mut iouringnet_sink,
-    callback: iouringnet_callback,
-    user: *mut c_void,
-) -> iouringnet_status {
-    guard(|| handles::share(sink)?.watch(room_callback(callback, user)))
+pub unsafe extern "C" fn listener_unwatch(listener: *mut iouringnet_listener) -> iouringnet_status {
+    guard(|| {
+        handles::share(listener)?.unwatch();
+        Ok(())
+    })
 }
 
-/// Passes every byte that is received from now on to a callback, until the stream ends.
+/// Ends the data callback of a stream with IOURINGNET_CANCELLED. The rest of its connection_watch goes on.
 ///
-/// `callback`  Called with the bytes; returns how many of them it has consumed. Called once more for the end,
-///             after all bytes, with `data` NULL. NULL: ends the watch with IOURINGNET_CANCELLED, or does
-///             nothing if no watch is armed.
-/// `user`      Passed to `callback`. The library does not use it after the last call, so the callback may
-///             free it there.
+/// Inside that last call, a receive or another data callback may begin. Bytes that the callback did not
+/// consume can still be received. If the stream has no data callback, the call does nothing.
 ///
-/// Bytes that were buffered before are shown first. The next call shows the bytes that the callback did not
-/// consume again, joined with the bytes that arrive next. When the watch has ended, the bytes that it did not
-/// consume can still be received.
-///
-/// Owner:   The library owns the bytes. They are valid until the callback returns, even if it closes the
-///          stream. The end of the watch does not close the stream: the caller closes it, also inside the
-///          callback.
-/// Threads: Any thread, also inside a callback. Never blocks.
-/// Calls:
-///   0                         There are bytes.
-///   IOURINGNET_EOF            Last call: the peer ended the stream.
-///   -ECONNRESET               Last call: the peer has reset the connection.
-///   another errno             Last call: the kernel failed.
-///   IOURINGNET_TIMEOUT        Last call: no byte arrived for the stream's time limit; see
-///                             stream_set_timeout.
-///   IOURINGNET_TOO_BIG        Last call: the callback left more than `buffer_max` bytes unconsumed.
-///   IOURINGNET_INVALID        Last call: the callback consumed more bytes than it was shown.
-///   IOURINGNET_CANCELLED      Last call: the caller has ended the watch with NULL.
-///   IOURINGNET_CLOSED         Last call: stream_close or sink_abort.
-///   IOURINGNET_STOPPED        Last call: net_stop.
-///   IOURINGNET_PANIC          Last call: a loop of the net has died.
+/// Owner:   Nothing changes its owner. The library uses the user pointer of the data callback until its last
+///          call.
+/// Threads: Any thread, also inside a callback, the data callback included. Never blocks.
 /// Returns:
-///   0                         The watch is armed, or its end is requested, or there is no watch to end.
-///   IOURINGNET_BUSY           A watch is armed, the last call of the previous watch has not begun, or
-///                             receives are pending.
-///   IOURINGNET_CLOSED         sink_abort has ended the stream, or another thread has just closed it.
-///   IOURINGNET_STOPPED        net_stop has begun.
+///   0                         The end is requested, or there is no data callback.
 ///   IOURINGNET_BAD_HANDLE     `stream` is not an open stream, or its net has stopped.
 ///   IOURINGNET_IN_CALLBACK    Inside a log callback.
 ///   IOURINGNET_FORKED         In a child that was forked after the first net_start.
 ///   IOURINGNET_PANIC          A loop of the net has died, or the library met another fault of its own.
-/// Since:   0.1
+/// Since:   0.2
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn stream_watch(
-    stream: *mut iouringnet_stream,
-    callback: iouringnet_data_callback,
-    user: *mut c_void,
-) -> iouringnet_status {
-    guard(|| handles::share(stream)?.watch(data_callback(callback, user)))
+pub unsafe extern "C" fn stream_unwatch(stream: *mut iouringnet_stream) -> iouringnet_status {
+    guard(|| {
+        handles::share(stream)?.unwatch();
+        Ok(())
+    })
 }
 
 /// Pauses the watch of a stream. TCP then holds the peer back.
@@ -210,27 +163,39 @@ fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_v
     }))
 }
 
-/// The core's form of a C callback that gets room for posts, and the end.
-fn room_callback(callback: iouringnet_callback, user: *mut c_void) -> Option<Box<dyn FnMut(Result) + Send>> {
-    let function = callback?;
-    let user = User(user);
-    Some(Box::new(move |result| {
-        let done = completion(Outcome { result, bytes: 0 });
-        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
-        unsafe { function(user.pointer(), &done) }
-    }))
+/// A data callback of C.
+struct Data {
+    function: unsafe extern "C" fn(*mut c_void, iouringnet_status, *const c_void, usize) -> usize,
+    user: User,
+    /// What a look-up of the connection's sink reads: the callback probably sends.
+    sink: *const (),
 }
 
-type Received = Box<dyn FnMut(Result, &[u8]) -> usize + Send>;
+// SAFETY: nobody follows the address.
+unsafe impl Send for Data {}
 
-/// The core's form of a C callback that gets bytes, and the end.
-fn data_callback(callback: iouringnet_data_callback, user: *mut c_void) -> Option<Received> {
-    let function = callback?;
-    let user = User(user);
-    Some(Box::new(move |result, bytes| {
+impl OnData for Data {
+    #[inline]
+    fn call(&mut self, result: Result, bytes: &[u8]) -> usize {
         let (data, size) =
             if result.is_ok() { (bytes.as_ptr().cast(), bytes.len()) } else { (std::ptr::null(), 0) };
-        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread; `bytes` outlives the call.
-        unsafe { function(user.pointer(), status(result), data, size) }
-    }))
+        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread; `bytes` outlives
+        // the call.
+        unsafe { (self.function)(self.user.pointer(), status(result), data, size) }
+    }
+
+    fn warm_up(&self) {
+        fetch(self.user.pointer().cast_const());
+        fetch(self.sink);
+    }
+}
+
+/// The core's form of a C callback that gets bytes, and the end.
+pub(super) fn data_callback(
+    callback: iouringnet_data_callback,
+    user: *mut c_void,
+    sink: *mut iouringnet_sink,
+) -> Option<DataCallback> {
+    let (function, user) = (callback?, User(user));
+    Some(Box::new(Data { function, user, sink: handles::address(sink) }))
 }

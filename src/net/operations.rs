@@ -4,7 +4,7 @@
 //! until its end is reported.
 
 use super::Net;
-use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell};
+use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell, Teller};
 use crate::error::Result;
 use crate::permits::Permit;
 use crate::socket::{Half, Socket};
@@ -63,32 +63,39 @@ impl Net {
             Accepted::Wait => {}
             Accepted::By(op) => op.complete(result, bytes),
             Accepted::Call(callback, permit) => {
-                self.recv_loop.post_finished(Finished { callback, outcome, connection: None, permit });
+                self.recv_loop.post_finished(Finished {
+                    callback,
+                    outcome,
+                    connection: None,
+                    side: None,
+                    permit,
+                });
             }
         }
         Begun::Finished(outcome)
     }
 
-    /// The operation for a send or receive that the handle queues. LIMIT: its caller waits, and no place is free. Exception:
-    /// if it has `begun`, by moving bytes or by waiting, it goes on and exceeds the bound by one.
-    pub fn queued(
+    /// Who learns the end of a send or receive that the handle queues. LIMIT: its caller waits, and no place is free.
+    /// Exception: if it has `begun`, by moving bytes or by waiting, it goes on and exceeds the bound by one.
+    pub fn teller(
         self: &Arc<Self>,
         accepted: Accepted<'_>,
         socket: &Arc<Socket>,
         half: Half,
-        target: Weak<dyn Target>,
+        target: impl FnOnce() -> Weak<dyn Target>,
         begun: bool,
-    ) -> Result<Arc<Operation>> {
-        let (op, permit) = match accepted {
-            Accepted::By(op) => return Ok(Arc::clone(op)),
-            Accepted::Call(callback, permit) => (self.operation(Some(callback)), Ok(permit)),
-            Accepted::Wait => (self.operation(None), self.permit_for(socket, half)),
-        };
-        match permit {
-            Ok(permit) => op.accept(permit, target),
+    ) -> Result<Teller> {
+        match accepted {
+            Accepted::Call(callback, permit) => return Ok(Teller::Call(callback, permit)),
+            Accepted::By(op) => return Ok(Teller::Operation(Arc::clone(op))),
+            Accepted::Wait => {}
+        }
+        let op = self.operation(None);
+        match self.permit_for(socket, half) {
+            Ok(permit) => op.accept(permit, target()),
             Err(error) if !begun => return Err(error),
             Err(_) => {}
         }
-        Ok(op)
+        Ok(Teller::Operation(op))
     }
 }

@@ -15,10 +15,13 @@ use std::mem;
 /// A half that sends numbers. Its kernel refuses all but the first ones, which covers every path.
 struct Half {
     first_try: bool,
+    /// The sends of callbacks leave together at the end of the round.
+    together: bool,
     /// The loop never finds room.
     full: bool,
     listed: AtomicBool,
     gate: Gate,
+    in_round: InRound,
     state: Mutex<State>,
     kernel: Kernel,
     mailbox: Mailbox<Half>,
@@ -41,6 +44,9 @@ struct State {
 /// the next owner.
 struct Kernel(UnsafeCell<Asked>);
 
+/// What the round has. Whoever the gate gives it to accesses it, without a lock.
+struct InRound(UnsafeCell<u32>);
+
 struct Asked {
     room: u32,
     out: Vec<u32>,
@@ -49,6 +55,21 @@ struct Asked {
 
 // SAFETY: loom checks each access.
 unsafe impl Sync for Kernel {}
+// SAFETY: as above.
+unsafe impl Sync for InRound {}
+
+impl InRound {
+    /// The loop alone puts, before it passes the gate.
+    fn put(&self, number: u32) {
+        // SAFETY: loom checks that no other thread accesses it meanwhile.
+        self.0.with_mut(|place| unsafe { *place = number });
+    }
+
+    fn take(&self) -> u32 {
+        // SAFETY: as above.
+        self.0.with_mut(|place| mem::take(unsafe { &mut *place }))
+    }
+}
 
 /// Where a send comes from, as in sink.rs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +77,17 @@ enum Round {
     None,
     First,
     Again,
+}
+
+/// How sends leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// By system calls of their own.
+    Calls,
+    /// Those of callbacks together, at the end of the round.
+    Together,
+    /// All by way of the loop.
+    Loop,
 }
 
 impl Kernel {
@@ -90,13 +122,15 @@ impl Listed for Half {
 }
 
 impl Half {
-    fn new(first_try: bool, full: bool, room: u32) -> Arc<Half> {
+    fn new(mode: Mode, full: bool, room: u32) -> Arc<Half> {
         let kernel = Kernel(UnsafeCell::new(Asked { room, out: Vec::new(), finished: false }));
         Arc::new(Half {
-            first_try,
+            first_try: mode != Mode::Loop,
+            together: mode == Mode::Together,
             full,
             listed: AtomicBool::new(false),
-            gate: Gate::new(first_try),
+            gate: Gate::new(mode != Mode::Loop),
+            in_round: InRound(UnsafeCell::new(0)),
             state: Mutex::new(State::default()),
             kernel,
             mailbox: Mailbox::new(),
@@ -108,7 +142,11 @@ impl Half {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.gate.lock(&self.state)
+        let (mut state, has_taken) = self.gate.lock(&self.state);
+        if has_taken {
+            state.queue.push_front(self.in_round.take());
+        }
+        state
     }
 
     fn follow(self: &Arc<Self>, state: MutexGuard<'_, State>, next: Next) {
@@ -119,6 +157,7 @@ impl Half {
                     self.gate.open();
                 }
             }
+            Next::TellForward => unreachable!("nothing is forwarded here"),
             Next::AtRoundEnd => self.round_ends.store(true, Ordering::Relaxed),
             Next::Try => self.try_queue(state),
             Next::PostToLoop => {
@@ -176,8 +215,41 @@ impl Half {
         }
     }
 
+    /// The send leaves with the round. False: it must go another way.
+    fn send_in_round(self: &Arc<Self>, number: u32) -> bool {
+        self.in_round.put(number);
+        self.gate.pass_for_round()
+    }
+
+    /// As the loop, which asks the kernel for what the round has.
+    fn leave_round(self: &Arc<Self>) {
+        if self.gate.leave_round() {
+            let number = self.in_round.take();
+            self.end_sent(number);
+        } else {
+            self.round_ends.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The kernel has decided what the round had.
+    fn end_sent(self: &Arc<Self>, number: u32) {
+        let taken = self.kernel.takes(number);
+        if taken && self.gate.leave() {
+            return;
+        }
+        let mut state = self.lock();
+        if taken {
+            return self.try_queue(state);
+        }
+        state.queue.push_front(number);
+        self.release(state);
+    }
+
     /// True: accepted.
     fn send(self: &Arc<Self>, number: u32, round: Round) -> bool {
+        if round == Round::First && self.together && self.send_in_round(number) {
+            return true;
+        }
         if round == Round::First && self.gate.pass() {
             self.try_first(number);
             return true;
@@ -215,6 +287,9 @@ impl Half {
     }
 
     fn end_round(self: &Arc<Self>) {
+        if self.together {
+            self.leave_round();
+        }
         if self.round_ends.load(Ordering::Relaxed) {
             self.round_ends.store(false, Ordering::Relaxed);
             let mut state = self.lock();
@@ -254,9 +329,9 @@ impl Half {
 
 /// One thread sends and closes while the loop's thread sends as callbacks do. What was accepted goes out once, and each
 /// thread's numbers in their order. The half then ends, once.
-fn model(first_try: bool, room: u32) {
+fn model(mode: Mode, room: u32) {
     loom::model(move || {
-        let half = Half::new(first_try, false, room);
+        let half = Half::new(mode, false, room);
         let sender = {
             let half = Arc::clone(&half);
             thread::spawn(move || {
@@ -294,28 +369,43 @@ fn model(first_try: bool, room: u32) {
 
 #[test]
 fn nothing_is_lost_when_the_kernel_takes_all() {
-    model(true, 9);
+    model(Mode::Calls, 9);
 }
 
 #[test]
 fn nothing_is_lost_when_the_kernel_takes_nothing() {
-    model(true, 0);
+    model(Mode::Calls, 0);
 }
 
 #[test]
 fn nothing_is_lost_when_the_kernel_takes_one() {
-    model(true, 1);
+    model(Mode::Calls, 1);
 }
 
 #[test]
 fn nothing_is_lost_without_a_first_try() {
-    model(false, 0);
+    model(Mode::Loop, 0);
+}
+
+#[test]
+fn nothing_is_lost_when_the_kernel_takes_a_rounds_sends() {
+    model(Mode::Together, 9);
+}
+
+#[test]
+fn nothing_is_lost_when_the_kernel_takes_no_send_of_a_round() {
+    model(Mode::Together, 0);
+}
+
+#[test]
+fn nothing_is_lost_when_the_kernel_takes_one_send_of_a_round() {
+    model(Mode::Together, 1);
 }
 
 /// A half ends although its loop waits for room that never comes.
-fn abort_model(room: u32) {
+fn abort_model(mode: Mode, room: u32) {
     loom::model(move || {
-        let half = Half::new(true, true, room);
+        let half = Half::new(mode, true, room);
         let sender = {
             let half = Arc::clone(&half);
             thread::spawn(move || {
@@ -343,10 +433,15 @@ fn abort_model(room: u32) {
 
 #[test]
 fn an_abort_ends_what_the_loop_cannot_send() {
-    abort_model(0);
+    abort_model(Mode::Calls, 0);
 }
 
 #[test]
 fn an_abort_beside_a_send_ends_the_half_once() {
-    abort_model(9);
+    abort_model(Mode::Calls, 9);
+}
+
+#[test]
+fn an_abort_ends_what_a_round_has() {
+    abort_model(Mode::Together, 0);
 }

@@ -7,28 +7,34 @@ use super::{Sink, State};
 use crate::error::Error;
 use crate::linger::Linger;
 use crate::members::{Member, Place, Stop};
+use crate::net::Net;
 use crate::ownership::Owner;
+use crate::socket::Half;
 use crate::sync::MutexGuard;
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Sink {
-    /// Ends the half, once everything accepted is out or lost: FIN or reset, and the watch's last call.
+    /// Ends the half, once everything accepted is out or lost: FIN or reset, and the end of the watch.
     pub(super) fn finish_close(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let counted = mem::replace(&mut state.counted, true);
         let (cause, polls) = (state.cause, state.poll.is_some());
-        if let (Some(watch), None) = (&state.watch, cause) {
-            watch.end(&self.net, Error::CLOSED);
-        }
+        let ending = state.ending.take();
         drop(state);
         if polls {
             self.post_to_loop(); // the loop ends the poll; before the sink leaves
         }
-        match cause {
+        let result = match cause {
             // A truncated stream must not look complete.
-            Some(_) => self.socket.reset(),
+            Some(cause) => {
+                self.socket.reset();
+                Err(cause)
+            }
             None => self.socket.shutdown_send(),
+        };
+        if let Some(ending) = ending {
+            ending.half_over(&self.net.recv_loop, Half::Send, result); // before the sink leaves
         }
         if !counted {
             Linger::half_closed(&self.net, &self.socket); // before the sink leaves: a net without members may end
@@ -51,7 +57,7 @@ impl Sink {
             Linger::half_closed(&self.net, &self.socket);
             state = self.lock();
         }
-        state.begin_closing();
+        state.begin_closing(&self.net);
         self.look_again(state);
     }
 
@@ -71,7 +77,10 @@ impl Sink {
         }
         let counted = mem::replace(&mut state.counted, true);
         if !state.front.is_closed() {
-            state.begin_closing();
+            if let (Some(watch), Error::PANIC) = (&state.watch, cause) {
+                watch.end(&self.net, cause); // the handle is still open
+            }
+            state.begin_closing(&self.net);
             if cause == Error::STOPPED && !state.queue.is_empty() {
                 self.net.sends_were_cut();
             }
@@ -87,15 +96,21 @@ impl Sink {
 
     /// Notifies the owner that the end has begun.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if let Some(forward) = &state.forward {
+            self.net.recv_loop.post(Arc::clone(forward)); // which ends, and releases the sink
+        }
         let next = state.front.notify_closed();
         self.follow(state, next); // from now on the close timeout counts
     }
 }
 
 impl State {
-    fn begin_closing(&mut self) {
+    fn begin_closing(&mut self, net: &Net) {
         if !self.front.closing {
             self.front.closing = true;
+            if let Some(watch) = &self.watch {
+                watch.silence(net);
+            }
             if self.front.owner() != Owner::Nobody {
                 self.progress = Instant::now(); // the drain begins
             }

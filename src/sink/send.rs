@@ -1,4 +1,4 @@
-//! The calls that give a sink work: sends, posts and flushes.
+//! The operations that a sink accepts: sends and flushes.
 //!
 //! If the sink has no owner, a call tries its bytes on the caller's thread. A blocking send that is alone waits there for
 //! room (socket_waiter.rs). The rest is queued.
@@ -8,7 +8,7 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, WaitingSend};
-use crate::completion::{Accepted, Begun, Operation, Outcome, Tell};
+use crate::completion::{Accepted, Begun, Outcome, Tell, Teller};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::ownership::Owner;
@@ -27,9 +27,9 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn item(self, op: &Arc<Operation>, limit: Limit) -> Item {
+    fn item(self, teller: Teller, limit: Limit) -> Item {
         let Outgoing { parts, size, sent } = self;
-        Item { content: Content::Lent(parts, Arc::clone(op)), sent, size, limit }
+        Item { content: Content::Lent(parts, teller), sent, size, limit }
     }
 }
 
@@ -51,6 +51,7 @@ impl Sink {
         match unsafe { self.begin_send(parts, Tell::Wait) } {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(operation)) => operation.outcome(),
+            Ok(Begun::Called) => unreachable!("a caller that waits has no callback"),
             Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
@@ -71,6 +72,16 @@ impl Sink {
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
         let round = self.round();
+        let tell = match self.net.recv_loop.round_sends() {
+            Some(sends) if round == Round::First => {
+                // SAFETY: the caller vouches until the end.
+                match unsafe { self.send_in_round(sends, &parts, tell) } {
+                    Ok(()) => return Ok(Begun::Called),
+                    Err(tell) => tell,
+                }
+            }
+            _ => tell,
+        };
         if round != Round::First || size == 0 || !self.gate.pass() {
             // SAFETY: the caller vouches until the end.
             return unsafe { self.send_by_lock(parts, size, tell, round) };
@@ -99,6 +110,7 @@ impl Sink {
             state = self.lock();
         }
         state.check_open(&self.net)?;
+        state.check_own()?;
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
         if let Some(cause) = state.cause {
             return Ok(self.net.over_at_once(accepted, Err(cause), 0));
@@ -178,11 +190,12 @@ impl Sink {
             return Ok(begun);
         }
         let begun = data.sent > 0 || waits;
-        match self.net.queued(accepted, &self.socket, Half::Send, self.target(), begun) {
-            Ok(op) => {
-                state.queue.push(data.item(&op, limit), true); // before items that were queued meanwhile
+        match self.net.teller(accepted, &self.socket, Half::Send, || self.target(), begun) {
+            Ok(teller) => {
+                let begun = teller.begun();
+                state.queue.push(data.item(teller, limit), true); // before items that were queued meanwhile
                 self.release(state);
-                Ok(Begun::Queued(op))
+                Ok(begun)
             }
             Err(error) => {
                 self.release(state);
@@ -220,10 +233,11 @@ impl Sink {
         if limit.one_try && state.front.owner() != Owner::Nobody {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // it would have to wait for the owner
         }
-        let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
-        state.queue.push(data.item(&op, limit), false);
+        let teller = self.net.teller(accepted, &self.socket, Half::Send, || self.target(), false)?;
+        let begun = teller.begun();
+        state.queue.push(data.item(teller, limit), false);
         self.hand_on(state, round);
-        Ok(Begun::Queued(op))
+        Ok(begun)
     }
 
     /// Waits on the caller's thread for room for the rest, until another thread needs the sink. True: the deadline has
@@ -238,15 +252,12 @@ impl Sink {
         data: &mut Outgoing,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, bool) {
-        while data.sent < data.size
-            && state.cause.is_none()
-            && !state.front.closing
-            && state.queue.is_empty()
-            && let Some(waiter) = SocketWaiter::own()
+        while data.sent < data.size && state.cause.is_none() && !state.front.closing && state.queue.is_empty()
         {
+            let Some(waiter) = SocketWaiter::own() else { break };
             state.waiting = Some(WaitingSend { waiter: Arc::clone(&waiter), unsent: data.size - data.sent });
             drop(state);
-            let woken = waiter.wait(self.socket.fd(), Ready::Send, deadline);
+            let woken = waiter.wait(&self.socket, Ready::Send, deadline);
             let tried = match woken {
                 // SAFETY: the caller vouches for the memory.
                 Woken::Ready => unsafe { self.try_rest(data, Round::None) },
@@ -301,80 +312,6 @@ impl Sink {
         tried
     }
 
-    /// Sends `data` without waiting, and copies what does not go at once. FULL: unsent posts have reached the net's mark,
-    /// and the sink took nothing. ENOMEM: the sink took nothing, or it is broken because a part had gone.
-    #[allow(unsafe_code)]
-    #[inline]
-    pub fn post(self: &Arc<Self>, data: &[u8]) -> Result {
-        let round = self.round();
-        if round != Round::First || data.is_empty() || !self.gate.pass() {
-            return self.post_by_lock(data, round);
-        }
-        // SAFETY: `data` is borrowed for the whole of this call.
-        let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
-        if matches!(tried, Tried::Bytes(count) if count == data.len()) {
-            self.release_by_gate();
-            return Ok(());
-        }
-        self.end_tried_post(data, round, tried)
-    }
-
-    #[allow(unsafe_code)]
-    #[inline] // a call costs posts of several threads a tenth of their rate
-    fn post_by_lock(self: &Arc<Self>, data: &[u8], round: Round) -> Result {
-        let mut state = self.lock();
-        state.check_sound(&self.net)?;
-        if state.queue.posted() >= self.net.config.post_mark {
-            state.told_full = true;
-            return Err(Error::FULL);
-        }
-        if data.is_empty() {
-            return Ok(());
-        }
-        if self.net.config.first_try && round != Round::Again && state.front.claim() {
-            drop(state);
-            // SAFETY: `data` is borrowed for the whole of this call.
-            let tried = unsafe { self.socket.try_send(&Parts::of(data), 0) };
-            return self.end_tried_post(data, round, tried);
-        }
-        state.first_post();
-        state.queue.post_back(data)?;
-        self.hand_on(state, round);
-        Ok(())
-    }
-
-    /// Goes on with a post that owns the sink and has had its first try: tries the rest further, or copies it.
-    #[allow(unsafe_code)]
-    #[inline(never)] // keeps the way past the lock short
-    fn end_tried_post(self: &Arc<Self>, data: &[u8], round: Round, mut tried: Tried) -> Result {
-        let mut rest = Outgoing { parts: Parts::of(data), size: data.len(), sent: 0 };
-        if let Tried::Bytes(count) = tried {
-            rest.sent = count;
-            // SAFETY: `data` is borrowed for the whole of this call.
-            tried = unsafe { self.try_rest(&mut rest, round) };
-        }
-        let mut state = self.lock();
-        if let Tried::Failed(error) = tried {
-            state.break_with(error);
-        }
-        if rest.sent < rest.size {
-            if let Some(cause) = state.cause {
-                self.release(state);
-                return Err(cause);
-            }
-            state.first_post();
-            if let Err(error) = state.queue.post_front(&data[rest.sent..]) {
-                if rest.sent > 0 {
-                    state.break_with(error); // nothing may follow a part of a post
-                }
-                self.release(state);
-                return Err(error);
-            }
-        }
-        self.release(state);
-        Ok(())
-    }
-
     /// Waits until the kernel has everything that was accepted before this call.
     pub fn flush(self: &Arc<Self>) -> Result {
         let op = self.net.operation(None);
@@ -390,14 +327,14 @@ impl Sink {
         let timeout = state.timeout;
         if let Some(cause) = state.cause {
             self.net.over_at_once(accepted, Err(cause), 0);
-        } else if state.front.owner() == Owner::Nobody {
+        } else if matches!(state.front.owner(), Owner::Nobody | Owner::Forward) {
             self.net.over_at_once(accepted, Ok(()), 0);
         } else if timeout == Some(Duration::ZERO) {
             self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
         } else {
-            let op = self.net.queued(accepted, &self.socket, Half::Send, self.target(), false)?;
+            let teller = self.net.teller(accepted, &self.socket, Half::Send, || self.target(), false)?;
             let item =
-                Item { content: Content::Flush(op), sent: 0, size: 0, limit: Limit::from_now(timeout) };
+                Item { content: Content::Flush(teller), sent: 0, size: 0, limit: Limit::from_now(timeout) };
             state.queue.push(item, false);
             let round = self.round();
             self.hand_on(state, round);

@@ -18,8 +18,7 @@ pub struct Connection {
 pub fn connection() -> Option<Connection> {
     let net = fixture::started(Config::default())?;
     let (socket, peer) = fixture::connected(&net);
-    let stream = Stream::new(&net, Arc::clone(&socket));
-    let sink = Sink::new(&net, socket, &stream);
+    let (sink, stream) = Sink::with_stream(&net, socket);
     net.members.join_counted([Arc::clone(&sink) as _, Arc::clone(&stream) as _], &net.connections).unwrap();
     Some(Connection { net, sink, stream, peer })
 }

@@ -1,4 +1,4 @@
-//! A sink's watch: its callback learns when there is room again, and how the sink ended.
+//! The room of a watch: its callback learns when there is room again, and what has broken the sink.
 //!
 //! The send loop and callers raise events. The receive loop runs the callback. If a connection breaks while nothing is sent,
 //! a receive meets the error. While the stream receives nothing, the watch polls the socket itself.
@@ -6,6 +6,7 @@
 //! Invariant: the callback runs on the receive loop's thread alone, and never after its last call.
 
 use super::Sink;
+use crate::ending::Ending;
 use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, Reaped, RequestId};
@@ -28,6 +29,8 @@ pub struct Watch {
 
 struct Events {
     callback: Option<RoomCallback>,
+    /// The call that arms it is not over. Events wait.
+    held: bool,
     room: bool,
     last: Option<Error>,
     over: bool,
@@ -39,23 +42,24 @@ struct Events {
 impl Watch {
     /// A watch without an event.
     pub fn new(sink: &Arc<Sink>, callback: RoomCallback) -> Arc<Watch> {
-        let callback = Some(callback);
+        let (callback, held) = (Some(callback), true);
         Arc::new(Watch {
             listed: AtomicBool::new(false),
             sink: Arc::downgrade(sink),
-            events: Mutex::new(Events { callback, room: false, last: None, over: false, poll: None }),
+            events: Mutex::new(Events { callback, held, room: false, last: None, over: false, poll: None }),
         })
     }
 
     /// Posts the watch: the loop decides whether to poll. To be called when the watch begins.
     pub fn begin(self: &Arc<Self>, net: &Net) {
+        self.events.lock().held = false;
         net.recv_loop.post(Arc::clone(self) as _);
     }
 
     /// Raises the event of room. False: the watch has ended, and its successor must get the event.
     pub fn room(self: &Arc<Self>, net: &Net) -> bool {
         let mut events = self.events.lock();
-        if events.last.is_some() {
+        if events.last.is_some() || events.over {
             return false;
         }
         events.room = true;
@@ -68,6 +72,16 @@ impl Watch {
     pub fn end(self: &Arc<Self>, net: &Net, last: Error) {
         self.events.lock().last.get_or_insert(last);
         net.recv_loop.post(Arc::clone(self) as _);
+    }
+
+    /// The handle was closed: no call begins from now on, except for a last one with a cause.
+    pub fn silence(self: &Arc<Self>, net: &Net) {
+        let mut events = self.events.lock();
+        if events.last != Some(Error::PANIC) {
+            events.over = true;
+            drop(events);
+            net.recv_loop.post(Arc::clone(self) as _); // which ends the poll
+        }
     }
 
     /// Whether the last call has begun.
@@ -87,6 +101,9 @@ impl Watch {
     fn tell(&self, event_loop: &EventLoop) {
         loop {
             let mut events = self.events.lock();
+            if events.held || events.over {
+                return;
+            }
             let event = if std::mem::take(&mut events.room) {
                 Ok(())
             } else if let Some(last) = events.last {
@@ -117,7 +134,7 @@ impl Watch {
     /// watch when it no longer does.
     fn poll(self: &Arc<Self>, event_loop: &mut EventLoop) {
         let events = self.events.lock();
-        match (events.last.is_some(), events.poll) {
+        match (events.last.is_some() || events.over, events.poll) {
             (true, Some(poll)) => event_loop.cancel(poll),
             (true, None) | (false, Some(_)) => {}
             (false, None) => {
@@ -156,4 +173,62 @@ impl Handler for Watch {
     }
 
     fn fail(self: Arc<Self>) {}
+}
+
+impl Sink {
+    /// Prepares the calls of `room`, and reports the end of this half to `ending`. BUSY: one of the two is there already.
+    /// [`Sink::begin_watch`] or [`Sink::drop_watch`] comes next.
+    pub fn prepare_watch(
+        self: &Arc<Self>,
+        room: Option<RoomCallback>,
+        ending: Option<&Arc<Ending>>,
+    ) -> Result<Option<Arc<Watch>>> {
+        let mut state = self.lock();
+        state.check_open(&self.net)?;
+        let is_watched = state.watch.as_ref().is_some_and(|watch| !watch.is_over());
+        if (room.is_some() && is_watched) || (ending.is_some() && state.ending.is_some()) {
+            return Err(Error::BUSY);
+        }
+        if let Some(ending) = ending {
+            state.ending = Some(Arc::clone(ending));
+        }
+        let watch = room.map(|room| Watch::new(self, room));
+        if let Some(watch) = &watch {
+            state.watch = Some(Arc::clone(watch));
+        }
+        Ok(watch)
+    }
+
+    /// The calls of a prepared watch begin.
+    pub fn begin_watch(self: &Arc<Self>, watch: &Arc<Watch>) {
+        let mut state = self.lock();
+        if let Some(cause) = state.cause.filter(|_| !state.front.closing) {
+            watch.end(&self.net, cause); // broken already: the first call is the last
+        }
+        watch.begin(&self.net);
+        state.tell_room(&self.net);
+    }
+
+    /// An event has come while the sink sent nothing, and the connection may be broken. If the sink has an owner, that
+    /// owner's next send meets the error.
+    fn look_whether_broken(self: &Arc<Self>) {
+        if !self.lock().front.claim() {
+            return;
+        }
+        let error = self.socket.look_for_error();
+        let mut state = self.lock();
+        if let Some(error) = error {
+            state.break_with(error);
+        }
+        self.release(state);
+    }
+
+    /// Forgets a prepared watch: it makes no call.
+    pub fn drop_watch(&self, watch: Option<&Arc<Watch>>, ending: Option<&Arc<Ending>>) {
+        let mut state = self.lock();
+        if let Some(watch) = watch {
+            watch.silence(&self.net);
+        }
+        state.ending.take_if(|own| ending.is_some_and(|ending| Arc::ptr_eq(own, ending)));
+    }
 }

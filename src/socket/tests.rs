@@ -32,7 +32,12 @@ fn a_connect_is_over_at_once_or_when_the_socket_is_writable() {
     let socket = Socket::to_connect(&address, &Options::default()).unwrap();
     assert_eq!(socket.connect(&address), Err(Error::from_errno(libc::ECONNREFUSED)));
     // A listener whose backlog is full drops a connect. The kernel asks again after a second.
-    let full = Socket::listen(&"127.0.0.1:0".parse().unwrap(), 0, false, &Options::default()).unwrap();
+    let full = Socket::listen(
+        &"127.0.0.1:0".parse().unwrap(),
+        &Listening { backlog: 0, reuse_port: false, ipv6_only: None },
+        &Options::default(),
+    )
+    .unwrap();
     let address = full.local().unwrap();
     let new = || Socket::to_connect(&address, &Options::default()).unwrap();
     let sockets: Vec<_> = (0..4).map(|_| new()).collect();

@@ -5,11 +5,12 @@
 
 use super::want::{Ask, SERVE_MAX, Step, Want};
 use super::{Brought, State, Stream};
-use crate::completion::Operation;
+use crate::completion::{Outbox, Outcome, Teller};
 use crate::deadlines::Limit;
 use crate::engine::Request;
 use crate::error::Error;
 use crate::event_loop::EventLoop;
+use crate::rare::Unchanged;
 use crate::sync::MutexGuard;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,16 +41,22 @@ pub(super) struct Item {
     pub want: Want,
     /// How many bytes it has taken.
     pub got: usize,
-    /// What ends with it.
-    pub operation: Arc<Operation>,
+    /// Who learns its end.
+    pub teller: Teller,
     /// How long it may take.
     pub limit: Limit,
+    /// A callback of the net has begun it, and alone learns its end. Such a receive may be prefetched.
+    pub chained: bool,
+}
+
+impl Unchanged for RecvQueue {
+    const UNCHANGED: &'static RecvQueue = &RecvQueue { items: VecDeque::new(), next_sweep: Sweep::Never };
 }
 
 impl Item {
     /// The error with which it must end at `now`, if it must.
     fn cut(&self, now: Instant) -> Option<Error> {
-        if self.operation.is_cancelled() {
+        if self.teller.is_cancelled() {
             return Some(Error::CANCELLED);
         }
         self.limit.is_late(now).then_some(Error::TIMEOUT)
@@ -59,8 +66,8 @@ impl Item {
         self.limit.deadline.map_or(Sweep::Never, Sweep::At)
     }
 
-    fn fail(self, error: Error) {
-        self.operation.complete(Err(error), self.got);
+    fn fail(self, outbox: &dyn Outbox, error: Error) {
+        self.teller.tell(outbox, Outcome { result: Err(error), bytes: self.got });
     }
 }
 
@@ -77,8 +84,11 @@ impl RecvQueue {
 
     /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
-        let sweep = if item.operation.is_cancelled() { Sweep::Now } else { item.deadline() };
+        let sweep = if item.teller.is_cancelled() { Sweep::Now } else { item.deadline() };
         self.next_sweep = self.next_sweep.min(sweep);
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1); // most streams have one receive at a time, and the memory stays with them
+        }
         if first_in_line {
             self.items.push_front(item);
         } else {
@@ -93,12 +103,22 @@ impl RecvQueue {
         }
     }
 
+    /// The front is late at `now`, whatever its own limit. True: there is a front.
+    pub fn end_front(&mut self, now: Instant) -> bool {
+        let Some(front) = self.items.front_mut() else {
+            return false;
+        };
+        front.limit.deadline = front.limit.deadline.into_iter().chain([now]).min();
+        self.next_sweep = self.next_sweep.min(Sweep::At(now));
+        true
+    }
+
     /// The request for the front found no bytes. A front that is one try ends.
-    fn end_try(&mut self) {
-        if self.items.front().is_some_and(|front| front.limit.one_try)
-            && let Some(item) = self.items.pop_front()
-        {
-            item.fail(Error::TIMEOUT);
+    fn end_try(&mut self, outbox: &dyn Outbox) {
+        if self.items.front().is_some_and(|front| front.limit.one_try) {
+            if let Some(item) = self.items.pop_front() {
+                item.fail(outbox, Error::TIMEOUT);
+            }
         }
     }
 
@@ -107,12 +127,17 @@ impl RecvQueue {
         self.items.front().is_some_and(|front| front.cut(now).is_some())
     }
 
+    /// Whether the front needs a request of its own. An armed receive is then in its way.
+    pub fn front_asks_alone(&self) -> bool {
+        self.items.front().is_some_and(|front| !front.chained)
+    }
+
     fn front_is_late(&self, now: Instant) -> bool {
         self.items.front().is_some_and(|front| front.limit.is_late(now))
     }
 
     /// Ends what was cancelled or is late behind the front. The front has a request in flight.
-    fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, outbox: &dyn Outbox, now: Instant) {
         if Sweep::At(now) < self.next_sweep {
             return;
         }
@@ -120,7 +145,7 @@ impl RecvQueue {
         while index < self.items.len() {
             let cut = self.items[index].cut(now);
             match cut.and_then(|error| Some((self.items.remove(index)?, error))) {
-                Some((item, error)) => item.fail(error),
+                Some((item, error)) => item.fail(outbox, error),
                 None => index += 1,
             }
         }
@@ -128,9 +153,40 @@ impl RecvQueue {
     }
 
     /// Ends everything with `cause`.
-    pub fn fail_all(&mut self, cause: Error) {
+    pub fn fail_all(&mut self, outbox: &dyn Outbox, cause: Error) {
         for item in self.items.drain(..) {
-            item.fail(cause);
+            item.fail(outbox, cause);
+        }
+    }
+}
+
+impl State {
+    /// Gives the buffered bytes and `bytes`, which come behind them, to the receives in the queue. The buffer keeps the
+    /// rest.
+    pub(super) fn hand_out(&mut self, outbox: &dyn Outbox, mut bytes: &[u8], capacity: usize) {
+        while self.buffer.is_empty() && !bytes.is_empty() {
+            let Some(mut item) = self.queue.items.pop_front() else {
+                break;
+            };
+            let Some(count) = item.want.end_with(&mut item.got, bytes) else {
+                self.queue.items.push_front(item);
+                break;
+            };
+            bytes = &bytes[count..];
+            item.teller.tell(outbox, Outcome { result: Ok(()), bytes: item.got });
+        }
+        self.keep(bytes);
+        while !self.buffer.is_empty() {
+            let Some(mut item) = self.queue.items.pop_front() else {
+                return;
+            };
+            let mut taken = self.take_work();
+            let done = item.want.satisfy(&mut item.got, &mut taken, capacity);
+            self.give_back(taken);
+            let Some(outcome) = done else {
+                return self.queue.items.push_front(item);
+            };
+            item.teller.tell(outbox, outcome.ended_by(self.cause));
         }
     }
 }
@@ -145,10 +201,18 @@ impl Stream {
     ) {
         match brought {
             Brought::Direct(count) => state.queue.advance(count),
-            Brought::Pooled(bytes) => state.buffer.append(bytes.as_slice()),
+            Brought::Pooled(bytes) => {
+                state.hand_out(self.outbox(), bytes.as_slice(), self.net.config.read_buffer);
+            }
             Brought::Readable => self.receive_what_is_there(&mut state, event_loop),
-            Brought::WouldBlock => state.queue.end_try(),
+            Brought::WouldBlock => state.queue.end_try(self.outbox()),
             Brought::Buffered | Brought::Nothing => {}
+        }
+        if state.prefetch.is_armed() {
+            state.hand_out(self.outbox(), &[], self.net.config.read_buffer); // to receives of other threads
+            if state.queue.front_asks_alone() {
+                state.cancel_request(event_loop);
+            }
         }
         let now = event_loop.settled();
         while state.request.is_none() {
@@ -161,15 +225,15 @@ impl Stream {
         // Not earlier: there may have been bytes for receives that are late. While the kernel still has bytes for a late
         // front, the receives behind it have not had their turn. Each is served when the request has come back.
         if !(state.queue.front_is_late(now) && self.socket.unread() > 0) {
-            state.queue.sweep(now);
+            state.queue.sweep(self.outbox(), now);
         }
         if state.cause.is_some() || state.queue.front_is_cut(now) {
             state.cancel_request(event_loop);
         }
-        if let Sweep::At(when) = state.queue.next_sweep
-            && !state.interrupting
-        {
-            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+        if let Sweep::At(when) = state.queue.next_sweep {
+            if !state.interrupting {
+                event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+            }
         }
     }
 
@@ -190,9 +254,9 @@ impl Stream {
         match (step, item.cut(now)) {
             (Step::Done(outcome), _) => {
                 let outcome = outcome.ended_by(state.cause);
-                item.operation.complete(outcome.result, outcome.bytes);
+                item.teller.tell(self.outbox(), outcome);
             }
-            (Step::Blocked, Some(cut)) if !item.limit.one_try => item.fail(cut),
+            (Step::Blocked, Some(cut)) if !item.limit.one_try => item.fail(self.outbox(), cut),
             (Step::Blocked, _) => {
                 let request = self.request(event_loop, &mut state, &item);
                 state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
@@ -204,6 +268,11 @@ impl Stream {
 
     /// The request that brings bytes for `item`.
     fn request(&self, event_loop: &EventLoop, state: &mut State, item: &Item) -> Request {
+        if item.chained {
+            if let Some(request) = self.prefetch(event_loop, state) {
+                return request;
+            }
+        }
         let capacity = self.net.config.read_buffer;
         let one_try = item.limit.one_try;
         let Some(into) = item.want.direct(item.got, capacity) else {
@@ -218,7 +287,7 @@ impl Stream {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::completion::{Outbox, Outcome, Waited};
+    use crate::completion::{Finished, Operation, Waited};
     use crate::error::Result;
     use std::time::Duration;
 
@@ -228,14 +297,21 @@ mod tests {
             unreachable!("no operation here has a callback");
         }
 
+        fn deliver_finished(&self, _: Finished) {
+            unreachable!("no operation here has a callback");
+        }
+
         fn runs_here(&self) -> bool {
             false
         }
+
+        fn is_over(&self) {}
     }
 
     fn fill(limit: Limit) -> (Item, Arc<Operation>) {
         let operation = Operation::new(Arc::new(Nowhere), None);
-        (Item { want: Want::Buffered(8), got: 0, operation: Arc::clone(&operation), limit }, operation)
+        let teller = Teller::Operation(Arc::clone(&operation));
+        (Item { want: Want::Buffered(8), got: 0, teller, limit, chained: false }, operation)
     }
 
     fn result_of(operation: &Operation) -> Option<Result> {
@@ -258,12 +334,12 @@ mod tests {
             });
         cancelled.cancel();
         queue.note_cancelled();
-        queue.sweep(now);
+        queue.sweep(&Nowhere, now);
         let results = [&front, &middle, &cancelled, &last].map(|operation| result_of(operation));
         assert_eq!(results, [None, Some(Err(Error::TIMEOUT)), Some(Err(Error::CANCELLED)), None]);
         assert!(queue.front_is_cut(now), "the loop ends the front when the kernel has answered");
         assert_eq!(queue.next_sweep, Sweep::At(now));
-        queue.fail_all(Error::CLOSED);
+        queue.fail_all(&Nowhere, Error::CLOSED);
         assert_eq!(
             (result_of(&front), result_of(&last)),
             (Some(Err(Error::CLOSED)), Some(Err(Error::CLOSED)))
@@ -279,7 +355,7 @@ mod tests {
         let (item, operation) = fill(Limit::default());
         operation.cancel(); // by a thread that has the op, while its call still tries
         queue.push(item, false);
-        queue.sweep(Instant::now());
+        queue.sweep(&Nowhere, Instant::now());
         assert_eq!(result_of(&operation), Some(Err(Error::CANCELLED)));
     }
 
@@ -290,8 +366,8 @@ mod tests {
         let (behind, waits) = fill(Limit::default());
         queue.push(behind, false);
         queue.push(item, true);
-        queue.end_try();
-        queue.end_try();
+        queue.end_try(&Nowhere);
+        queue.end_try(&Nowhere);
         assert_eq!((result_of(&once), result_of(&waits)), (Some(Err(Error::TIMEOUT)), None));
     }
 }

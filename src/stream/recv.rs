@@ -1,4 +1,4 @@
-//! What callers ask of a stream: receives and fills.
+//! What callers ask of a stream: receives, fills, and looks at the buffer.
 //!
 //! If nobody owns the stream, the caller's thread serves the call from the buffer, and by receives that do not wait. A
 //! blocking call then waits there (stream/wait.rs). Any other call is queued (stream/queue.rs). Invariant: a call that has
@@ -8,6 +8,7 @@
 use super::queue::Item;
 use super::want::{Ask, Step, Taken, Want};
 use super::{State, Stream};
+use crate::buffer::Mark;
 use crate::callback_thread::in_callback;
 use crate::completion::{Accepted, Begun, Outcome, Tell};
 use crate::deadlines::Limit;
@@ -15,8 +16,18 @@ use crate::engine::Lent;
 use crate::error::{Error, Result};
 use crate::ownership::Next;
 use crate::socket::{Half, Tried};
+use crate::socket_waiter::SocketWaiter;
 use crate::sync::MutexGuard;
 use std::sync::Arc;
+
+/// A receive that has had its first try, and lacks bytes.
+struct Unfinished {
+    want: Want,
+    got: usize,
+    limit: Limit,
+    /// See [`Item::chained`].
+    chained: bool,
+}
 
 impl Stream {
     /// Fills all of `into`. A receive that is smaller than the read buffer takes all or nothing. A larger one counts what
@@ -87,6 +98,46 @@ impl Stream {
         self.begin(Want::Buffered(size), tell).map(drop)
     }
 
+    /// Waits until `mark` is among the first `max` buffered bytes. The count of the outcome says where it ends.
+    pub fn fill_until(self: &Arc<Self>, mark: Mark, max: usize) -> Result<Outcome> {
+        Ok(self.wait_for(self.until(mark, max)?))
+    }
+
+    /// The same, but `tell` says how the caller learns the result.
+    pub fn fill_until_async(self: &Arc<Self>, mark: Mark, max: usize, tell: Tell<'_>) -> Result {
+        self.begin(self.until(mark, max)?, tell).map(drop)
+    }
+
+    fn until(&self, mark: Mark, max: usize) -> Result<Want> {
+        let config = &self.net.config;
+        let fits = (mark.size()..=config.buffer_max).contains(&max);
+        if fits && config.read_buffer > 0 { Ok(Want::Until(mark, max)) } else { Err(Error::INVALID) }
+    }
+
+    /// Shows up to `max` buffered bytes without asking the kernel. They live until the next call on this stream.
+    pub fn peek(&self, max: usize) -> Result<(*const u8, usize)> {
+        let mut state = self.state.lock();
+        state.check_sound(&self.net)?;
+        state.check_idle()?;
+        state.forget_shown();
+        state.note_shown();
+        let bytes = state.buffer.as_slice();
+        Ok((bytes.as_ptr(), bytes.len().min(max)))
+    }
+
+    /// Drops the first `size` buffered bytes.
+    pub fn consume(self: &Arc<Self>, size: usize) -> Result {
+        let mut state = self.state.lock();
+        state.check_sound(&self.net)?;
+        state.check_idle()?;
+        if size > state.buffer.len() {
+            return Err(Error::INVALID);
+        }
+        state.forget_shown();
+        state.buffer.consume(size);
+        Ok(())
+    }
+
     fn check_fill(&self, size: usize) -> Result {
         let config = &self.net.config;
         match size {
@@ -100,6 +151,7 @@ impl Stream {
         match self.begin(want, Tell::Wait) {
             Ok(Begun::Finished(outcome)) => outcome,
             Ok(Begun::Queued(op)) => op.outcome(),
+            Ok(Begun::Called) => unreachable!("a caller that waits has no callback"),
             Err(error) => Outcome { result: Err(error), bytes: 0 },
         }
     }
@@ -118,14 +170,27 @@ impl Stream {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
         let limit = Limit::from_now(state.timeout);
+        let chained = matches!(accepted, Accepted::Call(..)) && !limit.one_try && self.is_own_callback();
+        state.forget_shown();
+        if state.is_resting() {
+            return self.begin_resting(state, want, accepted, limit, chained);
+        }
+        let prefetches = chained && !state.prefetch.asks();
         if !state.front.claim() {
-            return self.queue_behind(state, want, accepted, limit);
+            return self.queue_behind(state, want, accepted, limit, chained);
         }
         let mut got = 0;
-        let (state, step) = self.serve_unlocked(state, want, &mut got, || self.first_ask(&accepted, &limit));
+        let waits = matches!(accepted, Accepted::Wait) && !limit.one_try;
+        let skips =
+            prefetches || waits && state.first_tries.are_vain() && SocketWaiter::may_wait_first(&self.socket);
+        let first_ask = || if skips { Ask::Never } else { self.first_ask(&accepted, &limit) };
+        let (mut state, step) = self.serve_unlocked(state, want, &mut got, first_ask);
+        if waits && !skips {
+            state.first_tries.learn(matches!(step, Step::Blocked));
+        }
         match step {
             Step::Done(outcome) => self.over(state, accepted, outcome),
-            Step::Blocked => self.go_on(state, want, got, accepted, limit),
+            Step::Blocked => self.go_on(state, Unfinished { want, got, limit, chained }, accepted),
         }
     }
 
@@ -156,11 +221,10 @@ impl Stream {
     fn go_on<'a>(
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
-        want: Want,
-        mut got: usize,
+        begun: Unfinished,
         accepted: Accepted<'_>,
-        limit: Limit,
     ) -> Result<Begun> {
+        let Unfinished { want, mut got, limit, chained } = begun;
         let asked = self.net.config.first_try;
         let waits = asked && !limit.one_try && matches!(accepted, Accepted::Wait);
         let mut step = Step::Blocked;
@@ -180,12 +244,12 @@ impl Stream {
             return self.over(state, accepted, outcome);
         }
         let begun = got > 0 || waits;
-        match self.net.queued(accepted, &self.socket, Half::Recv, self.target(), begun) {
-            Ok(operation) => {
-                let item = Item { want, got, operation: Arc::clone(&operation), limit };
-                state.queue.push(item, true); // before those that came meanwhile
+        match self.net.teller(accepted, &self.socket, Half::Recv, || self.target(), begun) {
+            Ok(teller) => {
+                let begun = teller.begun();
+                state.queue.push(Item { want, got, teller, limit, chained }, true); // before those that came meanwhile
                 self.release(state);
-                Ok(Begun::Queued(operation))
+                Ok(begun)
             }
             Err(error) => {
                 self.release(state);
@@ -201,19 +265,21 @@ impl Stream {
         want: Want,
         accepted: Accepted<'_>,
         limit: Limit,
+        chained: bool,
     ) -> Result<Begun> {
         if limit.one_try {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0));
         }
-        let operation = self.net.queued(accepted, &self.socket, Half::Recv, self.target(), false)?;
-        state.queue.push(Item { want, got: 0, operation: Arc::clone(&operation), limit }, false);
+        let teller = self.net.teller(accepted, &self.socket, Half::Recv, || self.target(), false)?;
+        let begun = teller.begun();
+        state.queue.push(Item { want, got: 0, teller, limit, chained }, false);
         state.interrupt_waiter();
         let next = state.front.queued(false);
         drop(state);
         if next == Next::TellLoop && limit.deadline.is_some() {
             self.post_to_loop(); // which has one more deadline to keep
         }
-        Ok(Begun::Queued(operation))
+        Ok(begun)
     }
 
     /// As the owner: unlocks, serves `want`, and locks again. `ask` runs without the lock.
@@ -251,12 +317,15 @@ impl Stream {
                 return Step::Blocked;
             }
             let tried = match want.direct(*got, capacity) {
-                Some(rest) => self.fill_lent(rest.at_most(most), got),
+                Some(rest) => self.fill_lent(rest.at_most(most), got, taken),
                 None => self.fill_buffer(taken, want.room(taken.buffer.len(), capacity).min(most)),
             };
             match tried {
                 Tried::Bytes(count) => ask = ask.after(count),
-                Tried::WouldBlock => return Step::Blocked,
+                Tried::WouldBlock => {
+                    taken.drained = true;
+                    return Step::Blocked;
+                }
                 Tried::End => taken.end = Some(Error::EOF),
                 Tried::Failed(error) => taken.end = Some(error),
             }
@@ -265,11 +334,12 @@ impl Stream {
 
     /// One receive into the caller's memory.
     #[allow(unsafe_code)]
-    fn fill_lent(&self, rest: Lent, got: &mut usize) -> Tried {
+    fn fill_lent(&self, rest: Lent, got: &mut usize, taken: &mut Taken) -> Tried {
         // SAFETY: the memory is lent until the receive ends, and this thread owns the stream.
         let tried = unsafe { self.socket.try_recv(rest.start, rest.size) };
         if let Tried::Bytes(count) = tried {
             *got += count;
+            taken.drained = count < rest.size;
         }
         tried
     }
@@ -283,6 +353,7 @@ impl Stream {
         if let Tried::Bytes(count) = tried {
             // SAFETY: the kernel has written `count` bytes there.
             unsafe { taken.buffer.filled(count) };
+            taken.drained = count < size;
         }
         taken.buffer.trim();
         tried
@@ -306,7 +377,7 @@ mod tests {
             peer.write_all(&[1; 10]).unwrap();
             let waiter = SocketWaiter::own().unwrap();
             while stream.socket.unread() < 10 {
-                assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+                assert_eq!(waiter.wait(&stream.socket, Ready::Receive, None), Woken::Ready);
             }
             let mut memory = [0; 20];
             let want = Want::Exactly(Lent { start: memory.as_mut_ptr(), size: memory.len() });

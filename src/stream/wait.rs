@@ -52,6 +52,35 @@ impl SpinLevel {
     }
 }
 
+/// Whether a blocking receive of a stream asks the kernel before it waits. If the last tries were vain, it does not, but for
+/// one try now and then.
+#[derive(Default)]
+pub(super) struct FirstTries(u8);
+
+/// So many vain tries in a row are enough.
+const VAIN_TRIES: u8 = 4;
+
+/// So many receives then wait first.
+const RECEIVES_WITHOUT: u8 = 32;
+
+impl FirstTries {
+    /// Whether the next receive waits first.
+    #[inline]
+    pub fn are_vain(&mut self) -> bool {
+        if self.0 < VAIN_TRIES {
+            return false;
+        }
+        self.0 = if self.0 == VAIN_TRIES + RECEIVES_WITHOUT { VAIN_TRIES - 1 } else { self.0 + 1 };
+        self.0 >= VAIN_TRIES
+    }
+
+    /// A try has found nothing, or something.
+    #[inline]
+    pub fn learn(&mut self, is_vain: bool) {
+        self.0 = if is_vain { (self.0 + 1).min(VAIN_TRIES) } else { 0 };
+    }
+}
+
 impl Stream {
     /// As the owner: spins, then sleeps.
     pub(super) fn spin_and_wait<'a>(
@@ -105,13 +134,11 @@ impl Stream {
         got: &mut usize,
         deadline: Option<Instant>,
     ) -> (MutexGuard<'a, State>, Step) {
-        while state.cause.is_none()
-            && state.queue.is_empty()
-            && let Some(waiter) = SocketWaiter::own()
-        {
+        while state.cause.is_none() && state.queue.is_empty() {
+            let Some(waiter) = SocketWaiter::own() else { break };
             state.waiter = Some(Arc::clone(&waiter));
             drop(state);
-            let woken = waiter.wait(self.socket.fd(), Ready::Receive, deadline);
+            let woken = waiter.wait(&self.socket, Ready::Receive, deadline);
             state = self.state.lock();
             if state.waiter.take().is_none() {
                 waiter.clear();
@@ -124,6 +151,9 @@ impl Stream {
                 Woken::Late => self.serve_late(state, want, got),
             };
             if let Step::Done(_) = step {
+                if state.drained {
+                    SocketWaiter::note_drained(&self.socket);
+                }
                 return (state, step);
             }
         }
@@ -156,6 +186,23 @@ mod tests {
     use std::net::Shutdown;
 
     #[test]
+    fn vain_tries_are_left_out_but_for_one_now_and_then() {
+        let mut tries = FirstTries::default();
+        let mut asks = |is_vain| {
+            let asks = !tries.are_vain();
+            if asks {
+                tries.learn(is_vain);
+            }
+            asks
+        };
+        assert!((0..VAIN_TRIES).all(|_| asks(true)));
+        assert!((0..RECEIVES_WITHOUT).all(|_| !asks(true)));
+        assert!(asks(true), "one now and then");
+        assert!((0..RECEIVES_WITHOUT).all(|_| !asks(true)));
+        assert!((0..VAIN_TRIES).all(|_| asks(false)), "bytes were there");
+    }
+
+    #[test]
     fn a_call_that_wakes_after_its_deadline_gets_what_came_in_time() {
         let Some((net, stream, mut peer)) = open(Config::default()) else { return };
         let mut memory = [0; 7];
@@ -174,7 +221,7 @@ mod tests {
         peer.write_all(b"in time").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
         let waiter = SocketWaiter::own().unwrap();
-        assert_eq!(waiter.wait(stream.socket.fd(), Ready::Receive, None), Woken::Ready);
+        assert_eq!(waiter.wait(&stream.socket, Ready::Receive, None), Woken::Ready);
         assert_eq!(wait(), (Ok(()), 7));
         assert_eq!(&memory, b"in time");
         assert_eq!(wait(), (Err(Error::EOF), 0));

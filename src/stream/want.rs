@@ -3,7 +3,7 @@
 //! Invariant: a receive that is smaller than the read buffer takes all or nothing from the buffer. If it fails, the next
 //! receive finds the bytes that had arrived. A larger receive counts what it took.
 
-use crate::buffer::ReadBuffer;
+use crate::buffer::{Mark, ReadBuffer};
 use crate::completion::Outcome;
 use crate::engine::Lent;
 use crate::error::Error;
@@ -18,6 +18,8 @@ pub enum Want {
     Some(Lent),
     /// So many bytes in the buffer.
     Buffered(usize),
+    /// Bytes in the buffer up to and with a mark, at most so many. Its count of bytes is where the mark ends.
+    Until(Mark, usize),
 }
 
 /// How often a receive may ask the kernel.
@@ -73,6 +75,8 @@ pub struct Taken {
     pub buffer: ReadBuffer,
     /// The end of the stream, if a receive has met it.
     pub end: Option<Error>,
+    /// The last receive found less than it asked for.
+    pub drained: bool,
 }
 
 /// From this size on, bytes are bulk rather than a message that someone waits for. Bulk is better left to grow: a thread
@@ -91,6 +95,7 @@ impl Want {
         match self {
             Want::Exactly(lent) | Want::Some(lent) => lent.size == 0,
             Want::Buffered(size) => size == 0,
+            Want::Until(..) => false,
         }
     }
 
@@ -99,6 +104,7 @@ impl Want {
         match self {
             Want::Exactly(_) | Want::Some(_) => got >= BULK,
             Want::Buffered(size) => size >= BULK,
+            Want::Until(..) => false,
         }
     }
 
@@ -114,10 +120,27 @@ impl Want {
     pub fn room(self, kept: usize, capacity: usize) -> usize {
         let whole = match self {
             Want::Buffered(size) => size.max(capacity),
+            // A read buffer more at a time: the mark may be anywhere.
+            Want::Until(_, max) => max.min(kept + capacity).max(capacity),
             Want::Exactly(_) | Want::Some(_) => capacity,
         };
         // In steps: the memory for a large fill grows as its bytes arrive.
         whole.saturating_sub(kept).clamp(1, capacity.max(ROOM_MAX))
+    }
+
+    /// Ends the receive with `bytes`, if they are enough. Returns how many it took. Nothing is buffered before them.
+    #[allow(unsafe_code)]
+    pub fn end_with(self, got: &mut usize, bytes: &[u8]) -> Option<usize> {
+        let rest = match self {
+            Want::Some(lent) => lent.after(*got),
+            Want::Exactly(lent) if bytes.len() >= lent.size - *got => lent.after(*got),
+            Want::Exactly(_) | Want::Buffered(_) | Want::Until(..) => return None,
+        };
+        let count = bytes.len().min(rest.size);
+        // SAFETY: the memory is lent until the receive ends, and the bytes are the library's own.
+        unsafe { bytes.as_ptr().copy_to_nonoverlapping(rest.start, count) };
+        *got += count;
+        Some(count)
     }
 
     /// Takes what the receive may take. Returns its outcome if it has enough, or if the stream has ended.
@@ -125,25 +148,39 @@ impl Want {
     pub fn satisfy(self, got: &mut usize, taken: &mut Taken, capacity: usize) -> Option<Outcome> {
         let kept = taken.buffer.len();
         let enough = match self {
+            Want::Until(mark, max) => return Want::satisfy_until(&mark, max, taken),
             Want::Buffered(size) => kept >= size,
             Want::Exactly(lent) if lent.size < capacity => kept >= lent.size,
             Want::Exactly(lent) => kept > 0 || *got == lent.size,
             Want::Some(_) => kept > 0 || *got > 0,
         };
-        if enough && let Want::Exactly(lent) | Want::Some(lent) = self {
-            let rest = lent.after(*got);
-            // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
-            *got += unsafe { taken.buffer.take(rest.start, rest.size) };
+        match self {
+            Want::Exactly(lent) | Want::Some(lent) if enough => {
+                let rest = lent.after(*got);
+                // SAFETY: the memory is lent until the receive ends, and the buffer is the library's own.
+                *got += unsafe { taken.buffer.take(rest.start, rest.size) };
+            }
+            _ => {}
         }
         let done = match self {
             Want::Exactly(lent) => *got == lent.size,
-            Want::Buffered(_) | Want::Some(_) => enough,
+            Want::Buffered(_) | Want::Until(..) | Want::Some(_) => enough,
         };
         match (done, taken.end) {
             (true, _) => Some(Outcome { result: Ok(()), bytes: *got }),
             (false, Some(end)) => Some(Outcome { result: Err(end), bytes: *got }),
             (false, None) => None,
         }
+    }
+
+    /// The same for [`Want::Until`], which leaves everything in the buffer.
+    #[inline(never)] // keeps the way of a receive short
+    fn satisfy_until(mark: &Mark, max: usize, taken: &mut Taken) -> Option<Outcome> {
+        if let Some(bytes) = taken.buffer.find(mark, max) {
+            return Some(Outcome { result: Ok(()), bytes });
+        }
+        let end = if taken.buffer.len() >= max { Some(Error::TOO_BIG) } else { taken.end };
+        end.map(|end| Outcome { result: Err(end), bytes: 0 })
     }
 }
 
@@ -157,7 +194,7 @@ mod tests {
     fn taken(bytes: &[u8], end: Option<Error>) -> Taken {
         let mut buffer = ReadBuffer::default();
         buffer.append(bytes);
-        Taken { buffer, end }
+        Taken { buffer, end, drained: false }
     }
 
     fn lent(memory: &mut [u8]) -> Lent {
@@ -210,5 +247,29 @@ mod tests {
         short.buffer.append(&[2]);
         assert!(want.satisfy(&mut got, &mut short, CAPACITY).is_some());
         assert_eq!(short.buffer.len(), 100);
+    }
+
+    #[test]
+    fn a_line_may_end_with_the_last_byte_that_is_allowed() {
+        let until = |max, bytes: &[u8], end| {
+            let want = Want::Until(Mark::new(b"\r\n").unwrap(), max);
+            let mut taken = taken(bytes, end);
+            let outcome = want.satisfy(&mut 0, &mut taken, CAPACITY);
+            assert_eq!(taken.buffer.as_slice(), bytes, "all stays buffered");
+            outcome.map(|outcome| outcome.result.map(|()| outcome.bytes))
+        };
+        let line = b"hello\r\nmore";
+        assert_eq!(until(7, line, None), Some(Ok(7)));
+        assert_eq!(until(7, &line[..7], Some(Error::EOF)), Some(Ok(7)), "bytes come before the end");
+        assert_eq!(until(6, line, None), Some(Err(Error::TOO_BIG)));
+        assert_eq!(until(7, &line[..6], None), None);
+        assert_eq!(until(7, &line[..6], Some(Error::EOF)), Some(Err(Error::EOF)));
+        assert_eq!(until(6, &line[..6], Some(Error::EOF)), Some(Err(Error::TOO_BIG)));
+    }
+
+    #[test]
+    fn a_long_line_gets_a_read_buffer_more_at_a_time() {
+        let want = Want::Until(Mark::new(b"\n").unwrap(), 200);
+        assert_eq!([0, 60, 100, 150, 199].map(|kept| want.room(kept, CAPACITY)), [64, 64, 64, 50, 1]);
     }
 }

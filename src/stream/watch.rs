@@ -1,4 +1,4 @@
-//! A stream's watch: the receive loop shows every byte that arrives to a callback.
+//! The bytes of a watch: the receive loop shows every byte that arrives to a callback.
 //!
 //! Callers set, pause, resume and end the watch. The receive loop does all else: [`State::watch_work`] decides what is next,
 //! [`Stream::drive_watch`] does it, and [`Stream::call`] alone runs the callback.
@@ -6,7 +6,7 @@
 //! A watch ends for one of these reasons:
 //!
 //! - the stream's cause: a close, a stop or a panic;
-//! - the watch's own reason: its caller ended it, it went too long without bytes, or its callback kept or claimed too much;
+//! - the watch's own reason: its caller ended it, a limit in time has passed, or its callback kept or claimed too much;
 //! - the end of the stream, after the callback has seen all bytes before it.
 //!
 //! Invariant: the last call alone brings an error, and after it the callback never runs again. What the callback leaves
@@ -15,8 +15,10 @@
 //! Most messages do not take the lock. While a multishot receive goes on, its request owns the callback, and the flag
 //! `steady` says that nobody has changed the watch. A thread that changes the watch clears the flag under the lock.
 
+use super::forward::Forwarder;
 use super::{Brought, State, Stream};
 use crate::buffer::ReadBuffer;
+use crate::ending::Ending;
 use crate::engine::POOL_BUFFER_SIZE;
 use crate::engine::{DataCallback, Request};
 use crate::error::{Error, Result};
@@ -27,27 +29,29 @@ use crate::sync::MutexGuard;
 use crate::sync::atomic::Ordering;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a stream knows of its watch. The state loses it before the last call.
 pub struct Watch {
     /// `None` while it runs, and while a multishot receive owns it. A receive owns it only while the buffer is empty.
     callback: Option<DataCallback>,
-    paused: bool,
+    pub(super) paused: bool,
     /// The watch has begun or been resumed. The next call shows the kept bytes.
     owed: bool,
     /// The watch's own reason to end.
     ending: Option<Error>,
     /// The peer sends more than a pool buffer holds. The loop waits by a poll, and receives by a call.
     bulk: bool,
-    /// The moment from which the time limit counts.
-    progress: Instant,
+    /// It was paused since the idle limit last looked.
+    pub(super) was_paused: bool,
+    /// It is a forward's. See stream/forward.rs.
+    pub(super) forward: Option<Forwarder>,
 }
 
 /// What one multishot receive brings at most, except for the rest of its last buffer. As much may come after a pause. A new
 /// receive costs as much as a message of some KiB.
 const BUDGET_MIN: usize = 16 << 10;
-const BUDGET_MAX: usize = 1 << 20;
+pub(super) const BUDGET_MAX: usize = 1 << 20;
 /// What one call brings at most, so that its memory stays in the cache, and other handles have their turn.
 const CALL_MAX: usize = 256 << 10;
 
@@ -78,9 +82,14 @@ struct Turn {
 }
 
 impl Watch {
-    fn new(callback: DataCallback, progress: Instant) -> Watch {
-        let callback = Some(callback);
-        Watch { callback, paused: false, owed: true, ending: None, bulk: false, progress }
+    fn new(callback: DataCallback) -> Watch {
+        let (callback, ending, forward) = (Some(callback), None, None);
+        Watch { callback, paused: false, owed: true, ending, bulk: false, was_paused: false, forward }
+    }
+
+    /// The watch of a forward.
+    pub(super) fn of_forward(callback: DataCallback, forward: Forwarder) -> Watch {
+        Watch { forward: Some(forward), ..Watch::new(callback) }
     }
 
     /// Whether it asks for no bytes.
@@ -88,37 +97,43 @@ impl Watch {
         self.paused
     }
 
-    /// Its time limit counts from now.
-    pub(super) fn note_progress(&mut self) {
-        self.progress = Instant::now();
-    }
-
     /// Gives it a reason to end. The first reason stays.
-    fn end(&mut self, reason: Error) {
+    pub(super) fn end(&mut self, reason: Error) {
         self.ending.get_or_insert(reason);
     }
 
-    /// When it has gone too long without bytes. A pause does not count.
-    fn deadline(&self, timeout: Option<Duration>) -> Option<Instant> {
-        let timeout = timeout.filter(|timeout| !timeout.is_zero() && !self.paused)?;
-        self.progress.checked_add(timeout)
+    /// Stops its calls.
+    pub(super) fn pause(&mut self) {
+        self.paused = true;
+        self.was_paused = true;
+    }
+
+    /// Ends a pause. True: there was one.
+    pub(super) fn resume(&mut self) -> bool {
+        let paused = mem::take(&mut self.paused);
+        if paused {
+            self.owed = true;
+        }
+        paused
     }
 }
 
 impl State {
     /// What the receive loop does next. The loop has handled all that the kernel had at `settled`.
     fn watch_work(&mut self, settled: Instant, turn: &mut Turn) -> Work {
+        let is_late = self.watch_ends().is_some_and(|when| when <= settled);
         let Some(watch) = &mut self.watch else {
             return Work::Nothing; // it has ended
         };
-        if watch.deadline(self.timeout).is_some_and(|deadline| deadline <= settled) {
+        if is_late {
             watch.end(Error::TIMEOUT);
         }
         if let Some(reason) = self.cause.or(watch.ending) {
             return if self.request.is_some() { Work::Cancel } else { Work::End(reason) };
         }
         if watch.paused {
-            return Work::Rest;
+            let broken = self.end.filter(|&end| watch.forward.is_some() && end != Error::EOF);
+            return broken.map_or(Work::Rest, Work::End);
         }
         let owed = watch.owed && !self.buffer.is_empty();
         if owed && !mem::replace(&mut turn.shown, true) {
@@ -137,64 +152,67 @@ impl State {
         }
     }
 
-    /// The time limit counts from now: bytes have come, or the callback has returned.
-    fn note_progress(&mut self) {
-        if let Some(watch) = self.watch.as_mut().filter(|_| self.timeout.is_some()) {
-            watch.note_progress();
-        }
-    }
-
     /// Whether the loop has nothing else to do for the watch than to show the next bytes.
     fn may_lend(&self) -> bool {
         let watch = self.watch.as_ref();
         self.cause.is_none()
-            && self.timeout.is_none()
             && watch.is_some_and(|watch| !watch.paused && !watch.owed && watch.ending.is_none())
     }
 }
 
 impl Stream {
-    /// Shows every byte from now on to `callback`. `None` ends the watch with CANCELLED.
-    pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>) -> Result {
+    /// Shows every byte from now on to `callback`, and reports the end of this half to `ending`. BUSY: one of the two is
+    /// there already, or receives are pending.
+    pub fn watch(self: &Arc<Self>, callback: Option<DataCallback>, ending: Option<&Arc<Ending>>) -> Result {
         let mut state = self.lock_to_change();
-        let Some(callback) = callback else {
-            return match &mut state.watch {
-                Some(watch) => {
-                    watch.end(Error::CANCELLED);
-                    drop(state);
-                    self.post_to_loop();
-                    Ok(())
-                }
-                None => Ok(()), // it has ended already
-            };
-        };
         state.check_sound(&self.net)?;
-        state.check_idle()?;
-        let progress = if state.timeout.is_some() { Instant::now() } else { self.net.started() };
-        state.watch = Some(Watch::new(callback, progress));
+        if ending.is_some() && state.ending.is_some() {
+            return Err(Error::BUSY);
+        }
+        if callback.is_some() {
+            state.check_idle()?;
+        }
+        if let Some(ending) = ending {
+            state.ending = Some(Arc::clone(ending));
+        }
+        if let Some(callback) = callback {
+            self.begin_watch(state, callback);
+        }
+        Ok(())
+    }
+
+    /// Ends the watch with CANCELLED, if there is one.
+    pub fn unwatch(self: &Arc<Self>) {
+        let mut state = self.lock_to_change();
+        if let Some(watch) = state.own_watch() {
+            watch.end(Error::CANCELLED);
+            drop(state);
+            self.post_to_loop();
+        }
+    }
+
+    fn begin_watch(self: &Arc<Self>, mut state: MutexGuard<'_, State>, callback: DataCallback) {
+        state.forget_shown();
+        state.watch = Some(Watch::new(callback));
+        state.begin_deadline();
         let next = state.front.queued(false);
-        debug_assert_eq!(next, Next::PostToLoop, "the stream was idle");
+        debug_assert!(matches!(next, Next::PostToLoop | Next::TellLoop), "the stream was idle");
         drop(state);
         self.post_to_loop();
-        Ok(())
     }
 
     /// Stops the watch's calls, and thereby holds the peer back. After this returns, only the last call may still begin.
     /// The receive in flight goes on until it brings bytes, and then the loop cancels it.
     pub fn pause(self: &Arc<Self>) -> Result {
         let mut state = self.lock_to_change();
-        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
-        watch.paused = true;
+        state.own_watch().ok_or(Error::INVALID)?.pause();
         Ok(())
     }
 
     /// Ends a pause, and shows the bytes that were kept meanwhile.
     pub fn resume(self: &Arc<Self>) -> Result {
         let mut state = self.lock_to_change();
-        let watch = state.watch.as_mut().ok_or(Error::INVALID)?;
-        if mem::take(&mut watch.paused) {
-            watch.owed = true;
-            watch.note_progress(); // the pause does not count
+        if state.own_watch().ok_or(Error::INVALID)?.resume() {
             drop(state);
             self.post_to_loop();
         }
@@ -220,6 +238,8 @@ impl Stream {
                 Work::Receive => return self.receive_more(&mut state, event_loop),
                 Work::Rest => {
                     state.cancel_request(event_loop);
+                    self.poll_for_forward(&mut state, event_loop);
+                    self.arm_watch_timer(&mut state, event_loop); // the deadline includes pauses
                     return self.tell_successor(&mut state);
                 }
                 Work::Cancel => return state.cancel_request(event_loop),
@@ -240,7 +260,6 @@ impl Stream {
             Brought::Pooled(bytes) => return self.arrived(state, bytes.as_slice()),
             Brought::Buffered => return self.arrived(state, &[]),
             Brought::Readable => {
-                state.note_progress(); // the bytes have come, and the loop receives them next
                 if state.watch.as_ref().is_none_or(|watch| !watch.bulk) {
                     self.receive_what_is_there(&mut state, event_loop);
                 }
@@ -250,16 +269,13 @@ impl Stream {
         state
     }
 
-    /// Submits a request if none is in flight, and arms the timer for the time limit.
+    /// Submits a request if none is in flight, and arms the timer.
     fn receive_more(self: &Arc<Self>, state: &mut State, event_loop: &mut EventLoop) {
         if state.request.is_none() {
             let request = self.watch_request(event_loop, state);
             state.request = Some(event_loop.submit(Arc::clone(self) as _, request));
         }
-        let deadline = state.watch.as_ref().and_then(|watch| watch.deadline(state.timeout));
-        if let Some(deadline) = deadline {
-            event_loop.arm(&mut state.timer, deadline, || Arc::clone(self) as _);
-        }
+        self.arm_watch_timer(state, event_loop);
     }
 
     /// How much to receive at once: `buffer_max`, but at least [`BUDGET_MIN`] and at most `most`.
@@ -302,7 +318,7 @@ impl Stream {
         match self.buffered_request(event_loop, state, 0, false) {
             Request::RecvPooled { socket, start } if !bulk && event_loop.has_multishot() => {
                 let budget = self.watch_budget(BUDGET_MAX) as u32;
-                Request::RecvMultishot { socket, start, budget, callback: None }
+                Request::RecvMultishot { socket, start, piece: 0, budget, callback: None }
             }
             request => request,
         }
@@ -311,7 +327,7 @@ impl Stream {
     /// Runs the callback. No lock is held.
     fn call(&self, callback: &mut DataCallback, result: Result, bytes: &[u8]) -> usize {
         self.net.recv_loop.count_callback();
-        callback(result, bytes)
+        callback.call(result, bytes)
     }
 
     /// One call with the kept bytes and `arrived` behind them. The buffer keeps what the callback leaves.
@@ -346,27 +362,27 @@ impl Stream {
     /// Shows what a receive that goes on has brought. `lent` is the place of the callback that the receive may own. True:
     /// the loop has more to do for the watch.
     pub(super) fn show_next(&self, lent: &mut Option<DataCallback>, bytes: &[u8]) -> bool {
-        if self.is_steady()
-            && bytes.len() < POOL_BUFFER_SIZE
-            && let Some(mut callback) = lent.take()
-        {
-            let consumed = self.call(&mut callback, Ok(()), bytes);
-            if consumed == bytes.len() && self.is_steady() {
-                *lent = Some(callback);
-                return false;
+        let callback = if self.is_steady() && bytes.len() < POOL_BUFFER_SIZE { lent.take() } else { None };
+        let Some(mut callback) = callback else {
+            let mut state = self.state.lock();
+            if state.watch.is_none() {
+                return self.prefetched(state, bytes);
             }
-            let mut kept = ReadBuffer::default(); // a receive owns the callback only while nothing is kept
-            kept.append(bytes.get(consumed..).unwrap_or_default());
-            let mut state = self.state.lock();
-            state.buffer = kept;
-            state.put_back(callback, consumed <= bytes.len());
-            self.bound_kept(&mut state);
-            self.lend(state, lent)
-        } else {
-            let mut state = self.state.lock();
             state.take_back(lent);
-            self.lend(self.arrived(state, bytes), lent)
+            return self.lend(self.arrived(state, bytes), lent);
+        };
+        let consumed = self.call(&mut callback, Ok(()), bytes);
+        if consumed == bytes.len() && self.is_steady() {
+            *lent = Some(callback);
+            return false;
         }
+        let mut kept = ReadBuffer::default(); // a receive owns the callback only while nothing is kept
+        kept.append(bytes.get(consumed..).unwrap_or_default());
+        let mut state = self.state.lock();
+        state.buffer = kept;
+        state.put_back(callback, consumed <= bytes.len());
+        self.bound_kept(&mut state);
+        self.lend(state, lent)
     }
 
     /// Whether the watch is as it was when [`Stream::lend`] looked. No other memory is read because of this flag. Therefore
@@ -387,11 +403,11 @@ impl Stream {
         if !state.may_lend() {
             return true;
         }
-        if state.buffer.is_empty()
-            && let Some(watch) = &mut state.watch
-        {
-            *to = watch.callback.take();
-            self.steady.store(true, Ordering::Relaxed);
+        if state.buffer.is_empty() {
+            if let Some(watch) = &mut state.watch {
+                *to = watch.callback.take();
+                self.steady.store(true, Ordering::Relaxed);
+            }
         }
         false
     }
@@ -399,7 +415,7 @@ impl Stream {
     /// If the callback has left more than `buffer_max`, the watch ends.
     fn bound_kept(&self, state: &mut State) {
         let too_big = state.buffer.len() > self.net.config.buffer_max;
-        if let Some(watch) = state.watch.as_mut().filter(|_| too_big) {
+        if let Some(watch) = state.own_watch().filter(|_| too_big) {
             watch.end(Error::TOO_BIG);
         }
     }
@@ -412,6 +428,9 @@ impl Stream {
         last: Error,
     ) {
         let watch = state.watch.take();
+        if let Some(poll) = watch.as_ref().and_then(Watch::poll_of_forward) {
+            event_loop.cancel(poll);
+        }
         event_loop.disarm(&mut state.timer);
         state.front.let_go();
         drop(state);
@@ -448,9 +467,13 @@ impl Stream {
 }
 
 impl State {
+    /// The watch of a caller. A forward has none.
+    fn own_watch(&mut self) -> Option<&mut Watch> {
+        self.watch.as_mut().filter(|watch| watch.forward.is_none())
+    }
+
     /// Puts the callback back after a call. Not `in_order`: it claims more bytes than the call showed.
     fn put_back(&mut self, callback: DataCallback, in_order: bool) {
-        self.note_progress();
         if let Some(watch) = &mut self.watch {
             watch.callback = Some(callback);
             if !in_order {

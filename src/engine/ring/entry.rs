@@ -34,8 +34,10 @@ pub fn of(request: &mut Request) -> Entry {
             let size = into.size.min(ENTRY_MAX) as u32;
             opcode::Recv::new(types::Fd(socket.fd()), into.start, size).flags(recv_flags(*one_try)).build()
         }
-        Request::RecvPooled { socket, start } => recv_pooled(socket.fd(), *start, 0),
-        Request::RecvMultishot { socket, start, budget, .. } => recv_multishot(socket.fd(), *start, *budget),
+        Request::RecvPooled { socket, start } => recv_pooled(socket.fd(), *start, 0, 0),
+        Request::RecvMultishot { socket, start, piece, budget, .. } => {
+            recv_multishot(socket.fd(), *start, *piece, *budget)
+        }
         Request::RecvBuffered { socket, buffer, room } => {
             let (start, size) = buffer.room(*room);
             let size = size.min(ENTRY_MAX) as u32;
@@ -63,6 +65,17 @@ fn send(message: &Message, fd: types::Fd) -> Entry {
     }
 }
 
+/// A send of one part that does not wait, and completes only if not all of it goes.
+///
+/// With MSG_WAITALL a part of it is no success. The entry never stays in flight, because MSG_DONTWAIT ends it at once.
+pub fn silent_send(fd: RawFd, part: libc::iovec) -> Entry {
+    let start = part.iov_base.cast_const().cast();
+    opcode::Send::new(types::Fd(fd), start, part.iov_len as u32)
+        .flags(SEND_FLAGS | libc::MSG_WAITALL)
+        .build()
+        .flags(Flags::SKIP_SUCCESS)
+}
+
 fn poll(fd: RawFd, events: i16) -> Entry {
     opcode::PollAdd::new(types::Fd(fd), events as u32).build()
 }
@@ -72,9 +85,10 @@ fn poll_again(socket: &Socket, events: i16) -> Entry {
     opcode::PollAdd::new(types::Fd(socket.fd()), events as u32).multi(true).build()
 }
 
-fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
+/// `piece` 0: as much as the buffer takes.
+fn recv_pooled(fd: RawFd, start: Start, how: u16, piece: u32) -> Entry {
     let poll_first = if start == Start::WhenReadable { RECVSEND_POLL_FIRST } else { 0 };
-    opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), 0) // 0: as much as the buffer takes
+    opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), piece)
         .ioprio(how | poll_first)
         .flags(recv_flags(start == Start::OneTry))
         .buf_group(POOL_GROUP)
@@ -83,8 +97,8 @@ fn recv_pooled(fd: RawFd, start: Start, how: u16) -> Entry {
 }
 
 /// [`Request::RecvMultishot`] for a descriptor.
-pub fn recv_multishot(fd: RawFd, start: Start, budget: u32) -> Entry {
-    with_field(recv_pooled(fd, start, RECV_MULTISHOT), OPTLEN, &budget.to_ne_bytes())
+pub fn recv_multishot(fd: RawFd, start: Start, piece: u32, budget: u32) -> Entry {
+    with_field(recv_pooled(fd, start, RECV_MULTISHOT, piece), OPTLEN, &budget.to_ne_bytes())
 }
 
 /// The entry with a number that the io-uring crate does not set.
@@ -107,7 +121,7 @@ fn recv_flags(one_try: bool) -> i32 {
 mod tests {
     use super::*;
     use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
-    use crate::socket::Options;
+    use crate::socket::{Listening, Options};
     use std::sync::Arc;
 
     /// The place of ioprio in struct io_uring_sqe. For a receive it holds flags.
@@ -124,7 +138,14 @@ mod tests {
     }
 
     fn socket() -> Arc<Socket> {
-        Arc::new(Socket::listen(&"127.0.0.1:0".parse().unwrap(), 1, false, &Options::default()).unwrap())
+        Arc::new(
+            Socket::listen(
+                &"127.0.0.1:0".parse().unwrap(),
+                &Listening { backlog: 1, reuse_port: false, ipv6_only: None },
+                &Options::default(),
+            )
+            .unwrap(),
+        )
     }
 
     #[test]
@@ -134,7 +155,8 @@ mod tests {
         assert_eq!(pooled(Start::WhenReadable), (RECVSEND_POLL_FIRST, 0));
         assert_eq!(pooled(Start::OneTry), (0, libc::MSG_DONTWAIT));
         let multishot = |start| {
-            fields(&mut Request::RecvMultishot { socket: socket(), start, budget: 1 << 20, callback: None })
+            let (piece, budget) = (0, 1 << 20);
+            fields(&mut Request::RecvMultishot { socket: socket(), start, piece, budget, callback: None })
         };
         assert_eq!(multishot(Start::Now), (RECV_MULTISHOT, 0));
         assert_eq!(multishot(Start::WhenReadable), (RECV_MULTISHOT | RECVSEND_POLL_FIRST, 0));

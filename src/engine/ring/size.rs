@@ -24,20 +24,33 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// Entries of both rings of a net.
 #[derive(Clone, Copy, Debug)]
-pub struct RingSize(u32);
+pub struct RingSize {
+    entries: u32,
+    /// How long to wait for memory for a ring of the smallest size.
+    last_patience: Duration,
+}
 
 impl RingSize {
     /// So many entries, or as many as the limit can hold.
     pub fn new(entries: u32) -> RingSize {
-        RingSize(largest(entries, locked_memory_limit(), page()))
+        RingSize::exactly(largest(entries, locked_memory_limit(), page()))
+    }
+
+    fn exactly(entries: u32) -> RingSize {
+        RingSize { entries, last_patience: LAST_PATIENCE }
+    }
+
+    /// The same for a net that can do without rings: it waits less.
+    pub fn with_fallback(self) -> RingSize {
+        RingSize { last_patience: PATIENCE, ..self }
     }
 
     /// Makes a ring of this size, or of the smallest size if others hold the memory.
     pub fn make<T>(self, mut make: impl FnMut(u32) -> io::Result<T>) -> io::Result<T> {
-        let patience = if self.0 > SMALLEST { PATIENCE } else { LAST_PATIENCE };
-        match wait_for(patience, || make(self.0)) {
-            Err(error) if is_shortage(&error) && self.0 > SMALLEST => {
-                wait_for(LAST_PATIENCE, || make(SMALLEST))
+        let patience = if self.entries > SMALLEST { PATIENCE } else { self.last_patience };
+        match wait_for(patience, || make(self.entries)) {
+            Err(error) if is_shortage(&error) && self.entries > SMALLEST => {
+                wait_for(self.last_patience, || make(SMALLEST))
             }
             result => result,
         }
@@ -135,7 +148,7 @@ mod tests {
     #[test]
     fn only_a_shortage_of_memory_is_tried_again() {
         let mut tries = 0;
-        let refused = RingSize(64).make(|_| {
+        let refused = RingSize::exactly(64).make(|_| {
             tries += 1;
             failing(libc::EPERM)
         });
@@ -150,11 +163,12 @@ mod tests {
 
     #[test]
     fn a_ring_that_others_leave_no_room_for_is_one_of_the_smallest() {
-        let made = RingSize(64)
+        let made = RingSize::exactly(64)
             .make(|entries| if entries > SMALLEST { failing(libc::ENOMEM).map(|()| 0) } else { Ok(entries) });
         assert_eq!(made.unwrap(), SMALLEST);
         let began = Instant::now();
-        assert!(RingSize(64).make(|_| failing(libc::ENOMEM)).is_err());
+        assert!(RingSize::exactly(64).make(|_| failing(libc::ENOMEM)).is_err());
         assert!(began.elapsed() >= LAST_PATIENCE);
+        assert_eq!(RingSize::exactly(64).with_fallback().last_patience, PATIENCE);
     }
 }

@@ -128,9 +128,7 @@ impl Uring {
         if !self.wants(feature) || !self.uring.params().is_feature_linked_file() {
             return;
         }
-        if let Ok(Some(answer)) = self.ask(entry, feature)
-            && answer == -libc::EBADF
-        {
+        if matches!(self.ask(entry, feature), Ok(Some(answer)) if answer == -libc::EBADF) {
             self.features.0 |= feature.0;
         }
     }
@@ -155,6 +153,16 @@ impl Uring {
             self.features.0 |= Features::SEND_MSG_RING.0;
             fd
         })
+    }
+
+    /// Whether an entry can ask for no completion (5.17).
+    pub fn knows_skip(&self) -> bool {
+        self.uring.params().is_feature_skip_cqe_on_success()
+    }
+
+    /// Notes a feature that the ring has shown.
+    pub fn found(&mut self, feature: Features) {
+        self.features.0 |= feature.0;
     }
 
     /// What this ring can do.
@@ -204,6 +212,22 @@ impl Uring {
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow() || !self.backlog.is_empty()
     }
 
+    /// Submits the pushed entries, which do not wait, and does nothing else if the kernel decides all of them. True: it has,
+    /// and [`Uring::reap`] finds every completion.
+    pub fn decide(&mut self) -> io::Result<bool> {
+        self.submit()?;
+        if !self.has_decided() {
+            self.enter(Wait::No)?; // completions that found no place come back in such an enter alone
+        }
+        Ok(self.has_decided())
+    }
+
+    /// Whether the kernel has taken every entry, and every completion so far is where [`Uring::reap`] finds it.
+    pub fn has_decided(&mut self) -> bool {
+        let queue = self.uring.submission();
+        queue.is_empty() && !queue.cq_overflow() && self.backlog.is_empty()
+    }
+
     /// Whether there is something to reap.
     pub fn has_completions(&mut self) -> bool {
         !self.uring.completion().is_empty()
@@ -212,6 +236,16 @@ impl Uring {
     /// Whether the kernel has put work off. It works off some 20 sockets in one enter, and other sockets still wait.
     pub fn is_crowded(&mut self) -> bool {
         self.uring.submission().taskrun()
+    }
+
+    /// Submits the pushed entries, and does nothing else: work that was put off is still put off.
+    fn submit(&mut self) -> io::Result<()> {
+        self.refill();
+        let to_submit = self.uring.submission().len() as u32;
+        self.enters += 1;
+        // SAFETY: without flags there is no argument. The callers of `push` vouched for the entries' memory.
+        let result = unsafe { self.uring.submitter().enter::<libc::sigset_t>(to_submit, 0, 0, None) };
+        done_or_busy(result)
     }
 
     /// Submits the pushed entries, and waits as `wait` says. It returns without an error if a signal interrupted it or the
@@ -238,13 +272,7 @@ impl Uring {
                 }
             }
         };
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME) => Ok(()),
-                _ => Err(error),
-            },
-        }
+        done_or_busy(result)
     }
 
     /// Takes the completions.
@@ -267,6 +295,17 @@ impl Uring {
         let time = Timespec::from(time);
         let _ =
             self.uring.submitter().register_sync_cancel(Some(time), io_uring::types::CancelBuilder::any());
+    }
+}
+
+/// An enter that a signal interrupted, or that met a busy kernel, is no failure: the caller calls it again.
+fn done_or_busy(result: io::Result<usize>) -> io::Result<()> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME) => Ok(()),
+            _ => Err(error),
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use crate::stream::fixture::open;
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(50);
@@ -38,7 +39,7 @@ impl Steady {
             }
             bytes.len()
         };
-        stream.watch(Some(Box::new(callback))).unwrap();
+        stream.watch(Some(Box::new(callback)), None).unwrap();
         let steady = Steady { net, stream, peer, calls };
         steady.goes_on();
         Some(steady)
@@ -105,14 +106,14 @@ fn a_pause_stops_the_calls_wherever_it_comes_from() {
     steady.stream.resume().unwrap();
     steady.shows("kept");
     steady.goes_on();
-    steady.stream.watch(None).unwrap();
+    steady.stream.unwatch();
     steady.ends(Error::CANCELLED);
 }
 
 #[test]
 fn a_time_limit_counts_from_when_it_is_set() {
     let Some(steady) = Steady::new() else { return };
-    steady.stream.set_timeout(Some(SHORT)).unwrap();
+    steady.stream.set_idle_timeout(Some(SHORT)).unwrap();
     steady.ends(Error::TIMEOUT);
 }
 
@@ -148,7 +149,7 @@ fn next(state: &mut State) -> Work {
 fn the_state_of_a_watch_says_what_is_next() {
     let mut state = State::new(None);
     assert_eq!(next(&mut state), Work::Nothing, "no watch");
-    state.watch = Some(Watch::new(Box::new(|_, bytes| bytes.len()), Instant::now()));
+    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
     assert_eq!(next(&mut state), Work::Receive, "nothing is kept");
     state.buffer.append(b"kept");
     assert_eq!(next(&mut state), Work::Show, "the first call is owed");
@@ -174,15 +175,31 @@ fn the_state_of_a_watch_says_what_is_next() {
 
 #[test]
 fn the_first_reason_ends_a_watch_and_a_cause_comes_before_it() {
-    let mut state = State::new(Some(SHORT));
-    let long_ago = Instant::now().checked_sub(SHORT).unwrap();
-    state.watch = Some(Watch::new(Box::new(|_, bytes| bytes.len()), long_ago));
-    state.watch.as_mut().unwrap().paused = true;
-    assert_eq!(next(&mut state), Work::Rest, "a pause does not count");
-    state.watch.as_mut().unwrap().paused = false;
+    let mut state = State::new(None);
+    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
+    assert!(state.end_idle(Instant::now()));
     assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
     state.watch.as_mut().unwrap().end(Error::CANCELLED);
     assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
     state.cause = Some(Error::CLOSED);
     assert_eq!(next(&mut state), Work::End(Error::CLOSED));
+}
+
+/// A loop that is late has not come to what the kernel had before the deadline.
+#[test]
+fn a_deadline_counts_once_all_from_before_it_is_handled() {
+    let Some((net, stream, peer)) = open(Config::default()) else { return };
+    stream.set_deadline(Some(Duration::from_nanos(1))).unwrap();
+    let mut state = stream.state.lock();
+    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
+    state.begin_deadline();
+    let ends = state.watch_ends().unwrap();
+    let before = ends - Duration::from_nanos(1);
+    assert_eq!(state.watch_work(before, &mut Turn::default()), Work::Receive);
+    assert_eq!(state.watch_work(ends, &mut Turn::default()), Work::End(Error::TIMEOUT));
+    state.watch = None;
+    drop(state);
+    stream.close();
+    drop(peer);
+    net.stop().unwrap();
 }

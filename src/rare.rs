@@ -1,0 +1,51 @@
+//! A value that most connections never need: a queue in which nothing ever waits.
+//!
+//! The halves of a connection keep theirs in it. Invariant: it has memory only after a first change.
+
+use std::ops::{Deref, DerefMut};
+
+/// A value that is made when it first changes.
+pub struct Rare<T>(Option<Box<T>>);
+
+/// Something whose unchanged form needs no memory of its own.
+pub trait Unchanged: Default + 'static {
+    /// What `Default` makes.
+    const UNCHANGED: &'static Self;
+}
+
+impl<T> Default for Rare<T> {
+    fn default() -> Rare<T> {
+        Rare(None)
+    }
+}
+
+impl<T: Unchanged> Deref for Rare<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_deref().unwrap_or(T::UNCHANGED)
+    }
+}
+
+impl<T: Unchanged> DerefMut for Rare<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Unchanged for Vec<u8> {
+        const UNCHANGED: &'static Vec<u8> = &Vec::new();
+    }
+
+    #[test]
+    fn it_has_memory_after_a_change() {
+        let mut rare = Rare::<Vec<u8>>::default();
+        assert!(rare.is_empty() && rare.0.is_none());
+        rare.push(7);
+        assert_eq!((rare.as_slice(), size_of_val(&rare)), (&[7][..], size_of::<usize>()));
+    }
+}
