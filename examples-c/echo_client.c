@@ -18,7 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 5000
+#include "start.h"
+
+#define TIMEOUT_S 5
 
 static int failed(const char *what, iouringnet_status status) {
     fprintf(stderr, "echo_client: cannot %s: %s\n", what, iouringnet_strerror(status));
@@ -37,7 +39,7 @@ static int exchange(iouringnet_sink *sink, iouringnet_stream *stream, const char
             return failed("send", status);
         status = stream_recv(stream, answer, piece, NULL);
         if (status == IOURINGNET_TIMEOUT) {
-            fprintf(stderr, "echo_client: the server did not answer within %d ms\n", TIMEOUT_MS);
+            fprintf(stderr, "echo_client: the server did not answer within %d ms\n", TIMEOUT_S * 1000);
             return 1;
         }
         if (status != IOURINGNET_OK)
@@ -78,15 +80,17 @@ static int say_goodbye(iouringnet_sink *sink, iouringnet_stream *stream) {
 static int converse(iouringnet_net *net, const char *address, const char *message) {
     iouringnet_dial_options options;
     iouringnet_dial_options_init(&options);
-    options.timeout_ms = TIMEOUT_MS;
+    options.timeout_ms = TIMEOUT_S * 1000;
 
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     iouringnet_status status = net_dial(net, address, &options, &sink, &stream);
-    if (status != IOURINGNET_OK)
-        return failed("connect", status);
-    sink_set_timeout(sink, TIMEOUT_MS);
-    stream_set_timeout(stream, TIMEOUT_MS);
+    if (status != IOURINGNET_OK) {
+        fprintf(stderr, "echo_client: cannot connect to %s: %s\n", address, iouringnet_strerror(status));
+        return 1;
+    }
+    sink_set_timeout(sink, TIMEOUT_S * 1000);
+    stream_set_timeout(stream, TIMEOUT_S * 1000);
 
     int code = message != NULL ? exchange(sink, stream, message, strlen(message)) : exchange_input(sink, stream);
     if (code == 0 && message != NULL)
@@ -98,18 +102,20 @@ static int converse(iouringnet_net *net, const char *address, const char *messag
     return code;
 }
 
+static const char usage[] = "usage: echo_client ADDRESS [MESSAGE]\n"
+                            "  ADDRESS  HOST:PORT of the server: 127.0.0.1:7000, [::1]:7000 or localhost:7000\n"
+                            "  MESSAGE  what to send; without it, what standard input has\n"
+                            "Each step may take " TEXT_OF(TIMEOUT_S) " s.\n";
+
 int main(int argc, char **argv) {
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: echo_client ADDRESS [MESSAGE]\n"
-                        "  without MESSAGE it sends what it reads on standard input\n");
-        return 2;
-    }
-    iouringnet_net *net;
-    iouringnet_status status = net_start(NULL, &net);
-    if (status != IOURINGNET_OK)
-        return failed("start", status);
+    answer_questions(argc, argv, usage);
+    if (argc < 2 || argc > 3 || argv[1][0] == '-')
+        return refuse_arguments(usage);
+    iouringnet_net *net = start_net("echo_client", NULL);
+    if (net == NULL)
+        return 1;
     int code = converse(net, argv[1], argc == 3 ? argv[2] : NULL);
-    status = net_stop(net);
+    iouringnet_status status = net_stop(net);
     if (status != IOURINGNET_OK)
         code = failed("stop", status);
     return code;

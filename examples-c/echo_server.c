@@ -1,50 +1,39 @@
 /* echo_server: sends back what each client sends. It works only in callbacks.
  *
  * What it teaches:
- *   - accepting with listener_watch, receiving with stream_watch, sending with sink_post;
+ *   - accepting with listener_watch, receiving with connection_watch, sending with sink_post;
  *   - back-pressure, if a client sends but does not read: sink_post returns IOURINGNET_FULL, stream_pause
- *     makes TCP hold the client back, and the sink's watch reports when there is room again;
- *   - when a program can free the memory of a connection: after the last call of both of its watches;
+ *     makes TCP hold the client back, and the watch reports when there is room again;
+ *   - the log: the library hands over lines, and the program adds the time;
+ *   - when a program can free the memory of a connection: in the `end` of its watch;
  *   - that a program which works only in callbacks needs no mutex: one thread runs all of them.
  *
  * To compile it:   cc -o echo_server echo_server.c -liouringnet
  * To try it:       ./echo_server &   then   nc -N 127.0.0.1 7000 < some_file | cmp - some_file
  */
-#define _GNU_SOURCE /* for sigset_t and sigwait under -std=c11 */
+#define _GNU_SOURCE /* for sigset_t, sigwait and localtime_r under -std=c11 */
 
 #include <iouringnet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "start.h"
+
+#define DEFAULT_ADDRESS "127.0.0.1:7000"
 
 struct connection {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
-    int watches; /* whose last call has not come yet; at 0 the connection is freed */
 };
 
-/* Closes both halves. Posted bytes still go out, and then the client gets the end of the stream. Each watch gets
- * its last call, unless it has had it. Closing twice is harmless. */
-static void hang_up(struct connection *c) {
-    sink_close(c->sink);
-    stream_close(c->stream);
-}
-
-/* The last call of a watch is its only call with a status that is not 0. The two watches of a connection end in
- * either order. Therefore the second one frees the connection. */
-static void watch_ended(struct connection *c) {
-    hang_up(c);
-    c->watches--;
-    if (c->watches == 0)
-        free(c);
-}
-
-/* The stream's watch gets bytes from the client. Returns how many of them it has consumed. */
+/* Gets bytes from the client. Returns how many of them it has consumed. */
 static size_t on_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct connection *c = user;
-    if (status != IOURINGNET_OK) { /* usually IOURINGNET_EOF: all bytes are already posted */
-        watch_ended(c);
+    if (status != IOURINGNET_OK) { /* the last call; usually IOURINGNET_EOF: all bytes are already posted */
+        connection_close(c->sink, c->stream);
         return 0;
     }
     iouringnet_status posted = sink_post(c->sink, data, size);
@@ -57,21 +46,28 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
         stream_pause(c->stream);
         return 0;
     }
-    hang_up(c); /* the connection is broken; the last calls of the watches free it */
+    connection_abort(c->sink, c->stream); /* the connection is broken */
     return size;
 }
 
-/* The sink's watch: status 0 reports room again after IOURINGNET_FULL. */
-static void on_room(void *user, const iouringnet_completion *done) {
+/* Status 0 reports room again after IOURINGNET_FULL. Any other status tells that the connection is broken. */
+static void on_room(void *user, iouringnet_status status) {
     struct connection *c = user;
-    if (done->status == IOURINGNET_OK)
+    if (status == IOURINGNET_OK)
         stream_resume(c->stream);
     else
-        watch_ended(c);
+        connection_abort(c->sink, c->stream);
+}
+
+/* The connection is over: both halves are closed, and posted bytes have gone out. No other callback follows. */
+static void on_end(void *user, iouringnet_status status) {
+    (void)status;
+    free(user);
 }
 
 /* The listener's watch gets each new connection. From now on the program owns it. */
 static void on_connection(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, on_room, on_end};
     (void)user;
     if (done->status != IOURINGNET_OK)
         return; /* the listener is closed */
@@ -79,20 +75,15 @@ static void on_connection(void *user, const iouringnet_completion *done) {
     struct connection *c = calloc(1, sizeof *c);
     if (c == NULL) {
         fprintf(stderr, "echo_server: no memory for a connection\n");
-        sink_abort(done->sink);
-        stream_close(done->stream);
+        connection_abort(done->sink, done->stream);
         return;
     }
     c->sink = done->sink;
     c->stream = done->stream;
-    if (sink_watch(c->sink, on_room, c) == IOURINGNET_OK)
-        c->watches++;
-    if (stream_watch(c->stream, on_data, c) == IOURINGNET_OK)
-        c->watches++;
-    if (c->watches < 2)
-        hang_up(c); /* if one watch has begun, its last call frees the connection */
-    if (c->watches == 0)
+    if (connection_watch(c->sink, c->stream, &callbacks, c) != IOURINGNET_OK) {
+        connection_abort(c->sink, c->stream); /* no callback follows */
         free(c);
+    }
 }
 
 static int failed(const char *what, iouringnet_status status) {
@@ -105,8 +96,10 @@ static int serve(iouringnet_net *net, const char *address, const sigset_t *signa
     iouringnet_listener *listener;
     iouringnet_address bound;
     iouringnet_status status = net_bind(net, address, NULL, &listener);
-    if (status != IOURINGNET_OK)
-        return failed("bind", status);
+    if (status != IOURINGNET_OK) {
+        fprintf(stderr, "echo_server: cannot bind %s: %s\n", address, iouringnet_strerror(status));
+        return 1;
+    }
     status = listener_watch(listener, on_connection, NULL);
     if (status != IOURINGNET_OK)
         return failed("accept", status);
@@ -122,24 +115,42 @@ static int serve(iouringnet_net *net, const char *address, const sigset_t *signa
     return 0;
 }
 
-static int usage(void) {
-    fprintf(stderr, "usage: echo_server [ADDRESS] [--no-first-try]\n"
-                    "  ADDRESS         where to listen, 127.0.0.1:7000 unless given; port 0 takes a free one\n"
-                    "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n");
-    return 2;
+/* Prints one line of the library's log. It runs on both threads of the net, and one call of fprintf prints a whole
+ * line. */
+static void print_log(void *user, int32_t level, const char *text) {
+    static const char *const names[] = {"", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
+    (void)user;
+    struct timespec now;
+    struct tm local;
+    char clock[sizeof "hh:mm:ss"];
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &local);
+    strftime(clock, sizeof clock, "%H:%M:%S", &local);
+    fprintf(stderr, "%s.%06ld %-5s %s\n", clock, now.tv_nsec / 1000, names[level], text);
 }
+
+static const char usage[] =
+    "usage: echo_server [ADDRESS] [--log] [--no-first-try]\n"
+    "  ADDRESS         where to listen, HOST:PORT; default: " DEFAULT_ADDRESS "; port 0 takes a free one\n"
+    "  --log           print each connection that begins or ends, with the time\n"
+    "  --no-first-try  send and receive by the loops alone, without asking the kernel first\n";
 
 int main(int argc, char **argv) {
     const char *address = NULL;
     iouringnet_config config;
     iouringnet_config_init(&config);
+    answer_questions(argc, argv, usage);
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--no-first-try") == 0)
+        if (strcmp(argv[i], "--no-first-try") == 0) {
             config.first_try = IOURINGNET_OFF;
-        else if (argv[i][0] == '-' || address != NULL)
-            return usage();
-        else
+        } else if (strcmp(argv[i], "--log") == 0) {
+            config.log = print_log;
+            config.log_level = IOURINGNET_LOG_DEBUG;
+        } else if (argv[i][0] == '-' || address != NULL) {
+            return refuse_arguments(usage);
+        } else {
             address = argv[i];
+        }
     }
 
     /* Block the signals before any thread starts, so that sigwait receives them. */
@@ -149,15 +160,14 @@ int main(int argc, char **argv) {
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
 
-    iouringnet_net *net;
-    iouringnet_status status = net_start(&config, &net);
-    if (status != IOURINGNET_OK)
-        return failed("start", status);
-    int code = serve(net, address != NULL ? address : "127.0.0.1:7000", &signals);
+    iouringnet_net *net = start_net("echo_server", &config);
+    if (net == NULL)
+        return 1;
+    int code = serve(net, address != NULL ? address : DEFAULT_ADDRESS, &signals);
 
-    /* Closes the listener and every connection. Posted bytes go out first, and all watches get their last calls.
+    /* Closes the listener and every connection. Posted bytes go out first, and every connection gets its end.
      * Therefore nothing is left to free when net_stop returns. */
-    status = net_stop(net);
+    iouringnet_status status = net_stop(net);
     if (status == IOURINGNET_TIMEOUT)
         fprintf(stderr, "echo_server: stopped, though some clients had not read all of their echo\n");
     else if (status != IOURINGNET_OK)

@@ -3,7 +3,7 @@
  * What it teaches:
  *   - a small protocol with blocking calls: stream_recv receives a header of exact size, then blocks of content;
  *   - why a receiver verifies and answers: a send that succeeded has reached the kernel, not the other side;
- *   - two ways to end: after sink_close the other side gets the end of the stream. After sink_abort it gets a
+ *   - two ways to end: after connection_close the other side gets the end of the stream. After connection_abort it gets a
  *     reset, so it cannot take half a file for a whole one;
  *   - listener_accept, and keepalive, which notices a peer that has vanished.
  *
@@ -23,8 +23,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "start.h"
+
 static int failed(const char *what, iouringnet_status status) {
     fprintf(stderr, "file_transfer: cannot %s: %s\n", what, iouringnet_strerror(status));
+    return 1;
+}
+
+/* `name` is that of a file, or an address. */
+static int failed_at(const char *what, const char *name, iouringnet_status status) {
+    fprintf(stderr, "file_transfer: cannot %s %s: %s\n", what, name, iouringnet_strerror(status));
     return 1;
 }
 
@@ -57,20 +65,19 @@ static void print_result(const struct transfer *t, const char *what) {
  * not take half a file for a whole one. */
 static int finish(struct transfer *t, bool good, const char *what, iouringnet_sink *sink, iouringnet_stream *stream) {
     if (good) {
-        sink_close(sink);
+        connection_close(sink, stream);
         print_result(t, what);
     } else {
-        sink_abort(sink);
+        connection_abort(sink, stream);
         fprintf(stderr, "file_transfer: %s\n", t->problem);
     }
-    stream_close(stream);
     return good ? 0 : 1;
 }
 
 static int send_file(iouringnet_net *net, const char *address, const char *path, struct transfer *transfer) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return failed("open the file", -errno);
+        return failed_at("open", path, -errno);
 
     iouringnet_sink *sink;
     iouringnet_stream *stream;
@@ -79,7 +86,7 @@ static int send_file(iouringnet_net *net, const char *address, const char *path,
     if (status == IOURINGNET_OK)
         code = finish(transfer, transfer_send(transfer, sink, stream, file), "sent", sink, stream);
     else
-        code = failed("connect", status);
+        code = failed_at("connect to", address, status);
     close(file);
     return code;
 }
@@ -107,7 +114,7 @@ static int receive_into(iouringnet_net *net, const char *address, int file, stru
     iouringnet_stream *stream;
     iouringnet_status status = accept_one(net, address, &sink, &stream);
     if (status != IOURINGNET_OK)
-        return failed("accept a connection", status);
+        return failed_at("accept a connection on", address, status);
     return finish(transfer, transfer_receive(transfer, sink, stream, file), "received", sink, stream);
 }
 
@@ -125,12 +132,12 @@ static int receive_file(iouringnet_net *net, const char *address, const char *pa
     int code;
     int file = open(part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file < 0) {
-        code = failed("create the file", -errno);
+        code = failed_at("create", part, -errno);
     } else {
         code = receive_into(net, address, file, transfer);
         close(file);
         if (code == 0 && rename(part, path) != 0)
-            code = failed("name the file", -errno);
+            code = failed_at("rename the file to", path, -errno);
         if (code != 0)
             unlink(part);
     }
@@ -138,26 +145,29 @@ static int receive_file(iouringnet_net *net, const char *address, const char *pa
     return code;
 }
 
+static const char usage[] =
+    "usage: file_transfer send ADDRESS FILE\n"
+    "       file_transfer receive ADDRESS OUTFILE\n"
+    "  ADDRESS  HOST:PORT: where the receiver listens. It prints the port if it was told port 0\n"
+    "  OUTFILE  gets its name when the file is verified; until then it is OUTFILE.part\n";
+
 int main(int argc, char **argv) {
+    answer_questions(argc, argv, usage);
     bool sender = argc == 4 && strcmp(argv[1], "send") == 0;
     bool receiver = argc == 4 && strcmp(argv[1], "receive") == 0;
-    if (!sender && !receiver) {
-        fprintf(stderr, "usage: file_transfer send ADDRESS FILE\n"
-                        "       file_transfer receive ADDRESS OUTFILE\n");
-        return 2;
-    }
+    if (!sender && !receiver)
+        return refuse_arguments(usage);
 
     iouringnet_config config;
     iouringnet_config_init(&config);
     config.keepalive_ms = 30000; /* notices a vanished peer while nothing is sent */
-    iouringnet_net *net;
-    iouringnet_status status = net_start(&config, &net);
-    if (status != IOURINGNET_OK)
-        return failed("start", status);
+    iouringnet_net *net = start_net("file_transfer", &config);
+    if (net == NULL)
+        return 1;
 
     struct transfer transfer = {.progress = isatty(STDERR_FILENO) ? draw_bar : NULL};
     int code = sender ? send_file(net, argv[2], argv[3], &transfer) : receive_file(net, argv[2], argv[3], &transfer);
-    status = net_stop(net);
+    iouringnet_status status = net_stop(net);
     if (status != IOURINGNET_OK)
         code = failed("stop", status);
     return code;

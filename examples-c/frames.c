@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "start.h"
+
 #define PREFIX_SIZE 4
 #define FRAME_MAX ((size_t)64 * 1024) /* below the config's buffer_max, so that a whole frame fits */
 #define TIMEOUT_MS 5000
@@ -219,13 +221,18 @@ static int play_both_ends(iouringnet_net *net) {
     return code;
 }
 
-int main(void) {
-    iouringnet_net *net;
-    iouringnet_status status = net_start(NULL, &net);
-    if (status != IOURINGNET_OK)
-        return failed("start", status);
+static const char usage[] = "usage: frames\n"
+                            "Sends frames to a thread of its own, over 127.0.0.1, and prints the answers.\n";
+
+int main(int argc, char **argv) {
+    answer_questions(argc, argv, usage);
+    if (argc != 1)
+        return refuse_arguments(usage);
+    iouringnet_net *net = start_net("frames", NULL);
+    if (net == NULL)
+        return 1;
     int code = play_both_ends(net);
-    status = net_stop(net);
+    iouringnet_status status = net_stop(net);
     if (status != IOURINGNET_OK)
         code = failed("stop", status);
     return code;

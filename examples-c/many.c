@@ -2,7 +2,7 @@
  *
  * What it teaches:
  *   - net_dial_async: dials do not wait for one another, and the program bounds how many are under way;
- *   - back-pressure on the sending side: post until IOURINGNET_FULL, and go on when the sink's watch reports room.
+ *   - back-pressure on the sending side: post until IOURINGNET_FULL, and go on when the watch reports room.
  *     Then the config's post_mark bounds the unsent bytes, however slowly the peer reads;
  *   - that thousands of connections need two threads and no mutex: one thread runs every callback;
  *   - how main waits for callbacks: on a semaphore of its own, with a deadline.
@@ -23,6 +23,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+
+#include "start.h"
 
 #define DEFAULT_CONNECTIONS 2000
 #define MOST_CONNECTIONS 25000 /* each takes a port of the system's range for clients, which has some 28,000 */
@@ -82,7 +84,6 @@ struct upload {
     int damaged;
 };
 
-/* The server has one watch for each connection, so the watch's last call frees the connection. */
 static size_t on_upload(void *user, iouringnet_status status, const void *data, size_t size) {
     struct upload *u = user;
     if (status == IOURINGNET_OK) {
@@ -92,17 +93,21 @@ static size_t on_upload(void *user, iouringnet_status status, const void *data, 
     }
     if (status == IOURINGNET_EOF && !u->damaged) {
         sink_post(u->sink, &u->received, sizeof u->received); /* if it fails, the client gets no answer */
-        sink_close(u->sink);
+        connection_close(u->sink, u->stream);
     } else {
-        sink_abort(u->sink);
+        connection_abort(u->sink, u->stream);
     }
-    stream_close(u->stream);
-    run.open--;
-    free(u);
     return 0;
 }
 
+static void on_upload_end(void *user, iouringnet_status status) {
+    (void)status;
+    run.open--;
+    free(user);
+}
+
 static void on_connection(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_upload, NULL, on_upload_end};
     (void)user;
     if (done->status != IOURINGNET_OK)
         return; /* the listener is closed */
@@ -112,9 +117,8 @@ static void on_connection(void *user, const iouringnet_completion *done) {
         u->sink = done->sink;
         u->stream = done->stream;
     }
-    if (u == NULL || stream_watch(u->stream, on_upload, u) != IOURINGNET_OK) {
-        sink_abort(done->sink); /* the client gets the reset, and counts a failure */
-        stream_close(done->stream);
+    if (u == NULL || connection_watch(u->sink, u->stream, &callbacks, u) != IOURINGNET_OK) {
+        connection_abort(done->sink, done->stream); /* the client gets the reset, and counts a failure */
         free(u);
     } else {
         run.open++;
@@ -131,7 +135,6 @@ struct client {
     iouringnet_stream *stream;
     uint64_t posted;
     int confirmed;
-    int watches; /* whose last call has not come yet */
 };
 
 static void count(int success) {
@@ -143,13 +146,6 @@ static void count(int success) {
         sem_post(&run.finished);
 }
 
-/* The last call of each watch comes here. At the second one the client is done. Main frees all clients together. */
-static void watch_ended(struct client *c) {
-    c->watches--;
-    if (c->watches == 0)
-        count(c->confirmed);
-}
-
 /* Posts until everything is posted or the sink is full. Called at the start, and then whenever there is room. */
 static void upload_more(struct client *c) {
     while (c->posted < UPLOAD_SIZE) {
@@ -159,7 +155,7 @@ static void upload_more(struct client *c) {
             return; /* nothing was taken; on_room calls again */
         }
         if (status != IOURINGNET_OK) {
-            sink_abort(c->sink); /* both watches get their last calls */
+            connection_abort(c->sink, c->stream);
             return;
         }
         c->posted += POST_SIZE;
@@ -167,25 +163,19 @@ static void upload_more(struct client *c) {
     sink_close(c->sink); /* the server gets the end of the stream, and answers */
 }
 
-static void on_room(void *user, const iouringnet_completion *done) {
+static void on_room(void *user, iouringnet_status status) {
     struct client *c = user;
-    if (done->status == IOURINGNET_OK) {
+    if (status == IOURINGNET_OK)
         upload_more(c);
-        return;
-    }
-    /* The last call. CLOSED: everything went out, and the stream waits for the answer. Otherwise no answer comes. */
-    if (done->status != IOURINGNET_CLOSED)
-        stream_close(c->stream);
-    watch_ended(c);
+    else
+        connection_abort(c->sink, c->stream); /* the connection is broken, and no answer comes */
 }
 
 static size_t on_answer(void *user, iouringnet_status status, const void *data, size_t size) {
     struct client *c = user;
     uint64_t arrived;
     if (status != IOURINGNET_OK) {
-        sink_close(c->sink);
-        stream_close(c->stream);
-        watch_ended(c);
+        connection_close(c->sink, c->stream);
         return 0;
     }
     if (size < sizeof arrived)
@@ -195,21 +185,22 @@ static size_t on_answer(void *user, iouringnet_status status, const void *data, 
     return size;
 }
 
+/* The client is done. Main frees all clients together. */
+static void on_client_end(void *user, iouringnet_status status) {
+    struct client *c = user;
+    count(c->confirmed && status == IOURINGNET_OK);
+}
+
 static void begin_upload(struct client *c) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_answer, on_room, on_client_end};
     if (c->sink == NULL)
         return; /* its dial failed and is counted */
-    if (sink_watch(c->sink, on_room, c) == IOURINGNET_OK)
-        c->watches++;
-    if (stream_watch(c->stream, on_answer, c) == IOURINGNET_OK)
-        c->watches++;
-    if (c->watches == 2) {
+    if (connection_watch(c->sink, c->stream, &callbacks, c) == IOURINGNET_OK) {
         upload_more(c);
-        return;
-    }
-    sink_abort(c->sink); /* if one watch has begun, its last call counts the failure */
-    stream_close(c->stream);
-    if (c->watches == 0)
+    } else {
+        connection_abort(c->sink, c->stream);
         count(0);
+    }
 }
 
 static void dial_more(void);
@@ -330,28 +321,28 @@ static void report(double seconds) {
         printf("memory of the process at its peak: %ld MiB\n", usage.ru_maxrss / 1024);
 }
 
-static int usage(void) {
-    fprintf(stderr,
-            "usage: many [CONNECTIONS] [--seconds SECONDS] [--no-first-try]\n"
-            "  CONNECTIONS     from 1 to %d, %d unless given\n"
-            "  SECONDS         the longest that it may take, %d unless given\n"
-            "  --no-first-try  send and receive by io_uring alone, without asking the kernel first\n",
-            MOST_CONNECTIONS, DEFAULT_CONNECTIONS, DEFAULT_SECONDS);
-    return 2;
-}
+static const char usage[] =
+    "usage: many [CONNECTIONS] [--seconds SECONDS] [--no-first-try]\n"
+    "  CONNECTIONS     from 1 to " TEXT_OF(MOST_CONNECTIONS) "; default: " TEXT_OF(
+        DEFAULT_CONNECTIONS) "\n"
+                             "  SECONDS         the longest that it may take; default: " TEXT_OF(
+                                 DEFAULT_SECONDS) "\n"
+                                                  "  --no-first-try  send and receive by the loops alone, without "
+                                                  "asking the kernel first\n";
 
 int main(int argc, char **argv) {
     long wanted = DEFAULT_CONNECTIONS, limit = DEFAULT_SECONDS;
     iouringnet_config config;
     iouringnet_config_init(&config);
+    answer_questions(argc, argv, usage);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--no-first-try") == 0)
             config.first_try = IOURINGNET_OFF;
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
             if ((limit = strtol(argv[++i], NULL, 10)) < 1 || limit > MOST_SECONDS)
-                return usage();
+                return refuse_arguments(usage);
         } else if ((wanted = strtol(argv[i], NULL, 10)) < 1 || wanted > MOST_CONNECTIONS)
-            return usage();
+            return refuse_arguments(usage);
     }
     run.wanted = raise_descriptor_limit((unsigned)wanted);
     if (run.wanted == 0) {
@@ -372,16 +363,16 @@ int main(int argc, char **argv) {
     config.post_mark = POST_MARK;
     config.send_buffer = SOCKET_BUFFER;
     config.recv_buffer = SOCKET_BUFFER;
-    config.timeout_ms = limit * 1000;
-    iouringnet_status status = net_start(&config, &run.net);
-    if (status != IOURINGNET_OK)
-        return failed("start", status);
+    config.idle_timeout_ms = limit * 1000;
+    run.net = start_net("many", &config);
+    if (run.net == NULL)
+        return 1;
 
     double start = seconds_now(CLOCK_MONOTONIC);
     int code = connect_and_upload(limit);
     double seconds = seconds_now(CLOCK_MONOTONIC) - start;
 
-    status = net_stop(run.net); /* from now on no callback runs, and main owns `run` again */
+    iouringnet_status status = net_stop(run.net); /* from now on no callback runs, and main owns `run` again */
     if (status != IOURINGNET_OK)
         code = failed("stop", status);
     if (code == 0)

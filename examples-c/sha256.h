@@ -1,5 +1,5 @@
 /* SHA-256 as FIPS 180-4 describes it, in plain C: sha256_start, sha256_add as often as needed, sha256_finish.
- * Only the file transfer includes it. A program that has a cryptographic library uses that library instead. */
+ * A program that has a cryptographic library uses that library instead. */
 #ifndef SHA256_H
 #define SHA256_H
 
@@ -119,6 +119,13 @@ static inline void sha256_finish(struct sha256 *s, uint8_t digest[SHA256_SIZE]) 
     sha256_add(s, length, sizeof length);
     for (int i = 0; i < 8; i++)
         sha256_store(digest + 4 * i, s->state[i]);
+}
+
+static inline void sha256_of(const void *data, size_t size, uint8_t digest[SHA256_SIZE]) {
+    struct sha256 hash;
+    sha256_start(&hash);
+    sha256_add(&hash, data, size);
+    sha256_finish(&hash, digest);
 }
 
 #endif

@@ -25,5 +25,5 @@ wait "$pid" && fail "the receiver took a broken transfer for a good one"
 [ ! -e "$directory/copy" ] && [ ! -e "$directory/copy.part" ] || fail "a broken transfer left a file"
 
 "$program" send 127.0.0.1:1 "$directory/none" 2>"$directory/error" && fail "a missing file was sent"
-grep -q "cannot open the file: ." "$directory/error" || fail "a missing file was not explained"
+grep -q "cannot open $directory/none: ." "$directory/error" || fail "a missing file was not explained"
 exit 0
