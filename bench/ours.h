@@ -20,6 +20,15 @@ static inline void check(iouringnet_status status, const char *what) {
     exit(1);
 }
 
+static inline uint32_t engine_of(const char *name) {
+    if (strcmp(name, "epoll") == 0)
+        return IOURINGNET_ENGINE_EPOLL;
+    if (strcmp(name, "io_uring") == 0)
+        return IOURINGNET_ENGINE_IO_URING;
+    fprintf(stderr, "no engine is called %s\n", name);
+    exit(2);
+}
+
 /* Starts a net as the command line says. SIGTERM is blocked from here on, in all threads. */
 static inline iouringnet_net *start_net(int argc, char **argv) {
     iouringnet_net *net;
@@ -30,8 +39,12 @@ static inline iouringnet_net *start_net(int argc, char **argv) {
             config.first_try = IOURINGNET_OFF;
         } else if (strcmp(argv[i], "--no-spin") == 0) {
             config.spin_us = IOURINGNET_NO_SPIN;
+        } else if (strcmp(argv[i], "--engine") == 0 && i + 1 < argc) {
+            config.engine = engine_of(argv[++i]);
+        } else if (strcmp(argv[i], "--own-loop") == 0) {
+            config.dispatch = IOURINGNET_BY_CALLER;
         } else {
-            fprintf(stderr, "usage: %s [--no-first-try] [--no-spin]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--no-first-try] [--no-spin] [--engine io_uring|epoll] [--own-loop]\n", argv[0]);
             exit(2);
         }
     }
@@ -63,6 +76,32 @@ static inline void wait_for_sigterm(void) {
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigwait(&signals, &number);
+}
+
+static iouringnet_net *dispatched;
+static volatile sig_atomic_t terminated;
+
+static inline void on_sigterm(int number) {
+    (void)number;
+    terminated = 1;
+    (void)net_wake(dispatched);
+}
+
+/* Waits for SIGTERM. If the net has no thread for its callbacks, this thread runs them meanwhile. */
+static inline void serve_until_sigterm(iouringnet_net *net) {
+    if (net_wake(net) == IOURINGNET_INVALID) {
+        wait_for_sigterm();
+        return;
+    }
+    dispatched = net;
+    struct sigaction action = {.sa_handler = on_sigterm};
+    sigaction(SIGTERM, &action, NULL);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    while (!terminated)
+        check(net_dispatch(net, IOURINGNET_NO_TIMEOUT), "net_dispatch");
 }
 
 /* The exit code. A client that left unread bytes behind makes net_stop say TIMEOUT, which is no failure here. */

@@ -1,7 +1,8 @@
 /* ours_blocking: the echo server with the library's blocking calls, one thread for each connection.
  *
  *   --cpu N         the connections' threads keep to that processor, and they alone; only as the first option
- *   --no-first-try  by the two rings alone
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll
  *   --no-spin       asleep whenever there is nothing to do
  *   --async         each call begun by an async one, and its op waited for */
 #define _GNU_SOURCE

@@ -1,7 +1,9 @@
-/* ours_callback: the echo server with the library's callbacks: listener_watch, stream_watch, sink_post.
+/* ours_callback: the echo server with the library's callbacks: listener_watch, connection_watch, sink_post.
  *
- *   --no-first-try  by the two rings alone
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll
  *   --no-spin       asleep whenever there is nothing to do
+ *   --own-loop      without a receive thread: the main thread runs the callbacks, by net_dispatch
  *
  * What a client sends while it does not read stays unconsumed until there is room again. */
 #define _GNU_SOURCE
@@ -11,24 +13,21 @@
 struct connection {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
-    int watches; /* those whose last call is still to come; at 0 the connection is freed */
 };
 
 static void hang_up(struct connection *c) {
-    sink_close(c->sink);
-    stream_close(c->stream);
+    connection_close(c->sink, c->stream);
 }
 
-static void watch_ended(struct connection *c) {
-    hang_up(c);
-    if (--c->watches == 0)
-        free(c);
+static void on_end(void *user, iouringnet_status status) {
+    (void)status;
+    free(user);
 }
 
 static size_t on_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct connection *c = user;
     if (status != IOURINGNET_OK) {
-        watch_ended(c);
+        hang_up(c);
         return 0;
     }
     iouringnet_status posted = sink_post(c->sink, data, size);
@@ -42,15 +41,16 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
     return size;
 }
 
-static void on_room(void *user, const iouringnet_completion *done) {
+static void on_room(void *user, iouringnet_status status) {
     struct connection *c = user;
-    if (done->status == IOURINGNET_OK)
+    if (status == IOURINGNET_OK)
         stream_resume(c->stream);
     else
-        watch_ended(c);
+        hang_up(c);
 }
 
 static void on_connection(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, on_room, on_end};
     (void)user;
     if (done->status != IOURINGNET_OK)
         return;
@@ -59,18 +59,16 @@ static void on_connection(void *user, const iouringnet_completion *done) {
         die("calloc");
     c->sink = done->sink;
     c->stream = done->stream;
-    c->watches += sink_watch(c->sink, on_room, c) == IOURINGNET_OK;
-    c->watches += stream_watch(c->stream, on_data, c) == IOURINGNET_OK;
-    if (c->watches < 2)
-        hang_up(c); /* a watch that did begin ends now, and frees the connection */
-    if (c->watches == 0)
+    if (connection_watch(c->sink, c->stream, &callbacks, c) != IOURINGNET_OK) {
+        hang_up(c);
         free(c);
+    }
 }
 
 int main(int argc, char **argv) {
     struct ours ours = start_ours(argc, argv);
     check(listener_watch(ours.listener, on_connection, NULL), "listener_watch");
     announce_ours(&ours);
-    wait_for_sigterm();
+    serve_until_sigterm(ours.net);
     return stop_net(ours.net);
 }

@@ -1,8 +1,10 @@
 /* ours_chain: the echo server as a chain of the library's operations. A connection has one operation at a time, and the
  * callback of each begins the next: stream_recv_some_async, sink_send_async, and so on.
  *
- *   --no-first-try  by the two rings alone
- *   --no-spin       asleep whenever there is nothing to do */
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll
+ *   --no-spin       asleep whenever there is nothing to do
+ *   --own-loop      without a receive thread: the main thread runs the callbacks, by net_dispatch */
 #define _GNU_SOURCE
 
 #include "ours.h"
@@ -57,6 +59,6 @@ int main(int argc, char **argv) {
     struct ours ours = start_ours(argc, argv);
     check(listener_watch(ours.listener, on_connection, NULL), "listener_watch");
     announce_ours(&ours);
-    wait_for_sigterm();
+    serve_until_sigterm(ours.net);
     return stop_net(ours.net);
 }

@@ -2,7 +2,8 @@
  *
  *                   by callbacks alone
  *   --blocking      by blocking calls, one thread for each connection
- *   --no-first-try  by the two rings alone */
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll */
 #define _GNU_SOURCE
 
 #include "ours.h"
@@ -62,6 +63,7 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
 }
 
 static void on_dialled(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, NULL, NULL};
     struct connection *c = user;
     if (!goes_on(done->status))
         return;
@@ -70,7 +72,7 @@ static void on_dialled(void *user, const iouringnet_completion *done) {
     c->received = 0;
     iouringnet_status status = sink_post(c->sink, c->message, DIAL_MESSAGE);
     if (status == IOURINGNET_OK)
-        status = stream_watch(c->stream, on_data, c);
+        status = connection_watch(NULL, c->stream, &callbacks, c);
     if (!goes_on(status))
         hang_up(c);
 }

@@ -1,6 +1,7 @@
-/* ours_http: the HTTP server with the library's callbacks: listener_watch, stream_watch, sink_post.
+/* ours_http: the HTTP server with the library's callbacks: listener_watch, connection_watch, sink_post.
  *
- *   --no-first-try  by the two rings alone
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll
  *   --no-spin       asleep whenever there is nothing to do
  *
  * While a client does not read its answers, the stream is paused. */
@@ -13,18 +14,15 @@ struct connection {
     iouringnet_sink *sink;
     iouringnet_stream *stream;
     struct http http;
-    int watches; /* those whose last call is still to come; at 0 the connection is freed */
 };
 
 static void hang_up(struct connection *c) {
-    sink_close(c->sink);
-    stream_close(c->stream);
+    connection_close(c->sink, c->stream);
 }
 
-static void watch_ended(struct connection *c) {
-    hang_up(c);
-    if (--c->watches == 0)
-        free(c);
+static void on_end(void *user, iouringnet_status status) {
+    (void)status;
+    free(user);
 }
 
 /* IOURINGNET_FULL: the sink has no room, and its watch tells when it has. */
@@ -41,7 +39,7 @@ static iouringnet_status post_answers(struct connection *c) {
 static size_t on_data(void *user, iouringnet_status status, const void *data, size_t size) {
     struct connection *c = user;
     if (status != IOURINGNET_OK) {
-        watch_ended(c);
+        hang_up(c);
         return 0;
     }
     bool http = http_take(&c->http, data, size);
@@ -53,10 +51,10 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
     return size;
 }
 
-static void on_room(void *user, const iouringnet_completion *done) {
+static void on_room(void *user, iouringnet_status status) {
     struct connection *c = user;
-    if (done->status != IOURINGNET_OK) {
-        watch_ended(c);
+    if (status != IOURINGNET_OK) {
+        hang_up(c);
         return;
     }
     iouringnet_status posted = post_answers(c);
@@ -67,6 +65,7 @@ static void on_room(void *user, const iouringnet_completion *done) {
 }
 
 static void on_connection(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, on_room, on_end};
     (void)user;
     if (done->status != IOURINGNET_OK)
         return;
@@ -76,12 +75,10 @@ static void on_connection(void *user, const iouringnet_completion *done) {
     c->sink = done->sink;
     c->stream = done->stream;
     http_init(&c->http);
-    c->watches += sink_watch(c->sink, on_room, c) == IOURINGNET_OK;
-    c->watches += stream_watch(c->stream, on_data, c) == IOURINGNET_OK;
-    if (c->watches < 2)
-        hang_up(c); /* a watch that did begin ends now, and frees the connection */
-    if (c->watches == 0)
+    if (connection_watch(c->sink, c->stream, &callbacks, c) != IOURINGNET_OK) {
+        hang_up(c);
         free(c);
+    }
 }
 
 int main(int argc, char **argv) {

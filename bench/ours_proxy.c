@@ -1,8 +1,8 @@
 /* ours_proxy: a proxy with the library's watches and posts: a connection to the backend for each one that it accepts, and bytes
  * both ways. Usage: ours_proxy [--no-first-try] BACKEND
  *
- * All callbacks run on one thread, which owns the pairs. Its one invariant: a pair is freed by the last call of its last
- * watch. */
+ * All callbacks run on one thread, which owns the pairs. Its one invariant: a pair is freed by the end of its second
+ * connection. */
 #define _GNU_SOURCE
 
 #include "ours.h"
@@ -18,21 +18,31 @@ struct end {
 
 struct pair {
     struct end client, backend;
-    int watches; /* those whose last call is still to come */
+    int open;    /* ends that are still to come */
     int streams; /* those that have not ended */
 };
 
 static iouringnet_net *net;
 static const char *backend;
 
-static void watch_ended(struct pair *p) {
-    if (--p->watches == 0)
+static void ended(struct pair *p) {
+    if (--p->open == 0)
         free(p);
 }
 
+static void on_end(void *user, iouringnet_status status) {
+    struct end *e = user;
+    (void)status;
+    ended(e->pair);
+}
+
 static void close_end(struct end *e) {
-    sink_close(e->sink);
-    stream_close(e->stream);
+    connection_close(e->sink, e->stream);
+}
+
+/* its stream still gets a last call */
+static void abort_end(struct end *e) {
+    connection_abort(e->sink, NULL);
 }
 
 static size_t on_data(void *user, iouringnet_status status, const void *data, size_t size) {
@@ -42,12 +52,11 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
         if (status == IOURINGNET_EOF)
             sink_close(from->other->sink);
         else
-            sink_abort(from->other->sink);
+            abort_end(from->other);
         if (--p->streams == 0) {
             close_end(&p->client);
             close_end(&p->backend);
         }
-        watch_ended(p);
         return 0;
     }
     iouringnet_status posted = sink_post(from->other->sink, data, size);
@@ -56,45 +65,44 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
         return 0;
     }
     if (posted != IOURINGNET_OK)
-        sink_abort(from->sink); /* nobody wants what this end brings; its stream ends with the connection */
+        abort_end(from); /* nobody wants what this end brings; its stream ends with the connection */
     return size;
 }
 
-static void on_room(void *user, const iouringnet_completion *done) {
+static void on_room(void *user, iouringnet_status status) {
     struct end *e = user;
-    if (done->status == IOURINGNET_OK)
+    if (status == IOURINGNET_OK)
         stream_resume(e->other->stream);
     else
-        watch_ended(e->pair);
+        abort_end(e);
 }
 
 static void begin(struct end *e) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, on_room, on_end};
     struct pair *p = e->pair;
-    p->watches += sink_watch(e->sink, on_room, e) == IOURINGNET_OK;
-    if (stream_watch(e->stream, on_data, e) == IOURINGNET_OK)
-        p->watches++, p->streams++;
+    if (connection_watch(e->sink, e->stream, &callbacks, e) == IOURINGNET_OK)
+        p->open++, p->streams++;
     else
-        sink_abort(e->sink);
+        close_end(e);
 }
 
 static void on_dialled(void *user, const iouringnet_completion *done) {
     struct pair *p = user;
     if (done->status != IOURINGNET_OK) {
-        sink_abort(p->client.sink);
-        stream_close(p->client.stream);
+        connection_abort(p->client.sink, p->client.stream);
         free(p);
         return;
     }
     p->backend.sink = done->sink;
     p->backend.stream = done->stream;
-    p->watches = 1; /* none ends before all have begun */
+    p->open = 1; /* none ends before all have begun */
     begin(&p->client);
     begin(&p->backend);
     if (p->streams == 0) {
         close_end(&p->client);
         close_end(&p->backend);
     }
-    watch_ended(p);
+    ended(p);
 }
 
 static void on_connection(void *user, const iouringnet_completion *done) {

@@ -1,6 +1,7 @@
 /* ours_stream_blocking: one-way streams (stream.h) with the library's blocking calls, one thread for each connection.
  *
- *   --no-first-try  by the two rings alone
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll
  *   --no-spin       asleep whenever there is nothing to do */
 #define _GNU_SOURCE
 

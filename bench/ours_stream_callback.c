@@ -1,7 +1,8 @@
-/* ours_stream_callback: one-way streams (stream.h) with the library's callbacks. Uploads come by stream_watch; a download is a
+/* ours_stream_callback: one-way streams (stream.h) with the library's callbacks. Uploads come by connection_watch; a download is a
  * chain of sink_send_async, two at a time, so that there is always one to go on with.
  *
- *   --no-first-try  by the two rings alone */
+ *   --no-first-try  by the two loops alone
+ *   --engine NAME   over io_uring or epoll */
 #define _GNU_SOURCE
 
 #include "ours.h"
@@ -71,6 +72,7 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
 }
 
 static void on_connection(void *user, const iouringnet_completion *done) {
+    static const iouringnet_connection_callbacks callbacks = {sizeof callbacks, on_data, NULL, NULL};
     (void)user;
     if (done->status != IOURINGNET_OK)
         return;
@@ -80,7 +82,7 @@ static void on_connection(void *user, const iouringnet_completion *done) {
     c->sink = done->sink;
     c->stream = done->stream;
     c->users = 1;
-    if (stream_watch(c->stream, on_data, c) != IOURINGNET_OK)
+    if (connection_watch(NULL, c->stream, &callbacks, c) != IOURINGNET_OK)
         user_ended(c);
 }
 

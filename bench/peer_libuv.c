@@ -2,10 +2,7 @@
  * only the rest is copied, and written when there is room. */
 #define _GNU_SOURCE
 
-#include "server.h"
-
-#include <signal.h>
-#include <uv.h>
+#include "peer_libuv.h"
 
 struct write {
     uv_write_t request;
@@ -78,27 +75,7 @@ static void on_connection(uv_stream_t *server, int status) {
     uv_close((uv_handle_t *)client, on_closed);
 }
 
-static void check(int status, const char *what) {
-    if (status == 0)
-        return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
-    exit(1);
-}
-
 int main(void) {
-    signal(SIGPIPE, SIG_IGN); /* a client that resets its connection would end the program */
     raise_descriptor_limit();
-    uv_loop_t *loop = uv_default_loop();
-    uv_tcp_t server;
-    struct sockaddr_in address;
-    int size = sizeof address;
-    check(uv_tcp_init(loop, &server), "uv_tcp_init");
-    check(uv_ip4_addr("127.0.0.1", 0, &address), "uv_ip4_addr");
-    check(uv_tcp_bind(&server, (const struct sockaddr *)&address, 0), "uv_tcp_bind");
-    check(uv_listen((uv_stream_t *)&server, BACKLOG, on_connection), "uv_listen");
-    check(uv_tcp_getsockname(&server, (struct sockaddr *)&address, &size), "uv_tcp_getsockname");
-    char text[32];
-    snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(address.sin_port));
-    announce(text);
-    return uv_run(loop, UV_RUN_DEFAULT);
+    return serve(on_connection);
 }

@@ -2,10 +2,7 @@
  * connection begins when the one before it has been closed. */
 #define _GNU_SOURCE
 
-#include "server.h"
-
-#include <signal.h>
-#include <uv.h>
+#include "peer_libuv.h"
 
 struct connection {
     uv_tcp_t tcp;
@@ -19,13 +16,6 @@ struct connection {
 static struct sockaddr_in target;
 
 static void dial(struct connection *c);
-
-static void check(int status, const char *what) {
-    if (status == 0)
-        return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
-    exit(1);
-}
 
 static void on_closed(uv_handle_t *handle) {
     struct connection *c = handle->data;

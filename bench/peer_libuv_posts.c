@@ -5,11 +5,8 @@
  * Its one invariant: `queue.lock` guards all that the threads share. */
 #define _GNU_SOURCE
 
+#include "peer_libuv.h"
 #include "posts.h"
-#include "server.h"
-
-#include <signal.h>
-#include <uv.h>
 
 #define QUEUE (1024 * 1024) /* bytes, as the library's default mark is */
 
@@ -26,13 +23,6 @@ static uv_tcp_t *client; /* the first connection; no other is served */
 static uv_write_t writing;
 static bool is_writing;
 static uv_thread_t threads[POST_THREADS];
-
-static void check(int status, const char *what) {
-    if (status == 0)
-        return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
-    exit(1);
-}
 
 static void send_messages(void *user) {
     uint32_t thread = (uint32_t)(uintptr_t)user;
@@ -126,26 +116,13 @@ static void on_connection(uv_stream_t *server, int status) {
 }
 
 int main(void) {
-    signal(SIGPIPE, SIG_IGN); /* a client that resets its connection would end the program */
     fill_pattern();
-    uv_loop_t *loop = uv_default_loop();
-    uv_tcp_t server;
-    struct sockaddr_in address;
-    int size = sizeof address;
     check(uv_mutex_init(&queue.lock), "uv_mutex_init");
     check(uv_cond_init(&queue.room), "uv_cond_init");
     queue.bytes = malloc(QUEUE);
     queue.written = malloc(QUEUE);
     if (!queue.bytes || !queue.written)
         die("malloc");
-    check(uv_async_init(loop, &wake, on_wake), "uv_async_init");
-    check(uv_tcp_init(loop, &server), "uv_tcp_init");
-    check(uv_ip4_addr("127.0.0.1", 0, &address), "uv_ip4_addr");
-    check(uv_tcp_bind(&server, (const struct sockaddr *)&address, 0), "uv_tcp_bind");
-    check(uv_listen((uv_stream_t *)&server, BACKLOG, on_connection), "uv_listen");
-    check(uv_tcp_getsockname(&server, (struct sockaddr *)&address, &size), "uv_tcp_getsockname");
-    char text[32];
-    snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(address.sin_port));
-    announce(text);
-    return uv_run(loop, UV_RUN_DEFAULT);
+    check(uv_async_init(uv_default_loop(), &wake, on_wake), "uv_async_init");
+    return serve(on_connection);
 }

@@ -5,10 +5,7 @@
  * that an end of input, too, is seen only when all before it has been written. */
 #define _GNU_SOURCE
 
-#include "server.h"
-
-#include <signal.h>
-#include <uv.h>
+#include "peer_libuv.h"
 
 struct pair;
 
@@ -33,13 +30,6 @@ struct write {
 
 static char incoming[64 * 1024]; /* holds bytes only while on_read runs */
 static struct sockaddr_in backend;
-
-static void check(int status, const char *what) {
-    if (status == 0)
-        return;
-    fprintf(stderr, "%s: %s\n", what, uv_strerror(status));
-    exit(1);
-}
 
 static void on_closed(uv_handle_t *handle) {
     struct pair *p = ((struct end *)handle)->pair;
@@ -144,19 +134,7 @@ static void on_connection(uv_stream_t *server, int status) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
-    uv_loop_t *loop = uv_default_loop();
-    uv_tcp_t server;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int size = sizeof address;
     backend = address_of(argc == 2 ? argv[1] : "");
-    check(uv_tcp_init(loop, &server), "uv_tcp_init");
-    check(uv_tcp_bind(&server, (const struct sockaddr *)&address, 0), "uv_tcp_bind");
-    check(uv_listen((uv_stream_t *)&server, BACKLOG, on_connection), "uv_listen");
-    check(uv_tcp_getsockname(&server, (struct sockaddr *)&address, &size), "uv_tcp_getsockname");
-    char text[32];
-    snprintf(text, sizeof text, "127.0.0.1:%d", ntohs(address.sin_port));
-    announce(text);
-    return uv_run(loop, UV_RUN_DEFAULT);
+    return serve(on_connection);
 }

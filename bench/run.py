@@ -47,12 +47,16 @@ class Server:
     variant: bool = False  # of another server: takes part where a case compares variants
     kind: str = "echo"  # of the cases that it can serve
     quick: bool = True  # takes part in a quick run, which has time for few; --servers asks for the others there too
+    floor: tuple = ()  # what it is compared with where a case has a floor over io_uring
     pins: bool = False  # has --cpu, by which the threads of its connections keep to a core while all else of it does not
 
 
 # Two of floor_io_uring's ways of sending; where a case's floor names both, the better one counts. The third, floor_inline, tells
 # what a send(2) for each message costs beside them.
 ONE_RING = ("floor_io_uring", "floor_io_uring_skip")
+
+# The library where io_uring is refused.
+OVER_EPOLL = ("--engine", "epoll")
 
 # Cases in which server and client have a core each: only where they have both is spinning looked at.
 CONFINED = "^(?!.*_anywhere)"
@@ -66,11 +70,17 @@ SERVERS = [
     Server("ours_callback", "ours", "ours_callback"),
     Server("ours_callback_rings", "ours", "ours_callback", ("--no-first-try",), variant=True),
     Server("ours_callback_no_spin", "ours", "ours_callback", ("--no-spin",), without=CONFINED),
+    Server("ours_own_loop", "ours", "ours_callback", ("--own-loop",), variant=True, quick=False, floor=("floor_epoll",)),
+    Server("ours_callback_epoll", "ours", "ours_callback", OVER_EPOLL, variant=True, quick=False, floor=("floor_epoll",)),
     Server("ours_chain", "ours", "ours_chain", variant=True, quick=False),
     Server("ours_chain_rings", "ours", "ours_chain", ("--no-first-try",), variant=True, quick=False),
+    Server("ours_chain_own_loop", "ours", "ours_chain", ("--own-loop",), variant=True, quick=False, floor=("floor_epoll",)),
+    Server("ours_chain_epoll", "ours", "ours_chain", OVER_EPOLL, variant=True, quick=False, floor=("floor_epoll",)),
     Server("ours_blocking", "ours", "ours_blocking", threads=True, pins=True),
     Server("ours_blocking_no_spin", "ours", "ours_blocking", ("--no-spin",), threads=True, without=CONFINED),
     Server("ours_blocking_rings", "ours", "ours_blocking", ("--no-first-try",), threads=True, pins=True, variant=True),
+    Server("ours_blocking_epoll", "ours", "ours_blocking", OVER_EPOLL, threads=True, pins=True, variant=True, quick=False,
+           floor=("floor_epoll",)),
     Server("ours_async", "ours", "ours_blocking", ("--async",), threads=True, pins=True, variant=True),
     Server("ours_async_rings", "ours", "ours_blocking", ("--no-first-try", "--async"), threads=True, pins=True, variant=True),
     Server("libuv", "peer", "peer_libuv"),
@@ -91,27 +101,34 @@ SERVERS = [
     Server("ours_stream_blocking", "ours", "ours_stream_blocking", kind="stream"),
     Server("ours_stream_blocking_no_spin", "ours", "ours_stream_blocking", ("--no-spin",), kind="stream", without=CONFINED),
     Server("ours_stream_blocking_rings", "ours", "ours_stream_blocking", ("--no-first-try",), kind="stream", variant=True),
+    Server("ours_stream_blocking_epoll", "ours", "ours_stream_blocking", OVER_EPOLL, kind="stream", variant=True, quick=False),
     Server("ours_stream_callback", "ours", "ours_stream_callback", kind="stream"),
     Server("ours_stream_callback_rings", "ours", "ours_stream_callback", ("--no-first-try",), kind="stream", variant=True),
+    Server("ours_stream_callback_epoll", "ours", "ours_stream_callback", OVER_EPOLL, kind="stream", variant=True, quick=False),
     Server("libuv_stream", "peer", "peer_libuv_stream", kind="stream"),
     Server("asio_stream", "peer", "peer_asio_stream", kind="stream"),
     Server("asio_io_uring_stream", "peer", "peer_asio_io_uring_stream", kind="stream"),
     Server("floor_posts", "floor", "floor_posts", kind="posts"),
     Server("ours_posts", "ours", "ours_posts", kind="posts"),
     Server("ours_posts_rings", "ours", "ours_posts", ("--no-first-try",), kind="posts", variant=True),
+    Server("ours_posts_epoll", "ours", "ours_posts", OVER_EPOLL, kind="posts", variant=True, quick=False),
     Server("libuv_posts", "peer", "peer_libuv_posts", kind="posts"),
     Server("floor_dial_io_uring", "floor", "floor_dial_io_uring", kind="dial"),
     Server("floor_dial_epoll", "floor", "floor_dial_epoll", kind="dial"),
     Server("ours_dial_callback", "ours", "ours_dial", kind="dial"),
+    Server("ours_dial_callback_epoll", "ours", "ours_dial", OVER_EPOLL, kind="dial", variant=True, quick=False,
+           floor=("floor_dial_epoll",)),
     Server("ours_dial_blocking", "ours", "ours_dial", ("--blocking",), kind="dial"),
     Server("libuv_dial", "peer", "peer_libuv_dial", kind="dial"),
     Server("tokio_dial", "peer", "peer_tokio_dial", kind="dial"),
     Server("floor_proxy_epoll", "floor", "floor_proxy_epoll", kind="proxy"),
     Server("ours_proxy", "ours", "ours_proxy", kind="proxy"),
+    Server("ours_proxy_epoll", "ours", "ours_proxy", OVER_EPOLL, kind="proxy", variant=True, quick=False),
     Server("libuv_proxy", "peer", "peer_libuv_proxy", kind="proxy"),
     Server("tokio_proxy", "peer", "peer_tokio_proxy", kind="proxy"),
     Server("ours_http", "ours", "ours_http", kind="http"),
     Server("ours_http_rings", "ours", "ours_http", ("--no-first-try",), variant=True, kind="http"),
+    Server("ours_http_epoll", "ours", "ours_http", OVER_EPOLL, variant=True, quick=False, kind="http"),
     Server("libuv_http", "peer", "peer_libuv_http", kind="http"),
     Server("nginx", "peer", "peer_nginx", kind="http"),
 ]
@@ -422,10 +439,13 @@ def compare(case, results):
         there = {n: results[n] for n in names if n in results and case.figure in results[n]}
         return (in_order(case, there)[0][1][case.figure], in_order(case, there)[0][0]) if there else (None, None)
 
-    floor, _ = best(case.floor)
+    case_floor, _ = best(case.floor)
     peer, peer_name = best([s.name for s in SERVERS if s.group == "peer"])
     ours = {s.name for s in SERVERS if s.group == "ours"}
+    over_rings = any("io_uring" in name for name in case.floor)
+    own_floors = {s.name: best(s.floor)[0] for s in SERVERS if s.floor and over_rings}
     for server, figures in results.items():
+        floor = own_floors.get(server) or case_floor
         if floor:
             figures["to_floor"] = figures[case.figure] / floor
         if peer:

@@ -80,6 +80,18 @@ def results_come_back_as_they_were_kept():
           run.markdown(case, kept["cases"][0]["servers"]) == run.markdown(case, results))
 
 
+def each_engine_has_its_floor():
+    case = run.Case("echo_64b_64", ())
+    costs = {"floor_io_uring": 2.0, "floor_epoll": 4.0, "ours_callback": 3.0, "ours_callback_epoll": 5.0}
+    results = {server: {"cpu_us_per_msg": cost} for server, cost in costs.items()}
+    run.compare(case, results)
+    check("the library over io_uring is compared with one ring", results["ours_callback"]["to_floor"] == 1.5)
+    check("the library over epoll is compared with epoll", results["ours_callback_epoll"]["to_floor"] == 1.25)
+    del results["floor_epoll"]
+    run.compare(case, results)
+    check("or with one ring where that is missing", results["ours_callback_epoll"]["to_floor"] == 2.5)
+
+
 def the_machine_is_named():
     about = run.about(run.Bench("", 0.2, 0.05, [0, 1], "its own"), 20)
     lines = run.about_lines(about)
@@ -204,6 +216,7 @@ def main():
         charts_are_those_of_the_results(document, named.group(1))
         every_figure_of_a_chart_is_in_the_results(named.group(1))
     results_come_back_as_they_were_kept()
+    each_engine_has_its_floor()
     the_machine_is_named()
     a_quick_run_is_short()
     wrk_is_understood()
