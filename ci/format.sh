@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The Rust code is formatted as rustfmt.toml says, the C and C++ code of bench/, examples-c/ and c-tests/ as .clang-format
-# says; --write mends both.
+# The Rust code is formatted as rustfmt.toml says, the C and C++ code of bench/, examples-c/, c-tests/, docs/guide/programs/,
+# tools/ and ci/ as .clang-format says; --write mends both.
 # usage: ci/format.sh [--write]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 sh ci/need.sh clang-format
-sources=(bench/*.c bench/*.h bench/*.cpp examples-c/*.c examples-c/*.h c-tests/*.c c-tests/*.h c-tests/plugin/*.c)
+sources=(bench/*.c bench/*.h bench/*.cpp examples-c/*.c examples-c/*.h c-tests/*.c c-tests/*.h c-tests/plugin/*.c ci/*.c
+    ci/install/*.c tools/*.c tools/*.h docs/guide/programs/*.c docs/guide/programs/*.cpp)
 
 if [ "${1:-}" = --write ]; then
     cargo fmt --all

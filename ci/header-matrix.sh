@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compiles include/iouringnet.h alone and twice, and the program in its essay, as every supported standard, with gcc and
-# clang, warnings as errors.
+# Compiles include/iouringnet.h alone and twice, and the programs in its essay, as every supported standard, with gcc and
+# clang, with short and with prefixed names, warnings as errors.
 # usage: ci/header-matrix.sh
 set -eu
 cd "$(dirname "$0")/.."
@@ -25,18 +25,27 @@ echo '#include "iouringnet.h"' > "$dir/alone.c"
     echo 'typedef char one_version[IOURINGNET_VERSION == (IOURINGNET_VERSION_MAJOR << 16 | IOURINGNET_VERSION_MINOR << 8'
     echo '  | IOURINGNET_VERSION_PATCH) ? 1 : -1];'
 } > "$dir/twice.c"
-sed -n 's/^ \*   //p' include/iouringnet.h | sed -n '/^#include <iouringnet.h>$/,/^}$/p' > "$dir/program.c"
-grep -q '^int main' "$dir/program.c" || { echo "header-matrix: the header shows no program" >&2; exit 1; }
-for file in alone twice program; do cp "$dir/$file.c" "$dir/$file.cpp"; done
+# Each program of the essay begins with this include, and ends with main.
+sed -n 's/^ \*   //p' include/iouringnet.h | awk -v dir="$dir" '
+    /^#include <iouringnet.h>$/ { file = dir "/program" ++programs ".c"; in_main = 0 }
+    file { print > file }
+    /^int main/ { in_main = 1 }
+    /^}$/ && in_main { file = "" }'
+[ -f "$dir/program2.c" ] || { echo "header-matrix: the header shows fewer than two programs" >&2; exit 1; }
+files="alone twice program1 program2"
+for file in $files; do cp "$dir/$file.c" "$dir/$file.cpp"; done
 
 warnings="-Wall -Wextra -Wpedantic -Werror -Wshadow -Iinclude -fsyntax-only"
 checked=0
 check() { # compiler, standard, language's ending
     command -v "$1" > /dev/null || { echo "header-matrix: $1 is not installed" >&2; exit 1; }
-    for file in alone twice program; do
-        # shellcheck disable=SC2086 # a list of options
-        "$1" "-std=$2" $warnings "$dir/$file.$3" || { echo "header-matrix: $1 -std=$2 refuses $file" >&2; exit 1; }
-        checked=$((checked + 1))
+    for file in $files; do
+        for names in -UIOURINGNET_PREFIXED -DIOURINGNET_PREFIXED; do
+            # shellcheck disable=SC2086 # a list of options
+            "$1" "-std=$2" $warnings $names "$dir/$file.$3" ||
+                { echo "header-matrix: $1 -std=$2 $names refuses $file" >&2; exit 1; }
+            checked=$((checked + 1))
+        done
     done
 }
 for standard in c99 c11 c17; do

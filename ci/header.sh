@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
 # --lib is enough: the build script writes the header.
-IOURINGNET_HEADER=$fresh cargo check --quiet --lib
+IOURINGNET_HEADER=$fresh cargo check --quiet --locked --lib --features header
 
 if [ "${1:-}" = --write ]; then
     cat "$fresh" > include/iouringnet.h

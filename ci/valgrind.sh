@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Some C tests under valgrind, with the suppressions that the library's users need: no errors. Needs `make`. VALGRIND names
-# another valgrind than that of the path.
+# Some C tests under valgrind, with the suppressions that the library's users need: no errors. Over epoll valgrind sees all
+# that is received; over io_uring it does not, and old ones cannot run there. Needs `make`. VALGRIND names another valgrind
+# than that of the path.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 valgrind=${VALGRIND:-valgrind}
@@ -33,16 +34,26 @@ int main(void)
 }
 C
 cc -pthread -o "$work/probe" "$work/probe.c"
-"$work/probe" || { echo "SKIPPED: no ring can be made here"; exit 0; }
-timeout --signal=KILL 20 "$valgrind" -q "$work/probe" >/dev/null 2>&1 ||
-    { echo "SKIPPED: with $("$valgrind" --version) no thread runs while another one waits in io_uring_enter"; exit 0; }
+engines="epoll io_uring"
+if ! "$work/probe"; then
+    echo "SKIPPED: io_uring: no ring can be made here"
+    engines=epoll
+elif ! timeout --signal=KILL 20 "$valgrind" -q "$work/probe" >/dev/null 2>&1; then
+    echo "SKIPPED: io_uring: with $("$valgrind" --version) no thread runs while another one waits in io_uring_enter"
+    engines=epoll
+fi
 
 run() { # PROGRAM TEST
-    local mode
-    for mode in on off; do
-        echo "$1 $2, first try $mode"
-        IOURINGNET_TEST_PATIENCE=5 IOURINGNET_TEST_FIRST_TRY=$mode timeout --signal=KILL 60 \
-            "$valgrind" -q --error-exitcode=9 --undef-value-errors=no --suppressions=ci/valgrind.supp "build/c-tests/$1" "$2"
+    local engine mode options
+    for engine in $engines; do
+        options=
+        if [ "$engine" = io_uring ]; then options=--undef-value-errors=no; fi
+        for mode in on off; do
+            echo "$1 $2, over $engine, first try $mode"
+            # shellcheck disable=SC2086
+            IOURINGNET_ENGINE=$engine IOURINGNET_TEST_PATIENCE=5 IOURINGNET_TEST_FIRST_TRY=$mode timeout --signal=KILL 60 \
+                "$valgrind" -q --error-exitcode=9 $options --suppressions=ci/valgrind.supp "build/c-tests/$1" "$2"
+        done
     done
 }
 run promise_01_completes_once a_send_completes_once
