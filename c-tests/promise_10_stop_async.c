@@ -1,6 +1,7 @@
 /* Promise 10, by net_stop_async: the stop does not wait, its callback is the net's last, and it is legal in callbacks. */
 
 #include "own_loop.h"
+#include "proc.h"
 
 static atomic_int later; /* callbacks that were outstanding when the net stopped */
 
@@ -100,18 +101,16 @@ TEST(a_stop_can_be_waited_for_by_an_op_and_by_another_stop) {
 }
 
 TEST(a_stop_without_waiting_leaves_no_thread_and_no_descriptor) {
-    size_t threads, descriptors;
+    struct footprint before;
     struct result result = RESULT;
     iouringnet_net *net = net_of_mode();
 
     CHECK_OK(net_stop(net)); /* what the process keeps is there now */
-    threads = count_entries("/proc/self/task");
-    descriptors = count_entries("/proc/self/fd");
+    before = footprint();
     net = net_of_mode();
     CHECK_OK(net_stop_async(net, result_store, &result, NULL));
     CHECK_OK(result_wait(&result));
-    EVENTUALLY(count_entries("/proc/self/task") == threads);
-    EVENTUALLY(count_entries("/proc/self/fd") == descriptors);
+    footprint_returns(before);
 }
 
 /* ---- a net that the program dispatches ---- */

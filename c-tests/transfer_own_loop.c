@@ -1,6 +1,7 @@
 /* A program's own loop: what net_dispatch returns, and what runs in it. */
 
 #include "own_loop.h"
+#include "proc.h"
 
 /* ---- a watched echo ---- */
 
@@ -85,12 +86,12 @@ TEST(an_echo_runs_on_the_thread_that_dispatches) {
 }
 
 TEST(a_net_of_the_caller_has_no_receive_thread) {
-    size_t threads = count_entries("/proc/self/task");
+    size_t threads = count_threads();
     iouringnet_net *net = own_loop();
 
-    CHECK_EQ(count_entries("/proc/self/task"), threads + 1); /* the send loop's */
+    CHECK_EQ(count_threads(), threads + 1); /* the send loop's */
     CHECK_OK(net_stop(net));
-    CHECK_EQ(count_entries("/proc/self/task"), threads);
+    CHECK_EQ(count_threads(), threads);
 }
 
 /* ---- what it returns ---- */
