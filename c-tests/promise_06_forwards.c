@@ -311,6 +311,35 @@ TEST(a_source_that_resets_ends_the_forward_and_is_told_to_the_watch) {
     source_resets(true);
 }
 
+/* The source resets after the forward has learned of room, and before it goes on. The stream keeps more than the room takes, so
+   no receive meets the reset. */
+TEST(a_source_that_resets_as_the_drain_makes_room_ends_the_forward) {
+    enum { ROOM = 20 << 10 };
+    struct busy before = BUSY, between = BUSY;
+    struct route route;
+    size_t went;
+
+    held(&route);
+    busy_begin(&before, route.net);
+    drain_reads(&route, 0, ROOM);
+    pass(200); /* acknowledgements come late; then the send loop tells the forward of the room */
+    CHECK_OK(sink_send_async(route.from.sink, "x", 1, busy_run, &between, NULL)); /* its callback runs behind that */
+    pass(20);
+    busy_end(&before);
+    latch_wait(&between.running);
+    raw_reset(route.from.peer);
+    pass(20);
+    busy_end(&between);
+    went = route_ended(&route, -ECONNRESET, IOURINGNET_SIDE_FROM);
+    CHECK_OK(sink_post(route.to.sink, "end", 3));
+    drain_reads(&route, ROOM, went - ROOM);
+    stream_has(&route, went, 1);
+    sink_close(route.from.sink);
+    stream_close(route.from.stream);
+    mixed_close(&route.to);
+    CHECK_OK(net_stop(route.net));
+}
+
 TEST(a_source_that_resets_after_our_end_ends_the_forward) {
     struct route route;
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, RequestId};
 use crate::ownership::Next;
 use crate::socket::Half;
+use std::mem;
 use std::sync::{Arc, Weak};
 
 /// What the watch of a forward knows more than others.
@@ -18,6 +19,8 @@ pub(super) struct Forwarder {
     /// Gets the events of the poll.
     handler: Weak<dyn Handler>,
     poll: Poll,
+    /// The poll has reported something, and nobody has looked at the socket since.
+    unseen: bool,
 }
 
 /// The poll that reports that the connection breaks. It stays armed from the first pause.
@@ -54,10 +57,22 @@ impl Watch {
         }
     }
 
-    fn set_poll(&mut self, poll: Poll) {
-        if let Some(forward) = &mut self.forward {
-            forward.poll = poll;
+    /// The poll of the forward has reported.
+    fn note_poll(&mut self, seen: Seen) {
+        let Some(forward) = &mut self.forward else {
+            return;
+        };
+        forward.unseen = true;
+        match seen {
+            Seen::Something => {}
+            Seen::Last => forward.poll = Poll::NotYet,
+            Seen::HangUp => forward.poll = Poll::Over,
         }
+    }
+
+    /// Whether the poll of a forward has reported something since this was last asked.
+    fn take_unseen(&mut self) -> bool {
+        self.forward.as_mut().is_some_and(|forward| mem::take(&mut forward.unseen))
     }
 }
 
@@ -83,7 +98,7 @@ impl Stream {
         let teller = self.net.teller(accepted, &self.socket, Half::Recv, target, false)?;
         let (begun, cancelled) = (teller.begun(), teller.is_cancelled());
         state.forget_shown();
-        let forwarder = Forwarder { handler: Weak::clone(&weak) as _, poll: Poll::NotYet };
+        let forwarder = Forwarder { handler: Weak::clone(&weak) as _, poll: Poll::NotYet, unseen: false };
         state.begin_deadline();
         let watch = state.watch.insert(Watch::of_forward(callback(teller), forwarder));
         if cancelled {
@@ -120,27 +135,24 @@ impl Stream {
         }
     }
 
-    /// The poll of `forward` has reported. Ends the forward if the connection is broken. What has arrived before can still be
-    /// received.
+    /// The poll of `forward` has reported. A stream that is paused looks at once. Any other one looks when it pauses next, if
+    /// no receive has met an error before.
     pub fn look_for_forward<F: Handler>(self: &Arc<Self>, forward: &Arc<F>, seen: Seen) {
         let mut state = self.lock_to_change();
-        let Some(watch) = state.watch_of(forward) else {
-            return; // it has ended
+        if let Some(watch) = state.watch_of(forward) {
+            watch.note_poll(seen);
+            drop(state);
+            self.post_to_loop();
+        }
+    }
+
+    /// As the receive loop, while the watch is paused: if the poll has reported that the connection is broken, the watch ends.
+    /// True: it does. What has arrived before can still be received.
+    pub(super) fn has_broken_forward(&self, state: &mut State) -> bool {
+        let Some(watch) = &mut state.watch else {
+            return false;
         };
-        let paused = watch.is_paused();
-        match seen {
-            Seen::Something => {}
-            Seen::Last => watch.set_poll(Poll::NotYet),
-            Seen::HangUp => watch.set_poll(Poll::Over),
-        }
-        if !paused {
-            return; // a receive meets the error
-        }
-        if let Some(error) = self.socket.look_for_error_received() {
-            watch.end(error);
-        }
-        drop(state);
-        self.post_to_loop();
+        watch.take_unseen() && self.socket.look_for_error_received().map(|error| watch.end(error)).is_some()
     }
 
     /// As the receive loop, while the watch is paused: polls, because no receive would see a reset.

@@ -236,6 +236,7 @@ impl Stream {
                     event_loop.note_bulk();
                 }
                 Work::Receive => return self.receive_more(&mut state, event_loop),
+                Work::Rest if self.has_broken_forward(&mut state) => {} // the watch ends
                 Work::Rest => {
                     state.cancel_request(event_loop);
                     self.poll_for_forward(&mut state, event_loop);
