@@ -1,6 +1,6 @@
 #!/bin/sh
 # test_proxy.sh PROXY ECHO_SERVER ECHO_CLIENT: programs talk through the proxy that know nothing of it: ours, and nc, socat,
-# curl and Python's web server where they are installed.
+# curl, Python's web server and Redis where they are installed.
 . "$(dirname "$0")/test_lib.sh"
 proxy=$1
 echo_server=$2
@@ -49,5 +49,34 @@ END
         fail "curl failed"
     cmp "$directory/sent" "$directory/one" && cmp "$directory/sent" "$directory/two" || fail "curl got something else"
     stop_server INT
+fi
+
+# benchmark BACKEND_PORT PROXY_PORT ARGUMENT...: Redis's own benchmark checks each answer, and ends at the first error.
+benchmark() {
+    backend_port=$1
+    port=$2
+    shift 2
+    before=$(redis-cli -p "$backend_port" info stats | sed -n 's/^total_commands_processed://p' | tr -d '\r')
+    timeout 60 redis-benchmark -p "$port" -n 5000 --csv "$@" >"$directory/benchmark" 2>&1 || fail "redis-benchmark failed"
+    grep -q -i -e error -e closed "$directory/benchmark" && fail "$(cat "$directory/benchmark")"
+    after=$(redis-cli -p "$backend_port" info stats | sed -n 's/^total_commands_processed://p' | tr -d '\r')
+    [ $((after - before)) -ge 25000 ] || fail "Redis got $((after - before)) commands"
+}
+
+if command -v redis-benchmark >/dev/null && command -v redis-server >/dev/null && command -v python3 >/dev/null; then
+    free_port='import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    redis_port=$(python3 -c "$free_port")
+    redis-server --bind 127.0.0.1 --port "$redis_port" --save "" --appendonly no --dir "$directory" >"$directory/redis" &
+    started="$started $!"
+    tries=0
+    until [ "$(redis-cli -p "$redis_port" ping 2>/dev/null)" = PONG ]; do
+        tries=$((tries + 1))
+        [ "$tries" -le 100 ] || fail "redis-server did not start: $(cat "$directory/redis")"
+        sleep 0.1
+    done
+    start_server "$directory/proxy" "$proxy" 127.0.0.1:0 "127.0.0.1:$redis_port"
+    benchmark "$redis_port" "${address##*:}" -t set,get,lpush,lrange_100,mset
+    benchmark "$redis_port" "${address##*:}" -t set,get,lpush,lrange_100,mset -P 16 -d 3000 -c 100
+    stop_server TERM
 fi
 exit 0
