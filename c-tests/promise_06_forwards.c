@@ -272,6 +272,30 @@ TEST(a_broken_sink_takes_no_forward) {
     CHECK_OK(net_stop(route.net));
 }
 
+/* The first send that meets the break is the forward's own: nothing else runs on the receive loop before. */
+TEST(bytes_that_a_broken_sink_refuses_stay_in_the_stream) {
+    struct busy busy = BUSY;
+    struct route route;
+    char got[5];
+
+    route_begin(&route);
+    route_forward(&route, IOURINGNET_ALL);
+    raw_send(route.from.peer, "first", 5);
+    raw_recv(route.to.peer, got, 5);
+    busy_begin(&busy, route.net);
+    raw_reset(route.to.peer);
+    raw_send(route.from.peer, "stay", 4);
+    pass(20);
+    busy_end(&busy);
+    CHECK_EQ(route_ended(&route, -ECONNRESET, IOURINGNET_SIDE_TO), 5);
+    CHECK_OK(stream_recv(route.from.stream, got, 4, NULL));
+    CHECK_MEM(got, "stay", 4);
+    mixed_close(&route.from);
+    sink_close(route.to.sink);
+    stream_close(route.to.stream);
+    CHECK_OK(net_stop(route.net));
+}
+
 static void note_room(void *user, iouringnet_status status) {
     ending_note(user, status);
 }
