@@ -68,10 +68,10 @@ static struct place *place(const char *ip) {
     CHECK(place_count <= PLACES_MAX);
     memset(place, 0, sizeof *place);
     if (port == 0) {
-        iouringnet_address unused;
+        iouringnet_address free_now;
 
-        unused_address(&unused);
-        port = port_of(unused.text);
+        raw_close(raw_listen(&free_now));
+        port = port_of(free_now.text);
     }
     place->fd = -1;
     for (int i = 0; i < 8; i++)

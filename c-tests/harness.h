@@ -240,7 +240,7 @@ void raw_half_close(int fd);
 int raw_unacknowledged(int fd); /* bytes that its peer's kernel has not acknowledged */
 void raw_reset(int fd);         /* closes with a RST */
 void raw_close(int fd);
-/* an address on loopback at which nobody listens */
+/* an address on loopback at which nobody listens, nor can before this process ends */
 void unused_address(iouringnet_address *address);
 
 /* pushes plain bytes into an end whose peer does not read, until a send does not fit: afterwards a further

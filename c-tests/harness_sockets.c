@@ -34,13 +34,19 @@ static void address_text(int fd, iouringnet_address *address) {
     snprintf(address->text, sizeof address->text, "127.0.0.1:%u", ntohs(at.sin_port));
 }
 
-int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog) {
+static int raw_bind(iouringnet_address *address, int rcvbuf, int sndbuf) {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = raw_socket(rcvbuf, sndbuf);
 
     CHECK_EQ(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
-    CHECK_EQ(listen(fd, backlog), 0);
     address_text(fd, address);
+    return fd;
+}
+
+int raw_listen_sized(iouringnet_address *address, int rcvbuf, int sndbuf, int backlog) {
+    int fd = raw_bind(address, rcvbuf, sndbuf);
+
+    CHECK_EQ(listen(fd, backlog), 0);
     return fd;
 }
 
@@ -235,8 +241,7 @@ void raw_close(int fd) {
 }
 
 void unused_address(iouringnet_address *address) {
-    int fd = raw_listen(address);
-    CHECK_EQ(close(fd), 0);
+    raw_bind(address, 0, 0); /* the process keeps it */
 }
 
 static bool takes_more(int fd) {

@@ -36,6 +36,16 @@ start_server() {
     done
 }
 
+# refuse_port OUTPUT: sets `address` to one that refuses every connection until this test ends. Needs Python.
+refuse_port() {
+    start_server "$1" python3 -c '
+import socket, time
+bound = socket.socket()
+bound.bind(("127.0.0.1", 0))
+print("listening on 127.0.0.1:%d" % bound.getsockname()[1], flush=True)
+time.sleep(600)'
+}
+
 # stop_server SIGNAL: sends it to `pid`, which must then end with 0.
 stop_server() {
     kill -s "$1" "$pid" || fail "the server was gone before SIG$1"

@@ -43,23 +43,21 @@ start_server "$directory/server" python3 "$directory/server.py" answer
 "$client" "$address" one "two words" "" three >"$directory/output" || fail "a simple conversation failed"
 printf 'you said one\r\nyou said two words\r\nyou said \r\nyou said three\r\n' | cmp - "$directory/output" ||
     fail "the answers are wrong"
-stop_address=$address
-kill "$pid"
-wait "$pid" 2>/dev/null
-"$client" "$stop_address" --tries 2 one 2>"$directory/error" && fail "nobody answered"
-[ "$(grep -c "^line_client: $stop_address: ." "$directory/error")" -eq 2 ] || fail "it did not try twice"
+refuse_port "$directory/refused"
+"$client" "$address" --tries 2 one 2>"$directory/error" && fail "somebody answered"
+[ "$(grep -c "^line_client: $address: ." "$directory/error")" -eq 2 ] || fail "it did not try twice: $(cat "$directory/error")"
 
 # Another try helps after each of these.
 start_server "$directory/server" python3 "$directory/server.py" end reset silent answer
 "$client" "$address" patience >"$directory/output" 2>"$directory/error" || fail "it gave up: $(cat "$directory/error")"
 printf 'you said patience\r\n' | cmp - "$directory/output" || fail "the answer is wrong"
-[ "$(wc -l <"$directory/error")" -eq 3 ] || fail "three tries should have failed"
+[ "$(wc -l <"$directory/error")" -eq 3 ] || fail "not three tries failed: $(cat "$directory/error")"
 
 # A line without an end is final.
 start_server "$directory/server" python3 "$directory/server.py" endless
 "$client" "$address" x >"$directory/output" 2>"$directory/error" && fail "it took an endless line"
-[ "$(wc -l <"$directory/error")" -eq 1 ] || fail "it tried again after an endless line"
+[ "$(wc -l <"$directory/error")" -eq 1 ] || fail "an endless line: $(cat "$directory/error")"
 
 "$client" "no address" x 2>"$directory/error" && fail "nonsense was taken for an address"
-[ "$(wc -l <"$directory/error")" -eq 1 ] || fail "it tried a bad address again"
+[ "$(wc -l <"$directory/error")" -eq 1 ] || fail "a bad address: $(cat "$directory/error")"
 exit 0
