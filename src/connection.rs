@@ -3,12 +3,12 @@
 //! Invariant: both halves join the net, or neither joins and the socket closes. What is asked of both is begun on both, or
 //! refused.
 
+use crate::callback::{DataCallback, StatusCallback};
 use crate::completion::Operation;
-use crate::ending::{EndCallback, Ending};
-use crate::engine::DataCallback;
+use crate::ending::Ending;
 use crate::error::{Error, Result};
 use crate::net::Net;
-use crate::sink::{RoomCallback, Sink};
+use crate::sink::Sink;
 use crate::socket::Socket;
 use crate::stream::Stream;
 use std::sync::Arc;
@@ -53,9 +53,9 @@ pub struct Callbacks {
     /// Gets every byte that the stream receives, and one last call with an error.
     pub data: Option<DataCallback>,
     /// Learns that there is room again after a FULL. Its last call brings what broke the sink.
-    pub room: Option<RoomCallback>,
+    pub room: Option<StatusCallback>,
     /// Comes once, after all other callbacks of the halves.
-    pub end: Option<EndCallback>,
+    pub end: Option<StatusCallback>,
 }
 
 /// Watches one half or both halves of a connection. INVALID: there is nothing to call, or a callback's half is missing, or

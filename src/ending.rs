@@ -3,6 +3,7 @@
 //! `connection` makes it for the halves that a watch was given, and each half reports its own end. Invariant: the callback
 //! runs once, on the receive loop, after every other callback of those halves.
 
+use crate::callback::StatusCallback;
 use crate::error::Result;
 use crate::event_loop::{EventLoop, Handler, LoopHandle};
 use crate::mailbox::Listed;
@@ -11,9 +12,6 @@ use crate::sync::Mutex;
 use crate::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
-/// Gets `Ok` if the kernel took everything that was accepted, and the FIN. Otherwise it gets the cause.
-pub type EndCallback = Box<dyn FnOnce(Result) + Send>;
-
 /// The halves that have not ended yet, and the callback for the last of them.
 pub struct Ending {
     listed: AtomicBool,
@@ -21,7 +19,8 @@ pub struct Ending {
 }
 
 struct State {
-    callback: Option<EndCallback>,
+    /// Gets `Ok` if the kernel took everything that was accepted, and the FIN. Otherwise it gets the cause.
+    callback: Option<StatusCallback>,
     open: u8,
     /// It decides `result`: the sending half if it was given, because it knows whether everything went out.
     decides: Half,
@@ -30,7 +29,7 @@ struct State {
 
 impl Ending {
     /// An end that both halves will report, or one of them.
-    pub fn new(sends: bool, receives: bool, callback: EndCallback) -> Arc<Ending> {
+    pub fn new(sends: bool, receives: bool, callback: StatusCallback) -> Arc<Ending> {
         let (open, decides) =
             (u8::from(sends) + u8::from(receives), if sends { Half::Send } else { Half::Recv });
         let state = State { callback: Some(callback), open, decides, result: Ok(()) };
@@ -65,7 +64,7 @@ impl Handler for Ending {
         drop(state);
         if let Some(callback) = callback {
             event_loop.count_callback();
-            callback(result);
+            callback.call(result);
         }
     }
 

@@ -16,6 +16,11 @@ pub struct Error(NonZeroI32); // not zero: an Option of it, which handles have m
 /// The result of a call that can fail.
 pub type Result<T = ()> = core::result::Result<T, Error>;
 
+/// A result as C sees it: 0, or the code of its error.
+pub fn status(result: Result) -> i32 {
+    result.err().map_or(0, Error::code)
+}
+
 /// The largest errno that the kernel may return (its MAX_ERRNO).
 const MAX_ERRNO: i32 = 4095;
 

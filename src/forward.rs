@@ -6,6 +6,7 @@
 //! Invariant: the stream loses a byte only when the kernel has taken it from the sink. Therefore a forward may end at any
 //! moment, and neither a byte is lost nor a send is torn.
 
+use crate::callback::DataCallback;
 use crate::completion::{Begun, Outcome, Target, Tell, Teller};
 use crate::engine::Request;
 use crate::error::{Error, Result};
@@ -73,7 +74,7 @@ pub fn begin(from: &Arc<Stream>, to: &Arc<Sink>, size: usize, tell: Tell<'_>) ->
     let begun = from.begin_forward(&forward, tell, size == 0, |teller| {
         let (forward, net) = (Arc::clone(&forward), Arc::clone(to.net()));
         let mut pump = Pump { forward, net, teller: Some(teller), size, sent: 0 };
-        Box::new(move |result: Result, bytes: &[u8]| match result {
+        DataCallback::boxed(move |result, bytes| match result {
             Ok(()) => pump.pass_on(bytes),
             Err(last) => pump.end(last),
         })

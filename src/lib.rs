@@ -11,6 +11,7 @@ mod address;
 mod buffer;
 mod cache_line;
 mod call_cost;
+mod callback;
 mod callback_thread;
 mod completion;
 pub mod config;

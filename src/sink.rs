@@ -18,7 +18,7 @@ mod send;
 mod watch;
 
 pub use self::forward::Forwarded;
-pub use self::watch::{RoomCallback, Watch};
+pub use self::watch::Watch;
 
 use self::queue::SendQueue;
 use crate::address;

@@ -45,11 +45,12 @@ use crate::ownership::{Front, Next, Owner};
 use crate::rare::Rare;
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::sys::Answer;
 use crate::timers::Timer;
 use std::mem;
+use std::ptr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Stream {
     socket: Arc<Socket>,
     /// The sending half of the same connection.
     sink: Weak<dyn SendingHalf>,
+    /// What a look-up of the sink's handle reads, for the cache: a callback probably sends.
+    sink_handle: AtomicPtr<()>,
     state: Mutex<State>,
 }
 
@@ -125,6 +128,7 @@ impl Stream {
             net: Arc::clone(net),
             socket,
             sink,
+            sink_handle: AtomicPtr::new(ptr::null_mut()),
             steady: AtomicBool::new(false),
             state: Mutex::new(State::new(net.config.timeout)),
         })
@@ -133,6 +137,11 @@ impl Stream {
     /// The net that it belongs to.
     pub fn net(&self) -> &Arc<Net> {
         &self.net
+    }
+
+    /// The handle of the sink is at `place` of the table, which callbacks probably look up.
+    pub fn note_sink_handle(&self, place: *const ()) {
+        self.sink_handle.store(place.cast_mut(), Ordering::Relaxed);
     }
 
     /// As the owner: releases the stream. Queued receives go to the receive loop. If the handle is closed, the half closes.
@@ -397,6 +406,7 @@ impl Handler for Stream {
     fn warm_up(&self) {
         fetch(Arc::as_ptr(&self.socket).wrapping_add(1).cast::<u8>().wrapping_sub(1)); // its end
         fetch(self.sink.as_ptr());
+        fetch(self.sink_handle.load(Ordering::Relaxed));
     }
 
     fn on_data(&self, request: &mut Request, bytes: &[u8]) -> bool {

@@ -22,6 +22,7 @@ const LEVELS: &[&[&str]] = &[
         "spin",
         "call_cost",
         "freed",
+        "callback",
         "once",
         "rare",
     ],

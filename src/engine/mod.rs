@@ -22,8 +22,7 @@ pub use self::choice::{EngineKind, Plan, start_for_caller, start_over};
 pub use self::features::Features;
 pub use self::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
 #[cfg(not(loom))]
-pub use self::request::OnData;
-pub use self::request::{DataCallback, Lent, Message, Request, Scratch, Start};
+pub use self::request::{Lent, Message, Request, Scratch, Start};
 pub use self::waker::Waker;
 
 use self::poller::Poller;

@@ -5,29 +5,12 @@
 //! everything that it names, or a caller lends it. The caller's operation completes after the request has come back.
 
 use crate::buffer::ReadBuffer;
-use crate::error::Result;
+use crate::callback::DataPlace;
 use crate::parts::{Gather, message_of};
 use crate::socket::Socket;
 use crate::stand_in::StandIn;
 use std::mem;
 use std::sync::Arc;
-
-/// Gets received bytes, and returns how many it is done with. Its last call, once, brings an error and no bytes.
-pub type DataCallback = Box<dyn OnData>;
-
-/// What a [`DataCallback`] does.
-pub trait OnData: Send {
-    /// Shows it bytes, or the error.
-    fn call(&mut self, result: Result, bytes: &[u8]) -> usize;
-    /// A call comes soon: fetches to the cache what it needs.
-    fn warm_up(&self) {}
-}
-
-impl<F: FnMut(Result, &[u8]) -> usize + Send> OnData for F {
-    fn call(&mut self, result: Result, bytes: &[u8]) -> usize {
-        self(result, bytes)
-    }
-}
 
 /// What a loop asks the kernel for.
 pub enum Request {
@@ -75,7 +58,7 @@ pub enum Request {
         /// The receive ends when so many bytes have come; not 0. The last piece may bring more.
         budget: u32,
         /// Gets the bytes. Its owner lends it, and takes it back when there is more to do, or at the end.
-        callback: Option<DataCallback>,
+        callback: DataPlace,
     },
     /// Receive what is there into a private buffer's room.
     RecvBuffered {
@@ -225,8 +208,12 @@ impl Request {
     }
 
     /// The callback that it was lent.
-    pub fn callback(&self) -> Option<&DataCallback> {
-        if let Request::RecvMultishot { callback, .. } = self { callback.as_ref() } else { None }
+    pub fn callback(&self) -> Option<&DataPlace> {
+        if let Request::RecvMultishot { callback, .. } = self {
+            Some(callback).filter(|callback| callback.is_taken())
+        } else {
+            None
+        }
     }
 
     /// Leaks the request's own memory that the kernel may still write to or read. What is left names no memory but the

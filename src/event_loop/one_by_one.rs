@@ -31,13 +31,12 @@ impl EventLoop {
         if let Some((owner, request)) = second.and_then(|id| self.requests.get(id)) {
             fetch(Arc::as_ptr(owner));
             if let Some(callback) = request.callback() {
-                fetch(&raw const **callback);
+                callback.warm_up();
             }
         }
         if let Some((owner, request)) = first.and_then(|id| self.requests.get(id)) {
-            if let Some(callback) = request.callback() {
+            if request.callback().is_some() {
                 owner.warm_up();
-                callback.warm_up();
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use super::types::IOURINGNET_NO_TIMEOUT;
 use crate::buffer::Mark;
+pub(super) use crate::callback::User;
 use crate::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::NonNull;
@@ -12,23 +13,6 @@ use std::time::Duration;
 
 /// Longest time that a caller's number can mean: 100 years. It is far beyond use, and any instant can take it.
 const LONGEST_MS: i64 = 100 * 366 * 24 * 3600 * 1000;
-
-/// The caller's pointer for its callbacks. The library passes it back and never follows it.
-#[derive(Clone, Copy)]
-pub(super) struct User(pub(super) *mut c_void);
-
-// SAFETY: the library never follows the pointer. The caller owns its target, and the header says that callbacks run on a
-// thread of the net.
-unsafe impl Send for User {}
-// SAFETY: the library never follows the pointer, and a shared `User` only returns it.
-unsafe impl Sync for User {}
-
-impl User {
-    /// A method, so that a closure captures the whole `User` and not only its pointer.
-    pub(super) fn pointer(self) -> *mut c_void {
-        self.0
-    }
-}
 
 /// Refuses NULL if the call needs a pointer.
 pub(super) fn required<T>(pointer: *const T) -> Result {

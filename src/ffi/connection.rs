@@ -3,10 +3,10 @@
 
 use super::types::*;
 use super::versioned::read_struct;
-use super::watch::data_callback;
-use super::{User, guard, guard_void, handles, limit, status};
+use super::{User, guard, guard_void, handles, limit};
+use crate::callback::{DataCallback, StatusCallback};
 use crate::connection::{self, Callbacks};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use std::ffi::c_void;
 
 /// Watches a connection: its bytes, room for posts, and its end.
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn connection_watch(
     guard(|| {
         // SAFETY: the caller passes NULL or a struct of the size that it says.
         let callbacks = unsafe { read_struct(callbacks) }?;
-        let core = core_callbacks(&callbacks, user, sink);
+        let core = core_callbacks(&callbacks, user);
         let sink = if sink.is_null() { None } else { Some(handles::share(sink)?) };
         let stream = if stream.is_null() { None } else { Some(handles::share(stream)?) };
         connection::watch(sink.as_deref(), stream.as_deref(), core)
@@ -206,19 +206,11 @@ pub unsafe extern "C" fn connection_abort(sink: *mut iouringnet_sink, stream: *m
 }
 
 /// The core's form of the callbacks of C.
-fn core_callbacks(
-    callbacks: &iouringnet_connection_callbacks,
-    user: *mut c_void,
-    sink: *mut iouringnet_sink,
-) -> Callbacks {
-    let pointer = User(user);
-    let room = callbacks.room.map(|function| -> Box<dyn FnMut(Result) + Send> {
-        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
-        Box::new(move |result| unsafe { function(pointer.pointer(), status(result)) })
-    });
-    let end = callbacks.end.map(|function| -> Box<dyn FnOnce(Result) + Send> {
-        // SAFETY: as above.
-        Box::new(move |result| unsafe { function(pointer.pointer(), status(result)) })
-    });
-    Callbacks { data: data_callback(callbacks.data, user, sink), room, end }
+fn core_callbacks(callbacks: &iouringnet_connection_callbacks, user: *mut c_void) -> Callbacks {
+    let user = User(user);
+    // SAFETY: the caller promises that the functions may be called with its pointer on the net's thread.
+    let of_c = |function| unsafe { StatusCallback::of_c(function, user) };
+    // SAFETY: as above.
+    let data = callbacks.data.map(|function| unsafe { DataCallback::of_c(function, user) });
+    Callbacks { data, room: callbacks.room.map(of_c), end: callbacks.end.map(of_c) }
 }

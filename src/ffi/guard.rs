@@ -7,6 +7,7 @@ use super::log;
 use super::types::iouringnet_status;
 use crate::callback_thread::in_callback;
 use crate::completion::Outcome;
+pub(super) use crate::error::status;
 use crate::error::{Error, Result};
 use crate::fork;
 use crate::threads::Uncancelled;
@@ -119,9 +120,4 @@ fn caught(body: impl FnOnce() -> Result) -> iouringnet_status {
             Error::PANIC.code()
         }
     }
-}
-
-/// A result as C sees it.
-pub(super) fn status(result: Result) -> iouringnet_status {
-    result.err().map_or(OK, Error::code)
 }

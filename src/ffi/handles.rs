@@ -129,7 +129,7 @@ pub(super) fn share<H: Handle>(handle: *mut H) -> Result<Held<H>> {
 }
 
 /// The address from which [`share`] reads, for the cache.
-pub(super) fn address<H: Handle>(handle: *mut H) -> *const () {
+fn address<H: Handle>(handle: *mut H) -> *const () {
     token(handle).map_or(std::ptr::null(), |token| TABLE.address(token))
 }
 
@@ -218,6 +218,7 @@ pub(super) fn publish_pair(connection: Connection, net: &Net) -> Result<Pair> {
 /// The same, but on failure the connection stays as it is.
 pub(super) fn publish_halves((sink, stream): &Connection, net: &Net) -> Result<Pair> {
     let sink_handle = publish(Arc::clone(sink), net)?;
+    stream.note_sink_handle(address(sink_handle));
     let stream_handle = publish(Arc::clone(stream), net).inspect_err(|_| drop(retire(sink_handle)))?;
     Ok((sink_handle, stream_handle))
 }

@@ -2,10 +2,8 @@
 //! The watch of a listener, and what may be done with a watched stream.
 
 use super::types::*;
-use super::{User, attach, completion, guard, handles, status};
-use crate::cache_line::fetch;
+use super::{User, attach, completion, guard, handles};
 use crate::completion::Outcome;
-use crate::engine::{DataCallback, OnData};
 use crate::error::{Error, Result};
 use crate::net::Net;
 use crate::socket::Socket;
@@ -161,41 +159,4 @@ fn accept_callback(net: &Arc<Net>, callback: iouringnet_callback, user: *mut c_v
         // SAFETY: the caller promises that the function may be called with its pointer on the net's thread.
         unsafe { function(user.pointer(), &done) }
     }))
-}
-
-/// A data callback of C.
-struct Data {
-    function: unsafe extern "C" fn(*mut c_void, iouringnet_status, *const c_void, usize) -> usize,
-    user: User,
-    /// What a look-up of the connection's sink reads: the callback probably sends.
-    sink: *const (),
-}
-
-// SAFETY: nobody follows the address.
-unsafe impl Send for Data {}
-
-impl OnData for Data {
-    #[inline]
-    fn call(&mut self, result: Result, bytes: &[u8]) -> usize {
-        let (data, size) =
-            if result.is_ok() { (bytes.as_ptr().cast(), bytes.len()) } else { (std::ptr::null(), 0) };
-        // SAFETY: the caller promises that the function may be called with its pointer on the net's thread; `bytes` outlives
-        // the call.
-        unsafe { (self.function)(self.user.pointer(), status(result), data, size) }
-    }
-
-    fn warm_up(&self) {
-        fetch(self.user.pointer().cast_const());
-        fetch(self.sink);
-    }
-}
-
-/// The core's form of a C callback that gets bytes, and the end.
-pub(super) fn data_callback(
-    callback: iouringnet_data_callback,
-    user: *mut c_void,
-    sink: *mut iouringnet_sink,
-) -> Option<DataCallback> {
-    let (function, user) = (callback?, User(user));
-    Some(Box::new(Data { function, user, sink: handles::address(sink) }))
 }

@@ -6,6 +6,7 @@
 //! Invariant: the callback runs on the receive loop's thread alone, and never after its last call.
 
 use super::Sink;
+use crate::callback::StatusCallback;
 use crate::ending::Ending;
 use crate::engine::Request;
 use crate::error::{Error, Result};
@@ -17,9 +18,6 @@ use crate::sync::atomic::AtomicBool;
 use crate::sys::Answer;
 use std::sync::{Arc, Weak};
 
-/// Receives `Ok` when there is room again after a FULL. The last call brings an error: how the watch ended.
-pub type RoomCallback = Box<dyn FnMut(Result) + Send>;
-
 /// One armed watch.
 pub struct Watch {
     listed: AtomicBool,
@@ -28,7 +26,8 @@ pub struct Watch {
 }
 
 struct Events {
-    callback: Option<RoomCallback>,
+    /// Gets `Ok` when there is room again after a FULL. Its last call brings an error: how the watch ended.
+    callback: Option<StatusCallback>,
     /// The call that arms it is not over. Events wait.
     held: bool,
     room: bool,
@@ -41,7 +40,7 @@ struct Events {
 
 impl Watch {
     /// A watch without an event.
-    pub fn new(sink: &Arc<Sink>, callback: RoomCallback) -> Arc<Watch> {
+    pub fn new(sink: &Arc<Sink>, callback: StatusCallback) -> Arc<Watch> {
         let (callback, held) = (Some(callback), true);
         Arc::new(Watch {
             listed: AtomicBool::new(false),
@@ -112,14 +111,14 @@ impl Watch {
             } else {
                 return;
             };
-            let Some(mut callback) = events.callback.take() else {
+            let Some(callback) = events.callback.take() else {
                 return; // the last call was before
             };
             let is_last = event.is_err();
             let ends = events.last.is_some();
             drop(events);
             event_loop.count_callback();
-            callback(event);
+            callback.call(event);
             if is_last {
                 return;
             }
@@ -180,7 +179,7 @@ impl Sink {
     /// [`Sink::begin_watch`] or [`Sink::drop_watch`] comes next.
     pub fn prepare_watch(
         self: &Arc<Self>,
-        room: Option<RoomCallback>,
+        room: Option<StatusCallback>,
         ending: Option<&Arc<Ending>>,
     ) -> Result<Option<Arc<Watch>>> {
         let mut state = self.lock();

@@ -5,8 +5,9 @@
 
 use super::watch::Watch;
 use super::{State, Stream};
+use crate::callback::DataCallback;
 use crate::completion::{Begun, Target, Tell, Teller};
-use crate::engine::{DataCallback, Request};
+use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, RequestId};
 use crate::ownership::Next;

@@ -66,6 +66,7 @@ impl State {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::callback::DataCallback;
     use crate::config::Config;
     use crate::engine::EngineKind;
     use crate::socket_waiter::{Ready, SocketWaiter, Woken};
@@ -89,7 +90,7 @@ mod tests {
             }
             bytes.len()
         };
-        stream.watch(Some(Box::new(callback)), None).unwrap();
+        stream.watch(Some(DataCallback::boxed(callback)), None).unwrap();
         peer.write_all(&[1]).unwrap();
         assert_eq!(calls.recv_timeout(LONG), Ok((Ok(()), vec![1])));
         peer.write_all(&[2; 10]).unwrap();

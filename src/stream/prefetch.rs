@@ -11,6 +11,7 @@ use super::queue::Item;
 use super::want::Want;
 use super::watch::BUDGET_MAX;
 use super::{State, Stream};
+use crate::callback::DataPlace;
 use crate::completion::{Accepted, Begun};
 use crate::deadlines::Limit;
 use crate::engine::{POOL_BUFFER_SIZE, Request};
@@ -148,7 +149,7 @@ impl Stream {
         };
         let (piece, budget) = (piece as u32, (room - piece).min(BUDGET_MAX) as u32);
         state.prefetch.piece = piece;
-        Some(Request::RecvMultishot { socket, start, piece, budget, callback: None })
+        Some(Request::RecvMultishot { socket, start, piece, budget, callback: DataPlace::default() })
     }
 
     /// The armed receive has brought `bytes`, and goes on. True: the loop has more to do for the stream.

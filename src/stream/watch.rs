@@ -18,9 +18,10 @@
 use super::forward::Forwarder;
 use super::{Brought, State, Stream};
 use crate::buffer::ReadBuffer;
+use crate::callback::{DataCallback, DataPlace};
 use crate::ending::Ending;
 use crate::engine::POOL_BUFFER_SIZE;
-use crate::engine::{DataCallback, Request};
+use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::EventLoop;
 use crate::ownership::Next;
@@ -33,8 +34,8 @@ use std::time::Instant;
 
 /// What a stream knows of its watch. The state loses it before the last call.
 pub struct Watch {
-    /// `None` while it runs, and while a multishot receive owns it. A receive owns it only while the buffer is empty.
-    callback: Option<DataCallback>,
+    /// Empty while it runs, and while a multishot receive owns it. A receive owns it only while the buffer is empty.
+    callback: DataPlace,
     pub(super) paused: bool,
     /// The watch has begun or been resumed. The next call shows the kept bytes.
     owed: bool,
@@ -83,7 +84,7 @@ struct Turn {
 
 impl Watch {
     fn new(callback: DataCallback) -> Watch {
-        let (callback, ending, forward) = (Some(callback), None, None);
+        let (callback, ending, forward) = (callback.into(), None, None);
         Watch { callback, paused: false, owed: true, ending, bulk: false, was_paused: false, forward }
     }
 
@@ -319,7 +320,7 @@ impl Stream {
         match self.buffered_request(event_loop, state, 0, false) {
             Request::RecvPooled { socket, start } if !bulk && event_loop.has_multishot() => {
                 let budget = self.watch_budget(BUDGET_MAX) as u32;
-                Request::RecvMultishot { socket, start, piece: 0, budget, callback: None }
+                Request::RecvMultishot { socket, start, piece: 0, budget, callback: DataPlace::default() }
             }
             request => request,
         }
@@ -362,7 +363,7 @@ impl Stream {
 
     /// Shows what a receive that goes on has brought. `lent` is the place of the callback that the receive may own. True:
     /// the loop has more to do for the watch.
-    pub(super) fn show_next(&self, lent: &mut Option<DataCallback>, bytes: &[u8]) -> bool {
+    pub(super) fn show_next(&self, lent: &mut DataPlace, bytes: &[u8]) -> bool {
         let callback = if self.is_steady() && bytes.len() < POOL_BUFFER_SIZE { lent.take() } else { None };
         let Some(mut callback) = callback else {
             let mut state = self.state.lock();
@@ -374,7 +375,7 @@ impl Stream {
         };
         let consumed = self.call(&mut callback, Ok(()), bytes);
         if consumed == bytes.len() && self.is_steady() {
-            *lent = Some(callback);
+            *lent = callback.into();
             return false;
         }
         let mut kept = ReadBuffer::default(); // a receive owns the callback only while nothing is kept
@@ -400,13 +401,13 @@ impl Stream {
     }
 
     /// Lends the callback to the receive, unless bytes are kept. True: the loop has more to do for the watch.
-    fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut Option<DataCallback>) -> bool {
+    fn lend(&self, mut state: MutexGuard<'_, State>, to: &mut DataPlace) -> bool {
         if !state.may_lend() {
             return true;
         }
         if state.buffer.is_empty() {
             if let Some(watch) = &mut state.watch {
-                *to = watch.callback.take();
+                mem::swap(to, &mut watch.callback);
                 self.steady.store(true, Ordering::Relaxed);
             }
         }
@@ -437,7 +438,7 @@ impl Stream {
         drop(state);
         // The state has nothing of the watch, and nobody owns the stream. Therefore the last call may begin another watch or
         // a receive.
-        if let Some(mut callback) = watch.and_then(|watch| watch.callback) {
+        if let Some(mut callback) = watch.and_then(|mut watch| watch.callback.take()) {
             self.call(&mut callback, Err(last), &[]);
         }
         let mut state = self.state.lock();
@@ -476,7 +477,7 @@ impl State {
     /// Puts the callback back after a call. Not `in_order`: it claims more bytes than the call showed.
     fn put_back(&mut self, callback: DataCallback, in_order: bool) {
         if let Some(watch) = &mut self.watch {
-            watch.callback = Some(callback);
+            watch.callback = callback.into();
             if !in_order {
                 watch.end(Error::INVALID);
             }
@@ -484,9 +485,9 @@ impl State {
     }
 
     /// Takes the callback back from a receive. The watch stays as long as its receive is in flight.
-    pub(super) fn take_back(&mut self, lent: &mut Option<DataCallback>) {
-        if let Some(watch) = self.watch.as_mut().filter(|_| lent.is_some()) {
-            watch.callback = lent.take();
+    pub(super) fn take_back(&mut self, lent: &mut DataPlace) {
+        if let Some(watch) = self.watch.as_mut().filter(|_| lent.is_taken()) {
+            watch.callback = mem::take(lent);
         }
     }
 }

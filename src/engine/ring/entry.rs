@@ -120,6 +120,7 @@ fn recv_flags(one_try: bool) -> i32 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::callback::DataPlace;
     use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
     use crate::socket::{Listening, Options};
     use std::sync::Arc;
@@ -155,8 +156,8 @@ mod tests {
         assert_eq!(pooled(Start::WhenReadable), (RECVSEND_POLL_FIRST, 0));
         assert_eq!(pooled(Start::OneTry), (0, libc::MSG_DONTWAIT));
         let multishot = |start| {
-            let (piece, budget) = (0, 1 << 20);
-            fields(&mut Request::RecvMultishot { socket: socket(), start, piece, budget, callback: None })
+            let (piece, budget, callback) = (0, 1 << 20, DataPlace::default());
+            fields(&mut Request::RecvMultishot { socket: socket(), start, piece, budget, callback })
         };
         assert_eq!(multishot(Start::Now), (RECV_MULTISHOT, 0));
         assert_eq!(multishot(Start::WhenReadable), (RECV_MULTISHOT | RECVSEND_POLL_FIRST, 0));

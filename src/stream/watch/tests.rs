@@ -39,7 +39,7 @@ impl Steady {
             }
             bytes.len()
         };
-        stream.watch(Some(Box::new(callback)), None).unwrap();
+        stream.watch(Some(DataCallback::boxed(callback)), None).unwrap();
         let steady = Steady { net, stream, peer, calls };
         steady.goes_on();
         Some(steady)
@@ -149,7 +149,7 @@ fn next(state: &mut State) -> Work {
 fn the_state_of_a_watch_says_what_is_next() {
     let mut state = State::new(None);
     assert_eq!(next(&mut state), Work::Nothing, "no watch");
-    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
+    state.watch = Some(Watch::new(DataCallback::boxed(|_, bytes| bytes.len())));
     assert_eq!(next(&mut state), Work::Receive, "nothing is kept");
     state.buffer.append(b"kept");
     assert_eq!(next(&mut state), Work::Show, "the first call is owed");
@@ -176,7 +176,7 @@ fn the_state_of_a_watch_says_what_is_next() {
 #[test]
 fn the_first_reason_ends_a_watch_and_a_cause_comes_before_it() {
     let mut state = State::new(None);
-    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
+    state.watch = Some(Watch::new(DataCallback::boxed(|_, bytes| bytes.len())));
     assert!(state.end_idle(Instant::now()));
     assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
     state.watch.as_mut().unwrap().end(Error::CANCELLED);
@@ -191,7 +191,7 @@ fn a_deadline_counts_once_all_from_before_it_is_handled() {
     let Some((net, stream, peer)) = open(Config::default()) else { return };
     stream.set_deadline(Some(Duration::from_nanos(1))).unwrap();
     let mut state = stream.state.lock();
-    state.watch = Some(Watch::new(Box::new(|_: Result, bytes: &[u8]| bytes.len())));
+    state.watch = Some(Watch::new(DataCallback::boxed(|_, bytes| bytes.len())));
     state.begin_deadline();
     let ends = state.watch_ends().unwrap();
     let before = ends - Duration::from_nanos(1);
