@@ -76,7 +76,7 @@ impl Linger {
         if !socket.half_closed() {
             return;
         }
-        if let Some(idle) = socket.idle.get() {
+        if let Some(idle) = socket.idle() {
             Arc::clone(idle).end();
         }
         // The usual end needs no linger: the library's FIN is out, and the peer's FIN has come after the discarded input.

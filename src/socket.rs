@@ -6,19 +6,18 @@
 //! Invariant: the socket keeps every error that the kernel reports once. The half that did not see the error finds it here.
 
 mod drain;
-mod ends;
+mod extras;
 
 pub use crate::sys::{Listening, Options, OwnOptions};
 
-use self::ends::KeptEnds;
-use crate::deadlines::{DrainEnd, IdleLimit};
+use self::extras::Extras;
+use crate::deadlines::DrainEnd;
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
 use crate::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use crate::sys::{Answer, Descriptor};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::RawFd;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One of the two directions of a connection.
@@ -58,16 +57,11 @@ type EndedHook = Box<dyn Fn() + Send + Sync>;
 /// A TCP socket. Its descriptor closes when the last owner drops it. What a message needs is together, at the end.
 #[repr(C)]
 pub struct Socket {
-    ended: OnceLock<Box<EndedHook>>,
-    /// The addresses for the log, if it wants them.
-    ends: KeptEnds,
+    extras: Extras,
     /// When the drain of the queued bytes must be over. The sink sets it at the close.
     drain_until: DrainEnd,
-    /// Only where a limit was ever set.
-    pub idle: OnceLock<Arc<dyn IdleLimit>>,
-    fin_sent: AtomicBool,
-    /// The peer had acknowledged all bytes when the sending direction ended.
-    fin_was_last: AtomicBool,
+    /// One of the `FIN_` values.
+    fin: AtomicU8,
     input_ended: AtomicBool,
     /// Whether a send may have taken an error from the kernel that is not stored yet. The sink's owner writes this flag.
     sending: AtomicBool,
@@ -82,6 +76,11 @@ pub struct Socket {
     /// Dropped last: its close calls the hooks of `freed`.
     descriptor: Descriptor,
 }
+
+const FIN_NOT_SENT: u8 = 0;
+const FIN_SENT: u8 = 1;
+/// The sending direction has ended, and the peer had acknowledged all bytes by then.
+const FIN_WAS_LAST: u8 = 2;
 
 /// One call to the kernel discards at most this much input. The limit keeps a close in a callback short.
 const DISCARDED_AT_ONCE: usize = 256 << 10;
@@ -167,19 +166,16 @@ impl Socket {
     fn of(descriptor: Descriptor) -> Socket {
         Socket {
             error: AtomicI32::new(0),
-            fin_sent: AtomicBool::new(false),
-            fin_was_last: AtomicBool::new(false),
+            fin: AtomicU8::new(FIN_NOT_SENT),
             input_ended: AtomicBool::new(false),
             sending: AtomicBool::new(false),
             reset: AtomicBool::new(false),
             shared: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
             embedded: [AtomicBool::new(false), AtomicBool::new(false)],
-            ended: OnceLock::new(),
             totals: [AtomicU64::new(0), AtomicU64::new(0)],
-            ends: KeptEnds::default(),
+            extras: Extras::default(),
             drain_until: DrainEnd::new(),
-            idle: OnceLock::new(),
             descriptor,
         }
     }
@@ -306,7 +302,7 @@ impl Socket {
             return Tried::Failed(error);
         }
         // After our own FIN, TCP_CLOSE may be an orderly end. Before our FIN, TCP_CLOSE means a reset.
-        if may_be_taken && !self.fin_sent.load(Ordering::Acquire) && self.is_dead() {
+        if may_be_taken && !self.has_sent_fin() && self.is_dead() {
             return Tried::Failed(self.fail(RESET));
         }
         self.input_ended.store(true, Ordering::Relaxed); // a hint, for `discard_input`
@@ -393,10 +389,8 @@ impl Socket {
     pub fn shutdown_send(&self) -> Result {
         // The check comes before the FIN: an acknowledgement that is seen later may be younger than the FIN. If the peer has
         // ended its stream, no caller asks for the result.
-        if !self.input_ended.load(Ordering::Relaxed) && self.unacknowledged() == 0 {
-            self.fin_was_last.store(true, Ordering::Relaxed); // published with `fin_sent`
-        }
-        self.fin_sent.store(true, Ordering::Release);
+        let is_last = !self.input_ended.load(Ordering::Relaxed) && self.unacknowledged() == 0;
+        self.fin.store(if is_last { FIN_WAS_LAST } else { FIN_SENT }, Ordering::Release);
         let sent = self.descriptor.shutdown(Shutdown::Write);
         self.tell_ended();
         if sent { Ok(()) } else { Err(self.look_for_error().unwrap_or_else(|| self.fail(RESET))) }
@@ -404,7 +398,7 @@ impl Socket {
 
     /// Whether the sending direction has ended in order.
     pub fn has_sent_fin(&self) -> bool {
-        self.fin_sent.load(Ordering::Acquire)
+        self.fin.load(Ordering::Acquire) != FIN_NOT_SENT
     }
 
     /// A lower bound of the time since the peer received all bytes before the FIN. `None`: it is unknown.
@@ -412,26 +406,13 @@ impl Socket {
     /// The time counts from the last send of data, retransmissions included, less one round trip for the acknowledgement.
     /// The time of the last acknowledgement does not fit, because keepalive and the peer's own bytes renew it.
     pub fn quiet(&self) -> Option<Quiet> {
-        if !self.has_sent_fin() || !self.fin_was_last.load(Ordering::Relaxed) {
+        if self.fin.load(Ordering::Relaxed) != FIN_WAS_LAST {
             return None;
         }
         let info = self.descriptor.info()?;
         let round_trip = Duration::from_micros(info.tcpi_rtt.into());
         let unsent = Duration::from_millis(info.tcpi_last_data_sent.into());
         Some(Quiet { time: unsent.saturating_sub(round_trip), round_trip })
-    }
-
-    /// Calls `hook` whenever the sending direction ends, by a FIN or a reset. The linger that takes over from the two halves
-    /// sets it. The hook does not run for an earlier end.
-    pub fn when_ended(&self, hook: EndedHook) {
-        let first = self.ended.set(Box::new(hook));
-        debug_assert!(first.is_ok(), "one takes over");
-    }
-
-    fn tell_ended(&self) {
-        if let Some(hook) = self.ended.get() {
-            hook();
-        }
     }
 
     /// Ends a listener, also in forked children that hold the descriptor. Exception: others go on with a shared one.
@@ -488,7 +469,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // This ends a connection that no caller collected, and is a loop's last resort. A forked child may still hold the
         // descriptor. In that case close(2) alone sends no FIN.
-        let ended = self.fin_sent.load(Ordering::Relaxed) || self.reset.load(Ordering::Relaxed);
+        let ended = self.has_sent_fin() || self.reset.load(Ordering::Relaxed);
         if !ended && !self.shared.load(Ordering::Relaxed) {
             self.descriptor.shutdown(Shutdown::Both);
         }

@@ -13,10 +13,8 @@ impl Sink {
     pub fn set_idle_timeout(self: &Arc<Self>, limit: Option<Duration>) -> Result {
         self.lock().check_open(&self.net)?;
         let sink: Weak<Sink> = Arc::downgrade(self);
-        let idle = self
-            .socket
-            .idle
-            .get_or_init(|| Idle::new(&self.net, &self.socket, sink, Weak::clone(&self.stream) as _));
+        let idle =
+            self.socket.idle_or(|| Idle::new(&self.net, &self.socket, sink, Weak::clone(&self.stream) as _));
         Arc::clone(idle).set(limit);
         Ok(())
     }

@@ -15,10 +15,8 @@ impl Stream {
     pub fn set_idle_timeout(self: &Arc<Self>, limit: Option<Duration>) -> Result {
         self.state.lock().check_open(&self.net)?;
         let stream: Weak<Stream> = Arc::downgrade(self);
-        let idle = self
-            .socket
-            .idle
-            .get_or_init(|| Idle::new(&self.net, &self.socket, Weak::clone(&self.sink), stream));
+        let idle =
+            self.socket.idle_or(|| Idle::new(&self.net, &self.socket, Weak::clone(&self.sink), stream));
         Arc::clone(idle).set(limit);
         Ok(())
     }
