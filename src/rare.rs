@@ -1,4 +1,4 @@
-//! A value that most connections never need: a queue in which nothing ever waits.
+//! A value that most connections never need, such as a queue in which nothing ever waits.
 //!
 //! The halves of a connection keep theirs in it. Invariant: it has memory only after a first change.
 
@@ -16,6 +16,14 @@ pub trait Unchanged: Default + 'static {
 impl<T> Default for Rare<T> {
     fn default() -> Rare<T> {
         Rare(None)
+    }
+}
+
+impl<T> Rare<T> {
+    /// The value, if it has memory.
+    #[inline]
+    pub fn changed(&mut self) -> Option<&mut T> {
+        self.0.as_deref_mut()
     }
 }
 
@@ -44,8 +52,9 @@ mod tests {
     #[test]
     fn it_has_memory_after_a_change() {
         let mut rare = Rare::<Vec<u8>>::default();
-        assert!(rare.is_empty() && rare.0.is_none());
+        assert!(rare.is_empty() && rare.changed().is_none());
         rare.push(7);
+        assert!(rare.changed().is_some());
         assert_eq!((rare.as_slice(), size_of_val(&rare)), (&[7][..], size_of::<usize>()));
     }
 }

@@ -42,7 +42,7 @@ use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::ownership::{Front, Next, Owner};
-use crate::rare::Rare;
+use crate::rare::{Rare, Unchanged};
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -79,14 +79,11 @@ struct State {
     /// The end of the stream, or the error that broke the connection. Every later receive has it as its result.
     end: Option<Error>,
     buffer: ReadBuffer,
-    /// Memory at which a caller may still look. It was the buffer's.
-    shown: Option<Box<ReadBuffer>>,
     prefetch: Prefetch,
     queue: Rare<RecvQueue>,
+    seldom: Rare<Seldom>,
     watch: Option<Watch>,
     ending: Option<Arc<Ending>>,
-    timeout: Option<Duration>,
-    deadline: Option<Box<Deadline>>,
     request: Option<RequestId>,
     interrupting: bool,
     timer: Timer,
@@ -98,6 +95,20 @@ struct State {
     waiter: Option<Arc<SocketWaiter>>,
     /// The sink's watch, which is posted when the stream no longer receives. It then polls the socket itself.
     successor: Option<Weak<dyn Handler>>,
+}
+
+/// What few streams have.
+#[derive(Default)]
+struct Seldom {
+    /// Memory at which a caller may still look. It was the buffer's.
+    shown: Option<ReadBuffer>,
+    /// The timeout that a caller has set. `None`: the net's counts.
+    timeout: Option<Option<Duration>>,
+    deadline: Option<Deadline>,
+}
+
+impl Unchanged for Seldom {
+    const UNCHANGED: &'static Seldom = &Seldom { shown: None, timeout: None, deadline: None };
 }
 
 /// What a request that is over has brought to the stream.
@@ -130,7 +141,7 @@ impl Stream {
             sink,
             sink_handle: AtomicPtr::new(ptr::null_mut()),
             steady: AtomicBool::new(false),
-            state: Mutex::new(State::new(net.config.timeout)),
+            state: Mutex::new(State::new()),
         })
     }
 
@@ -204,7 +215,7 @@ impl Stream {
 
     /// Receives accepted from now on may take `timeout`. Earlier ones keep theirs.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
-        self.state.lock().timeout = timeout;
+        self.state.lock().seldom.timeout = Some(timeout);
     }
 
     /// As the receive loop: hands what a request has brought to the watch or the queue, which then does what is next.
@@ -300,20 +311,18 @@ impl Stream {
 }
 
 impl State {
-    fn new(timeout: Option<Duration>) -> State {
+    fn new() -> State {
         State {
             front: Front::default(),
             cause: None,
             aborted: false,
             end: None,
             buffer: ReadBuffer::default(),
-            shown: None,
             prefetch: Prefetch::default(),
             queue: Rare::default(),
+            seldom: Rare::default(),
             watch: None,
             ending: None,
-            timeout,
-            deadline: None,
             request: None,
             interrupting: false,
             timer: Timer::default(),
@@ -323,6 +332,11 @@ impl State {
             waiter: None,
             successor: None,
         }
+    }
+
+    /// How long a receive that is accepted now may take.
+    fn timeout(&self, net: &Net) -> Option<Duration> {
+        self.seldom.timeout.unwrap_or(net.config.timeout)
     }
 
     fn check_open(&self, net: &Net) -> Result {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Prefetch {
     /// How much the armed receive brings at once. 0: none is armed.
-    piece: u32,
+    piece: u16,
     /// The peer sends in bulk: so many receives ask the socket at once, and are not prefetched.
     bulk: u8,
     /// A caller looks at the buffer's memory.
@@ -40,6 +40,9 @@ const BULK_RECEIVES: u8 = 16;
 const BULK: usize = POOL_BUFFER_SIZE / 2;
 /// An armed receive with smaller pieces costs more than it saves.
 const PIECE_MIN: usize = 512;
+/// A piece is smaller than a pool buffer, and its size takes two bytes.
+const PIECE_MAX: usize = u16::MAX as usize;
+const _: () = assert!(PIECE_MAX < POOL_BUFFER_SIZE);
 
 impl Prefetch {
     /// Whether a receive is armed.
@@ -54,7 +57,7 @@ impl Prefetch {
 
     /// A request has brought so many bytes at once.
     pub fn note_size(&mut self, size: usize) {
-        if size >= if self.is_armed() { self.piece as usize } else { BULK } {
+        if size >= if self.is_armed() { self.piece.into() } else { BULK } {
             self.bulk = BULK_RECEIVES;
         }
     }
@@ -82,7 +85,9 @@ impl State {
     /// The next call on the stream: nobody looks at the buffer any more.
     pub(super) fn forget_shown(&mut self) {
         self.prefetch.shown = false;
-        self.shown = None;
+        if let Some(seldom) = self.seldom.changed() {
+            seldom.shown = None;
+        }
     }
 
     /// Puts bytes behind those in the buffer.
@@ -92,7 +97,7 @@ impl State {
         }
         if mem::take(&mut self.prefetch.shown) {
             let shown = self.buffer.replace_by_copy();
-            self.shown = Some(Box::new(shown));
+            self.seldom.shown = Some(shown);
         }
         self.buffer.append(bytes);
         self.buffer.shrink();
@@ -140,16 +145,22 @@ impl Stream {
     /// The receive that goes on, for a receive that a callback has begun. `None`: it would not pay, or the kernel has none.
     pub(super) fn prefetch(&self, event_loop: &EventLoop, state: &mut State) -> Option<Request> {
         let room = self.net.config.read_buffer.saturating_sub(state.buffer.len());
-        let piece = (room / 2).min(POOL_BUFFER_SIZE);
+        let piece = (room / 2).min(PIECE_MAX);
         if state.prefetch.bulk > 0 || piece < PIECE_MIN || !event_loop.has_multishot() {
             return None;
         }
         let Request::RecvPooled { socket, start } = self.buffered_request(event_loop, state, 0, false) else {
             return None;
         };
-        let (piece, budget) = (piece as u32, (room - piece).min(BUDGET_MAX) as u32);
-        state.prefetch.piece = piece;
-        Some(Request::RecvMultishot { socket, start, piece, budget, callback: DataPlace::default() })
+        let budget = (room - piece).min(BUDGET_MAX) as u32;
+        state.prefetch.piece = piece as u16;
+        Some(Request::RecvMultishot {
+            socket,
+            start,
+            piece: piece as u32,
+            budget,
+            callback: DataPlace::default(),
+        })
     }
 
     /// The armed receive has brought `bytes`, and goes on. True: the loop has more to do for the stream.

@@ -169,7 +169,7 @@ impl Stream {
         if want.is_empty() {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
-        let limit = Limit::from_now(state.timeout);
+        let limit = Limit::from_now(state.timeout(&self.net));
         let chained = matches!(accepted, Accepted::Call(..)) && !limit.one_try && self.is_own_callback();
         state.forget_shown();
         if state.is_resting() {

@@ -46,7 +46,7 @@ pub struct Watch {
     /// It was paused since the idle limit last looked.
     pub(super) was_paused: bool,
     /// It is a forward's. See stream/forward.rs.
-    pub(super) forward: Option<Forwarder>,
+    pub(super) forward: Option<Box<Forwarder>>,
 }
 
 /// What one multishot receive brings at most, except for the rest of its last buffer. As much may come after a pause. A new
@@ -90,7 +90,7 @@ impl Watch {
 
     /// The watch of a forward.
     pub(super) fn of_forward(callback: DataCallback, forward: Forwarder) -> Watch {
-        Watch { forward: Some(forward), ..Watch::new(callback) }
+        Watch { forward: Some(Box::new(forward)), ..Watch::new(callback) }
     }
 
     /// Whether it asks for no bytes.

@@ -20,7 +20,7 @@ impl Stream {
     /// An armed watch ends with TIMEOUT after `limit`, and so does each later one. `None`: no deadline.
     pub fn set_deadline(self: &Arc<Self>, limit: Option<Duration>) -> Result {
         let mut state = self.lock_to_change();
-        state.deadline = limit.map(|limit| Box::new(Deadline { limit, ends: None }));
+        state.seldom.deadline = limit.map(|limit| Deadline { limit, ends: None });
         let armed = state.watch.is_some();
         if armed {
             state.begin_deadline();
@@ -43,7 +43,7 @@ impl Stream {
 impl State {
     /// A watch is armed, or has a new deadline: it counts from now.
     pub(super) fn begin_deadline(&mut self) {
-        if let Some(deadline) = &mut self.deadline {
+        if let Some(deadline) = self.seldom.changed().and_then(|seldom| seldom.deadline.as_mut()) {
             deadline.ends = Instant::now().checked_add(deadline.limit);
         }
     }
@@ -51,6 +51,6 @@ impl State {
     /// When the watch must end, however many bytes come.
     pub(super) fn watch_ends(&self) -> Option<Instant> {
         self.watch.as_ref()?;
-        self.deadline.as_ref().and_then(|deadline| deadline.ends)
+        self.seldom.deadline.as_ref()?.ends
     }
 }

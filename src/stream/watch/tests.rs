@@ -147,7 +147,7 @@ fn next(state: &mut State) -> Work {
 
 #[test]
 fn the_state_of_a_watch_says_what_is_next() {
-    let mut state = State::new(None);
+    let mut state = State::new();
     assert_eq!(next(&mut state), Work::Nothing, "no watch");
     state.watch = Some(Watch::new(DataCallback::boxed(|_, bytes| bytes.len())));
     assert_eq!(next(&mut state), Work::Receive, "nothing is kept");
@@ -175,7 +175,7 @@ fn the_state_of_a_watch_says_what_is_next() {
 
 #[test]
 fn the_first_reason_ends_a_watch_and_a_cause_comes_before_it() {
-    let mut state = State::new(None);
+    let mut state = State::new();
     state.watch = Some(Watch::new(DataCallback::boxed(|_, bytes| bytes.len())));
     assert!(state.end_idle(Instant::now()));
     assert_eq!(next(&mut state), Work::End(Error::TIMEOUT));
