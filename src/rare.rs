@@ -22,6 +22,12 @@ impl<T> Default for Rare<T> {
 impl<T> Rare<T> {
     /// The value, if it has memory.
     #[inline]
+    pub fn get(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+
+    /// The same, for a change that an unchanged value does not need.
+    #[inline]
     pub fn changed(&mut self) -> Option<&mut T> {
         self.0.as_deref_mut()
     }

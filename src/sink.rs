@@ -32,7 +32,7 @@ use crate::members::Place;
 use crate::net::Net;
 use crate::ownership::{Front, Gate, Next};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
-use crate::rare::Rare;
+use crate::rare::{Rare, Unchanged};
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
 use crate::stream::Stream;
@@ -102,13 +102,7 @@ struct State {
     told_full: bool,
     watch: Option<Arc<Watch>>,
     ending: Option<Arc<Ending>>,
-    /// The forward that alone may send. See sink/forward.rs.
-    forward: Option<Arc<dyn Handler>>,
-    /// The idle limit has ended the forward.
-    forward_is_late: bool,
-    timeout: Option<Duration>,
-    /// When the kernel last took bytes of a drain, or the drain began.
-    progress: Instant,
+    seldom: Rare<Seldom>,
     /// A send in the loop's ring. It completes in the round that submits it.
     request: Option<RequestId>,
     /// A poll in the loop's ring, which reports room. It stays armed from the first time that the socket was full.
@@ -116,7 +110,25 @@ struct State {
     /// The socket had no room for the loop's send, and the poll has reported none since.
     full: bool,
     timer: Timer,
+}
+
+/// What few sinks have.
+#[derive(Default)]
+struct Seldom {
+    /// The timeout that a caller has set. `None`: the net's counts.
+    timeout: Option<Option<Duration>>,
     waiting: Option<WaitingSend>,
+    /// The forward that alone may send. See sink/forward.rs.
+    forward: Option<Arc<dyn Handler>>,
+    /// The idle limit has ended the forward.
+    forward_is_late: bool,
+    /// When the kernel last took bytes of a drain, or the drain began.
+    progress: Option<Instant>,
+}
+
+impl Unchanged for Seldom {
+    const UNCHANGED: &'static Seldom =
+        &Seldom { timeout: None, waiting: None, forward: None, forward_is_late: false, progress: None };
 }
 
 /// The send of a thread that owns the sink and waits for the socket itself.
@@ -159,15 +171,11 @@ impl Sink {
                 told_full: false,
                 watch: None,
                 ending: None,
-                forward: None,
-                forward_is_late: false,
-                timeout: net.config.timeout,
-                progress: net.started(),
+                seldom: Rare::default(),
                 request: None,
                 poll: None,
                 full: false,
                 timer: Timer::default(),
-                waiting: None,
             }),
         }
     }
@@ -224,7 +232,7 @@ impl Sink {
         match next {
             Next::Nothing => state.interrupt_waiter(),
             Next::TellLoop => {
-                let has_timeout = state.timeout.is_some();
+                let has_timeout = state.timeout(&self.net).is_some();
                 drop(state);
                 if has_timeout {
                     self.post_to_loop();
@@ -343,7 +351,7 @@ impl Sink {
 
     /// Operations accepted from now on may take `timeout`. Earlier operations keep theirs.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
-        self.lock().timeout = timeout;
+        self.lock().seldom.timeout = Some(timeout);
     }
 
     /// The socket of the connection.
@@ -359,7 +367,7 @@ impl Sink {
     pub fn info(&self) -> SinkInfo {
         let text = |address: Option<_>| address.as_ref().map(address::format).unwrap_or_default();
         let state = self.lock();
-        let unsent = state.queue.unsent() + state.waiting.as_ref().map_or(0, |send| send.unsent);
+        let unsent = state.queue.unsent() + state.seldom.waiting.as_ref().map_or(0, |send| send.unsent);
         drop(state);
         SinkInfo {
             local: text(self.socket.local()),
@@ -372,6 +380,11 @@ impl Sink {
 }
 
 impl State {
+    /// How long an operation that is accepted now may take.
+    fn timeout(&self, net: &Net) -> Option<Duration> {
+        self.seldom.get().and_then(|seldom| seldom.timeout).unwrap_or(net.config.timeout)
+    }
+
     fn check_open(&self, net: &Net) -> Result {
         if !self.front.closing && !self.asks_net {
             return Ok(());
@@ -388,7 +401,7 @@ impl State {
 
     /// Interrupts the thread that waits alone. That thread passes its rest to the loop.
     fn interrupt_waiter(&mut self) {
-        if let Some(send) = self.waiting.take() {
+        if let Some(send) = self.seldom.changed().and_then(|seldom| seldom.waiting.take()) {
             send.waiter.interrupt();
         }
     }
@@ -403,7 +416,7 @@ impl State {
             self.break_with(Error::TORN);
         }
         if count > 0 && self.front.closing {
-            self.progress = Instant::now();
+            self.seldom.progress = Some(Instant::now());
         }
     }
 

@@ -336,7 +336,7 @@ impl State {
 
     /// How long a receive that is accepted now may take.
     fn timeout(&self, net: &Net) -> Option<Duration> {
-        self.seldom.timeout.unwrap_or(net.config.timeout)
+        self.seldom.get().and_then(|seldom| seldom.timeout).unwrap_or(net.config.timeout)
     }
 
     fn check_open(&self, net: &Net) -> Result {

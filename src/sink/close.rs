@@ -96,7 +96,7 @@ impl Sink {
 
     /// Notifies the owner that the end has begun.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if let Some(forward) = &state.forward {
+        if let Some(forward) = &state.seldom.forward {
             self.net.recv_loop.post(Arc::clone(forward)); // which ends, and releases the sink
         }
         let next = state.front.notify_closed();
@@ -112,7 +112,7 @@ impl State {
                 watch.silence(net);
             }
             if self.front.owner() != Owner::Nobody {
-                self.progress = Instant::now(); // the drain begins
+                self.seldom.progress = Some(Instant::now()); // the drain begins
             }
         }
     }

@@ -30,7 +30,9 @@ impl Sink {
         }
         let now = event_loop.settled();
         state.sweep(self.outbox(), now);
-        self.cut_off(&mut state, now);
+        if state.front.closing {
+            self.cut_off(&mut state, now);
+        }
         if state.request.is_some() {
             return; // its completion comes soon
         }
@@ -71,12 +73,11 @@ impl Sink {
     }
 
     /// Breaks the sink if a drain has made no progress for too long, or if its whole time is over.
+    #[cold]
     fn cut_off(&self, state: &mut State, now: Instant) {
         self.begin_drain(state);
-        let Some(limit) = self.progress_limit(state) else {
-            return;
-        };
-        if state.cause.is_none() && limit <= now {
+        let is_late = self.drain_limit(state).is_some_and(|limit| limit <= now);
+        if state.cause.is_none() && is_late {
             state.break_with(Error::TIMEOUT);
             let socket = &self.socket;
             tracing::warn!(
@@ -100,17 +101,15 @@ impl Sink {
     }
 
     /// The moment by which a drain must have made progress, or must end.
-    fn progress_limit(&self, state: &State) -> Option<Instant> {
-        if !state.front.closing {
-            return None;
-        }
-        let progress = state.progress.checked_add(self.net.config.close_timeout);
+    #[cold]
+    fn drain_limit(&self, state: &State) -> Option<Instant> {
+        let close_timeout = self.net.config.close_timeout;
+        let progress = state.seldom.progress.and_then(|progress| progress.checked_add(close_timeout));
         progress.into_iter().chain(self.socket.drain_until().flatten()).min()
     }
 
     fn next_deadline(&self, state: &State) -> Option<Instant> {
-        let operations = state.queue.earliest().filter(|_| !state.front.closing);
-        operations.into_iter().chain(self.progress_limit(state)).min()
+        if state.front.closing { self.drain_limit(state) } else { state.queue.earliest() }
     }
 
     /// Sends up to `PARTS` parts. It empties a place for each first, which is most of the work if there is one part.

@@ -30,8 +30,8 @@ impl Sink {
         let mut state = self.lock();
         state.check_open(&self.net)?;
         state.check_own()?;
-        state.forward = Some(forward);
-        state.forward_is_late = false;
+        state.seldom.forward = Some(forward);
+        state.seldom.forward_is_late = false;
         let owned = state.front.begin_forward();
         drop(state);
         if owned {
@@ -46,7 +46,7 @@ impl Sink {
         match state.cause {
             Some(cause) => Forwarded::Ended(cause),
             None if state.front.closing => Forwarded::Ended(self.net.refusal().unwrap_or(Error::CLOSED)),
-            None if state.forward_is_late => Forwarded::Ended(Error::TIMEOUT),
+            None if state.seldom.forward_is_late => Forwarded::Ended(Error::TIMEOUT),
             None if state.front.owner() == Owner::Forward => Forwarded::Owned,
             None => Forwarded::Waits,
         }
@@ -73,7 +73,7 @@ impl Sink {
     /// The forward is over, and others may send. `tell` reports that, before any later end of the sink is reported.
     pub fn end_forward(self: &Arc<Self>, tell: impl FnOnce()) {
         let mut state = self.lock();
-        let forward = state.forward.take();
+        let forward = state.seldom.changed().and_then(|seldom| seldom.forward.take());
         tell();
         if state.front.end_forward() {
             self.release(state);
@@ -86,7 +86,7 @@ impl Sink {
     /// The forward has become the owner.
     #[cold]
     pub(super) fn pass_to_forward(self: &Arc<Self>, state: MutexGuard<'_, State>) {
-        if let Some(forward) = &state.forward {
+        if let Some(forward) = &state.seldom.forward {
             self.net.recv_loop.post(Arc::clone(forward));
         }
         drop(state);
@@ -95,7 +95,8 @@ impl Sink {
 
     /// As the send loop: the poll has seen something. The forward owns the sink, so it looks.
     pub(super) fn tell_forward(&self, state: &State) {
-        if let Some(forward) = state.forward.as_ref().filter(|_| state.front.owner() == Owner::Forward) {
+        if let Some(forward) = state.seldom.forward.as_ref().filter(|_| state.front.owner() == Owner::Forward)
+        {
             self.net.recv_loop.post(Arc::clone(forward));
         }
     }
@@ -105,7 +106,11 @@ impl State {
     /// BUSY: a forward alone sends here.
     #[inline]
     pub(super) fn check_own(&self) -> Result {
-        if self.forward.is_none() { Ok(()) } else { Err(Error::BUSY) }
+        if self.seldom.get().is_none_or(|seldom| seldom.forward.is_none()) {
+            Ok(())
+        } else {
+            Err(Error::BUSY)
+        }
     }
 
     /// Whether a forward owns the sink, and nothing reports room to it.

@@ -25,7 +25,8 @@ impl SendingHalf for Sink {}
 impl IdleHalf for Sink {
     fn work(&self) -> Work {
         let state = self.lock();
-        let sends = !state.queue.is_empty() || state.waiting.is_some() || state.forward.is_some();
+        let sends =
+            !state.queue.is_empty() || state.seldom.waiting.is_some() || state.seldom.forward.is_some();
         if sends && state.is_bounded() { Work::Waits } else { Work::None }
     }
 
@@ -53,8 +54,10 @@ impl IdleHalf for Sink {
         } else {
             state.queue.end_first(now);
         }
-        let forward = state.forward.clone();
-        state.forward_is_late = forward.is_some();
+        let forward = state.seldom.forward.clone();
+        if forward.is_some() {
+            state.seldom.forward_is_late = true;
+        }
         drop(state);
         let ends = waits || forward.is_some();
         if let Some(forward) = forward {

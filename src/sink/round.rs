@@ -69,7 +69,7 @@ impl Sink {
         if state.cause == Some(Error::STOPPED) {
             self.net.sends_were_cut();
         }
-        Sink::queue_sent(&mut state, content, sent);
+        self.queue_sent(&mut state, content, sent);
         if state.queue.is_one_try() {
             state.end_try(self.outbox());
         }
@@ -86,14 +86,14 @@ impl Sink {
         let place = self.place_in_round.load(Ordering::Relaxed); // the gate orders it
         // SAFETY: the gate has just given the send to this thread, which holds the lock.
         let taken = unsafe { sends.take_away(place as usize) };
-        Sink::queue_sent(state, taken, 0);
+        self.queue_sent(state, taken, 0);
     }
 
     /// Queues the rest of a send that was in a round. It comes before all that follows. `sent` bytes of it are out.
-    fn queue_sent(state: &mut State, InRound { data, told }: InRound<'_>, sent: usize) {
+    fn queue_sent(&self, state: &mut State, InRound { data, told }: InRound<'_>, sent: usize) {
         if let Some((callback, permit)) = told {
             let content = Content::Lent(Parts::of(data), Teller::Call(callback, permit));
-            let limit = Limit::from_now(state.timeout);
+            let limit = Limit::from_now(state.timeout(&self.net));
             return state.queue.push(Item { content, sent, size: data.len(), limit }, true);
         }
         if let Err(error) = state.queue.post_front(&data[sent..]) {

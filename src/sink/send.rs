@@ -105,7 +105,7 @@ impl Sink {
     ) -> Result<Begun> {
         let mut state = self.lock();
         // A send that may not wait first tries what a round has collected.
-        if state.timeout == Some(Duration::ZERO) && state.front.take_from_round() {
+        if state.timeout(&self.net) == Some(Duration::ZERO) && state.front.take_from_round() {
             self.try_queue(state);
             state = self.lock();
         }
@@ -118,7 +118,7 @@ impl Sink {
         if size == 0 {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
-        let limit = Limit::from_now(state.timeout);
+        let limit = Limit::from_now(state.timeout(&self.net));
         let collects = round == Round::Again && !limit.one_try;
         if collects || !self.net.config.first_try || !state.front.claim() {
             return self.queue_untried(state, Outgoing { parts, size, sent: 0 }, accepted, limit, round);
@@ -167,7 +167,7 @@ impl Sink {
         mut tried: Tried,
     ) -> Result<Begun> {
         let mut state = self.lock();
-        let limit = Limit::from_now(state.timeout);
+        let limit = Limit::from_now(state.timeout(&self.net));
         if let Tried::Bytes(count) = tried {
             data.sent = count;
             drop(state);
@@ -255,7 +255,8 @@ impl Sink {
         while data.sent < data.size && state.cause.is_none() && !state.front.closing && state.queue.is_empty()
         {
             let Some(waiter) = SocketWaiter::own() else { break };
-            state.waiting = Some(WaitingSend { waiter: Arc::clone(&waiter), unsent: data.size - data.sent });
+            state.seldom.waiting =
+                Some(WaitingSend { waiter: Arc::clone(&waiter), unsent: data.size - data.sent });
             drop(state);
             let woken = waiter.wait(&self.socket, Ready::Send, deadline);
             let tried = match woken {
@@ -270,7 +271,7 @@ impl Sink {
             if let Tried::Failed(error) = tried {
                 state.break_with(error);
             }
-            if state.waiting.take().is_none() {
+            if state.seldom.waiting.take().is_none() {
                 waiter.clear();
                 break;
             }
@@ -324,7 +325,7 @@ impl Sink {
         let mut state = self.lock();
         state.check_open(&self.net)?;
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
-        let timeout = state.timeout;
+        let timeout = state.timeout(&self.net);
         if let Some(cause) = state.cause {
             self.net.over_at_once(accepted, Err(cause), 0);
         } else if matches!(state.front.owner(), Owner::Nobody | Owner::Forward) {

@@ -51,6 +51,6 @@ impl State {
     /// When the watch must end, however many bytes come.
     pub(super) fn watch_ends(&self) -> Option<Instant> {
         self.watch.as_ref()?;
-        self.seldom.deadline.as_ref()?.ends
+        self.seldom.get()?.deadline.as_ref()?.ends
     }
 }
