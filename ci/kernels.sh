@@ -86,8 +86,11 @@ prepare_arm64() {
 
 build_arm64() {
     local log=$work/build-arm64.log
-    cmake -S . -B "$build" -Wno-dev -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
-        -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER="$compiler" >"$log" 2>&1 &&
+    # Packages of this machine are for its own processor: no example may find them.
+    PKG_CONFIG_LIBDIR=$work/none cmake -S . -B "$build" -Wno-dev -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
+        -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER="$compiler" \
+        -DCMAKE_FIND_ROOT_PATH=/usr/aarch64-linux-gnu -DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY \
+        -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY -DCMAKE_FIND_ROOT_PATH_MODE_PACKAGE=ONLY >"$log" 2>&1 &&
         cmake --build "$build" --parallel "$(nproc)" >>"$log" 2>&1 || { tail -n 20 "$log"; return 1; }
 }
 

@@ -31,6 +31,8 @@ fault() {
         nc) nc -h 2>&1 | grep -q -- '-N' || echo "nc with -N (OpenBSD's)" ;; # others cannot close their sending half
         libssl) [ -e /usr/include/openssl/ssl.h ] || echo "OpenSSL's header" ;;
         man) man --version 2>/dev/null | grep -q '^man [0-9]' || echo "man-db" ;; # minimal images have a stand-in
+        aarch64-linux-gnu-gcc) # the compiler alone links nothing
+            "$1" -print-file-name=crt1.o 2>/dev/null | grep -q / || echo "$1 with its C library" ;;
         liburing) [ -e /usr/include/liburing.h ] || echo liburing ;;
         *) has "$1" || echo "$1" ;;
     esac
