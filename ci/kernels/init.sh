@@ -12,7 +12,7 @@ mount -t tmpfs shm /dev/shm
 ifconfig lo up
 ulimit -n 65536
 ulimit -c 0
-. /settings # JOBS, SECONDS_MOST
+. /settings # JOBS, SECONDS_MOST, PATIENCE_LEAST
 
 echo "@ kernel $(uname -r) $(uname -m)"
 
@@ -26,6 +26,7 @@ while [ $count -lt 100000 ]; do
 done
 read -r ended _ </proc/uptime
 IOURINGNET_TEST_PATIENCE=$(echo "$began $ended" | awk '{ print int(($2 - $1) / 2) + 1 }')
+[ "$IOURINGNET_TEST_PATIENCE" -ge "$PATIENCE_LEAST" ] || IOURINGNET_TEST_PATIENCE=$PATIENCE_LEAST
 export IOURINGNET_TEST_PATIENCE
 echo "@ patience $IOURINGNET_TEST_PATIENCE"
 
