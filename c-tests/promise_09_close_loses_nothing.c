@@ -322,7 +322,7 @@ TEST(a_close_with_progress_outlives_the_close_timeout) {
     char *data = take(SIZE), *got = take(SIZE);
     size_t at = 0;
 
-    config.close_timeout_ms = 1000;
+    config.close_timeout_ms = patient(1000);
     config.send_buffer = 65536;
     m = mixed_pair_with(&config, 65536);
     pattern_fill(data, SIZE, 0, 9);
@@ -331,7 +331,7 @@ TEST(a_close_with_progress_outlives_the_close_timeout) {
     sink_close(m.sink);
     stream_close(m.stream);
     /* more than two close timeouts, never one without progress */
-    for (int64_t began = now_ms(); now_ms() < began + 2500 && at < SIZE / 2; nap()) {
+    for (int64_t began = now_ms(); now_ms() < began + patient(2500) && at < SIZE / 2; pass(patient(1))) {
         raw_recv(m.peer, got + at, 4096);
         at += 4096;
     }
