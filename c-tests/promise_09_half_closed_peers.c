@@ -18,7 +18,7 @@ static void *read_slowly(void *user) {
 
     for (size_t at = 0; at < SIZE; at += PIECE) {
         raw_recv(talk->m.peer, got + at, PIECE);
-        usleep(PAUSE_MS * 1000);
+        pass(patient(PAUSE_MS));
     }
     raw_expect_eof(talk->m.peer);
     pattern_check(got, SIZE, 0, SEED);
@@ -30,7 +30,7 @@ static void *read_slowly(void *user) {
 static void talk_begin(struct talk *talk) {
     iouringnet_config config = config_of_mode();
 
-    config.close_timeout_ms = LIMIT_MS;
+    config.close_timeout_ms = patient(LIMIT_MS);
     config.shutdown_timeout_ms = WAIT_MS; /* a busy machine may be slow */
     config.send_buffer = 16 << 10;
     config.post_mark = 2 * SIZE;
@@ -85,7 +85,7 @@ TEST(posts_under_a_time_limit_go_on_while_a_half_closed_peer_reads) {
     struct talk talk;
 
     talk_begin(&talk);
-    CHECK_OK(sink_set_timeout(talk.m.sink, LIMIT_MS));
+    CHECK_OK(sink_set_timeout(talk.m.sink, patient(LIMIT_MS)));
     CHECK_OK(sink_post(talk.m.sink, talk.data, SIZE));
     EVENTUALLY(unsent_of(talk.m.sink) == 0);
     sink_close(talk.m.sink);

@@ -66,7 +66,7 @@ TEST(a_blocking_send_under_way_ends_at_the_close_timeout) {
 /* The kernel has everything, and the peer takes it bit by bit, for longer than the close timeout. */
 TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress) {
     enum { IN_THE_KERNEL = 200000, PIECE = 10000, CLOSE_MS = 1500, PAUSE_MS = 200 };
-    iouringnet_net *net = closing_net(CLOSE_MS);
+    iouringnet_net *net = closing_net(patient(CLOSE_MS));
     char *data = take(IN_THE_KERNEL), *got = take(IN_THE_KERNEL);
     struct mixed m = mixed_pair_in(net, 16384);
 
@@ -77,7 +77,7 @@ TEST(what_a_peer_takes_of_the_kernels_bytes_is_progress) {
     stream_close(m.stream);
     for (size_t at = 0; at < IN_THE_KERNEL; at += PIECE) {
         raw_recv(m.peer, got + at, PIECE);
-        pass(PAUSE_MS);
+        pass(patient(PAUSE_MS));
     }
     pattern_check(got, IN_THE_KERNEL, 0, 3);
     raw_expect_eof(m.peer);
