@@ -21,7 +21,6 @@ pub use self::availability::{explain, kernel_release};
 pub use self::choice::{EngineKind, Plan, start_for_caller, start_over};
 pub use self::features::Features;
 pub use self::pool::{BufferPool, POOL_BUFFER_SIZE, PoolBuffer};
-#[cfg(not(loom))]
 pub use self::request::{Lent, Message, Request, Scratch, Start};
 pub use self::waker::Waker;
 
