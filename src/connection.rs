@@ -68,19 +68,18 @@ pub fn watch(sink: Option<&Arc<Sink>>, stream: Option<&Arc<Stream>>, callbacks: 
         return Err(Error::INVALID);
     }
     let ending = end.map(|end| Ending::new(sink.is_some(), stream.is_some(), end));
-    let prepared = match sink {
-        Some(sink) => sink.prepare_watch(room, ending.as_ref())?,
-        None => None,
-    };
+    if let Some(sink) = sink {
+        sink.prepare_watch(room, ending.as_ref())?;
+    }
     if let Some(stream) = stream {
         stream.watch(data, ending.as_ref()).inspect_err(|_| {
             if let Some(sink) = sink {
-                sink.drop_watch(prepared.as_ref(), ending.as_ref());
+                sink.drop_watch(room.is_some(), ending.as_ref());
             }
         })?;
     }
-    if let (Some(sink), Some(watch)) = (sink, &prepared) {
-        sink.begin_watch(watch);
+    if let (Some(sink), Some(_)) = (sink, room) {
+        sink.begin_watch();
     }
     Ok(())
 }

@@ -30,7 +30,10 @@ pub trait IdleHalf: Send + Sync {
 }
 
 /// The sending half, as the receiving half knows it.
-pub trait SendingHalf: Member + IdleHalf {}
+pub trait SendingHalf: Member + IdleHalf {
+    /// The stream no longer receives, and was asked to tell that. The caller may hold the stream's lock.
+    fn stream_is_quiet(self: Arc<Self>);
+}
 
 /// What a half has to do, for the idle limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

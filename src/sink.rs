@@ -18,9 +18,9 @@ mod send;
 mod watch;
 
 pub use self::forward::Forwarded;
-pub use self::watch::Watch;
 
 use self::queue::SendQueue;
+use self::watch::Room;
 use crate::address;
 use crate::completion::{Outbox, Target};
 use crate::ending::Ending;
@@ -47,6 +47,8 @@ use std::time::{Duration, Instant};
 #[repr(C)]
 pub struct Sink {
     listed: AtomicBool,
+    /// The mark of the side that tells of room. See sink/watch.rs.
+    room_listed: AtomicBool,
     /// Open only while nothing is queued and nothing stands in a send's way. A callback's send then goes past the lock.
     gate: Gate,
     /// Callbacks sent here several times in the last round. Only the receive loop uses this field and the next.
@@ -100,7 +102,7 @@ struct State {
     counted: bool,
     queue: Rare<SendQueue>,
     told_full: bool,
-    watch: Option<Arc<Watch>>,
+    room: Room,
     ending: Option<Arc<Ending>>,
     seldom: Rare<Seldom>,
     /// A send in the loop's ring. It completes in the round that submits it.
@@ -154,6 +156,7 @@ impl Sink {
     fn new(net: &Arc<Net>, socket: Arc<Socket>, stream: &Arc<Stream>) -> Sink {
         Sink {
             listed: AtomicBool::new(false),
+            room_listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
             socket,
@@ -169,7 +172,7 @@ impl Sink {
                 counted: false,
                 queue: Rare::default(),
                 told_full: false,
-                watch: None,
+                room: Room::default(),
                 ending: None,
                 seldom: Rare::default(),
                 request: None,
@@ -320,11 +323,11 @@ impl Sink {
             if !state.queue.is_empty() {
                 state.queue.fail_all(self.outbox(), cause);
             }
-            if let Some(watch) = &state.watch {
-                watch.end(&self.net, cause);
+            if state.room.end() {
+                self.post_room();
             }
         }
-        state.tell_room(&self.net);
+        self.tell_room(&mut state);
         let has_work = !state.queue.is_empty();
         let next = state.front.release(has_work);
         self.follow(state, next);
@@ -431,14 +434,6 @@ impl State {
     fn sweep(&mut self, outbox: &dyn Outbox, now: Instant) {
         if !self.queue.is_empty() && self.queue.sweep(outbox, now, self.front.closing) {
             self.break_with(Error::TORN);
-        }
-    }
-
-    /// Reports room to the watch, if a post has returned FULL and half the mark is free.
-    fn tell_room(&mut self, net: &Arc<Net>) {
-        if self.told_full && self.queue.posted() <= net.config.post_mark / 2 {
-            let told = self.watch.as_ref().is_some_and(|watch| watch.room(net));
-            self.told_full = !told;
         }
     }
 }

@@ -93,8 +93,8 @@ struct State {
     drained: bool,
     /// The caller's thread that owns the stream and waits for the socket (stream/wait.rs).
     waiter: Option<Arc<SocketWaiter>>,
-    /// The sink's watch, which is posted when the stream no longer receives. It then polls the socket itself.
-    successor: Option<Weak<dyn Handler>>,
+    /// The sink learns when the stream no longer receives. It then polls the socket itself.
+    tells_sink: bool,
 }
 
 /// What few streams have.
@@ -167,7 +167,7 @@ impl Stream {
                 self.post_to_loop();
             }
             Next::Finish => {
-                self.tell_successor(&mut state);
+                self.tell_sink(&mut state);
                 let buffer = mem::take(&mut state.buffer);
                 let (ending, result) = (state.ending.take(), state.how_it_ended());
                 drop(state);
@@ -178,25 +178,24 @@ impl Stream {
                 }
                 self.net.members.leave(&**self);
             }
-            _ => self.tell_successor(&mut state), // nobody owns the stream
+            _ => self.tell_sink(&mut state), // nobody owns the stream
         }
     }
 
-    /// Whether the stream receives nothing. If it does receive, it posts `successor` when it no longer does.
-    pub fn is_quiet_or_tells<S: Handler + 'static>(&self, successor: &Arc<S>) -> bool {
+    /// Whether the stream receives nothing. If it does receive, it tells the sink when it no longer does.
+    pub fn is_quiet_or_tells(&self) -> bool {
         let mut state = self.state.lock();
         let quiet =
             state.front.owner() == Owner::Nobody || state.watch.as_ref().is_some_and(Watch::is_paused);
-        if !quiet {
-            let successor: Weak<S> = Arc::downgrade(successor);
-            state.successor = Some(successor);
-        }
+        state.tells_sink |= !quiet;
         quiet
     }
 
-    fn tell_successor(&self, state: &mut State) {
-        if let Some(successor) = state.successor.take().and_then(|successor| successor.upgrade()) {
-            self.net.recv_loop.post(successor);
+    fn tell_sink(&self, state: &mut State) {
+        if mem::take(&mut state.tells_sink) {
+            if let Some(sink) = self.sink.upgrade() {
+                sink.stream_is_quiet();
+            }
         }
     }
 
@@ -330,7 +329,7 @@ impl State {
             first_tries: FirstTries::default(),
             drained: false,
             waiter: None,
-            successor: None,
+            tells_sink: false,
         }
     }
 

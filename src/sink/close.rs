@@ -7,7 +7,6 @@ use super::{Sink, State};
 use crate::error::Error;
 use crate::linger::Linger;
 use crate::members::{Member, Place, Stop};
-use crate::net::Net;
 use crate::ownership::Owner;
 use crate::socket::Half;
 use crate::sync::MutexGuard;
@@ -57,7 +56,8 @@ impl Sink {
             Linger::half_closed(&self.net, &self.socket);
             state = self.lock();
         }
-        state.begin_closing(&self.net);
+        self.silence_room(&mut state);
+        state.begin_closing();
         self.look_again(state);
     }
 
@@ -77,10 +77,12 @@ impl Sink {
         }
         let counted = mem::replace(&mut state.counted, true);
         if !state.front.is_closed() {
-            if let (Some(watch), Error::PANIC) = (&state.watch, cause) {
-                watch.end(&self.net, cause); // the handle is still open
+            if cause != Error::PANIC {
+                self.silence_room(&mut state);
+            } else if state.room.end() {
+                self.post_room(); // the handle is still open
             }
-            state.begin_closing(&self.net);
+            state.begin_closing();
             if cause == Error::STOPPED && !state.queue.is_empty() {
                 self.net.sends_were_cut();
             }
@@ -94,6 +96,12 @@ impl Sink {
         self.look_again(self.lock());
     }
 
+    fn silence_room(self: &Arc<Self>, state: &mut State) {
+        if state.room.silence() {
+            self.post_room(); // which ends the poll
+        }
+    }
+
     /// Notifies the owner that the end has begun.
     fn look_again(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         if let Some(forward) = &state.seldom.forward {
@@ -105,12 +113,9 @@ impl Sink {
 }
 
 impl State {
-    fn begin_closing(&mut self, net: &Net) {
+    fn begin_closing(&mut self) {
         if !self.front.closing {
             self.front.closing = true;
-            if let Some(watch) = &self.watch {
-                watch.silence(net);
-            }
             if self.front.owner() != Owner::Nobody {
                 self.seldom.progress = Some(Instant::now()); // the drain begins
             }

@@ -153,7 +153,7 @@ impl Handler for Sink {
             Answer::Failed(error) => state.break_with(self.socket.fail(error)),
         }
         self.socket.send_ends();
-        state.tell_room(&self.net);
+        self.tell_room(&mut state);
         self.drive(state, event_loop);
     }
 

@@ -20,7 +20,11 @@ impl Sink {
     }
 }
 
-impl SendingHalf for Sink {}
+impl SendingHalf for Sink {
+    fn stream_is_quiet(self: Arc<Self>) {
+        self.post_room();
+    }
+}
 
 impl IdleHalf for Sink {
     fn work(&self) -> Work {

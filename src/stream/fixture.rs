@@ -32,7 +32,9 @@ impl IdleHalf for NoSink {
     }
 }
 
-impl SendingHalf for NoSink {}
+impl SendingHalf for NoSink {
+    fn stream_is_quiet(self: Arc<Self>) {}
+}
 
 /// A net, a stream of its, and the peer; `None` where there is no io_uring.
 pub fn open(config: Config) -> Option<(Arc<Net>, Arc<Stream>, TcpStream)> {

@@ -242,7 +242,7 @@ impl Stream {
                     state.cancel_request(event_loop);
                     self.poll_for_forward(&mut state, event_loop);
                     self.arm_watch_timer(&mut state, event_loop); // the deadline includes pauses
-                    return self.tell_successor(&mut state);
+                    return self.tell_sink(&mut state);
                 }
                 Work::Cancel => return state.cancel_request(event_loop),
                 Work::End(last) => return self.end_watch(state, event_loop, last),
