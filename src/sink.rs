@@ -111,7 +111,6 @@ struct State {
     poll: Option<RequestId>,
     /// The socket had no room for the loop's send, and the poll has reported none since.
     full: bool,
-    timer: Timer,
 }
 
 /// What few sinks have.
@@ -126,11 +125,19 @@ struct Seldom {
     forward_is_late: bool,
     /// When the kernel last took bytes of a drain, or the drain began.
     progress: Option<Instant>,
+    /// For deadlines of what waits in the queue.
+    timer: Timer,
 }
 
 impl Unchanged for Seldom {
-    const UNCHANGED: &'static Seldom =
-        &Seldom { timeout: None, waiting: None, forward: None, forward_is_late: false, progress: None };
+    const UNCHANGED: &'static Seldom = &Seldom {
+        timeout: None,
+        waiting: None,
+        forward: None,
+        forward_is_late: false,
+        progress: None,
+        timer: Timer::DISARMED,
+    };
 }
 
 /// The send of a thread that owns the sink and waits for the socket itself.
@@ -178,7 +185,6 @@ impl Sink {
                 request: None,
                 poll: None,
                 full: false,
-                timer: Timer::default(),
             }),
         }
     }

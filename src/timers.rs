@@ -64,6 +64,9 @@ impl<T> Timers<T> {
 }
 
 impl Timer {
+    /// A timer that is in no list.
+    pub const DISARMED: Timer = Timer(None);
+
     /// Whether the owner's call comes at `when` or earlier.
     pub fn covers(&self, when: Instant) -> bool {
         self.0.as_deref().is_some_and(|(armed, _)| *armed <= when)

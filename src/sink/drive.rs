@@ -37,7 +37,9 @@ impl Sink {
             return; // its completion comes soon
         }
         if state.cause.is_some() || state.queue.is_empty() {
-            event_loop.disarm(&mut state.timer);
+            if let Some(seldom) = state.seldom.changed() {
+                event_loop.disarm(&mut seldom.timer);
+            }
             state.full = false; // sends past the loop may change that
             return self.release(state);
         }
@@ -51,7 +53,7 @@ impl Sink {
             self.poll_for_room(&mut state, event_loop);
         }
         if let Some(when) = self.next_deadline(&state) {
-            event_loop.arm(&mut state.timer, when, || Arc::clone(self) as _);
+            event_loop.arm(&mut state.seldom.timer, when, || Arc::clone(self) as _);
         }
     }
 
@@ -171,7 +173,7 @@ impl Handler for Sink {
 
     fn on_timeout(self: Arc<Self>, event_loop: &mut EventLoop) {
         let mut state = self.lock();
-        state.timer.fired();
+        state.seldom.timer.fired();
         self.drive(state, event_loop);
     }
 
