@@ -248,7 +248,7 @@ CASES = [
     posts("anywhere"),
     # Memory does not drift with the machine's load.
     Case("idle_10000", ("--memory", "--idle", 10000), figure="rss_bytes_per_conn", floor=("floor_epoll",), most_rounds=3,
-         calls=False, target=1024.0, target_figure="rss_bytes_per_conn"),
+         calls=False, target=768.0, target_figure="rss_bytes_per_conn"),
 ]
 
 

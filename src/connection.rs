@@ -106,3 +106,20 @@ fn are_one(sink: Option<&Arc<Sink>>, stream: Option<&Arc<Stream>>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// What an allocator such as glibc's takes for an `Arc<T>`: its two counts, and eight bytes of the allocator's.
+    const fn shared<T>() -> usize {
+        (2 * size_of::<usize>() + size_of::<T>() + 8).next_multiple_of(16)
+    }
+
+    /// Each idle connection that is watched has these. A table has its handles, the net two places, the loop a request.
+    #[test]
+    fn an_idle_connection_takes_few_bytes() {
+        let sizes = [shared::<Stream>(), shared::<Sink>(), shared::<Socket>(), shared::<Ending>()];
+        assert_eq!(sizes, [224, 160, 80, 64], "docs/PERFORMANCE.md, Memory, has these sizes");
+    }
+}
