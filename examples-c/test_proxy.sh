@@ -60,10 +60,10 @@ benchmark() {
     port=$2
     shift 2
     before=$(redis-cli -p "$backend_port" info stats | sed -n 's/^total_commands_processed://p' | tr -d '\r')
-    timeout 60 redis-benchmark -p "$port" -n 5000 --csv "$@" >"$directory/benchmark" 2>&1 || fail "redis-benchmark failed"
+    timeout 100 redis-benchmark -p "$port" -n 2000 --csv "$@" >"$directory/benchmark" 2>&1 || fail "redis-benchmark failed"
     grep -q -i -e error -e closed "$directory/benchmark" && fail "$(cat "$directory/benchmark")"
     after=$(redis-cli -p "$backend_port" info stats | sed -n 's/^total_commands_processed://p' | tr -d '\r')
-    [ $((after - before)) -ge 25000 ] || fail "Redis got $((after - before)) commands"
+    [ $((after - before)) -ge 6000 ] || fail "Redis got $((after - before)) commands"
 }
 
 if command -v redis-benchmark >/dev/null && command -v redis-server >/dev/null && command -v python3 >/dev/null; then
@@ -78,8 +78,8 @@ if command -v redis-benchmark >/dev/null && command -v redis-server >/dev/null &
         sleep 0.1
     done
     start_server "$directory/proxy" "$proxy" 127.0.0.1:0 "127.0.0.1:$redis_port"
-    benchmark "$redis_port" "${address##*:}" -t set,get,lpush,lrange_100,mset
-    benchmark "$redis_port" "${address##*:}" -t set,get,lpush,lrange_100,mset -P 16 -d 3000 -c 100
+    benchmark "$redis_port" "${address##*:}" -t set,get,lpush
+    benchmark "$redis_port" "${address##*:}" -t set,get,lpush -P 16 -d 3000 -c 100
     stop_server TERM
 fi
 exit 0
