@@ -5,6 +5,8 @@
 //! results of their requests here too. Invariant: this file turns every result of a socket call into an [`Answer`] or a
 //! [`Result`]. No other file sorts errnos. Exception: engine/ sorts the errnos that only an engine returns.
 
+mod direct;
+
 use crate::error::{Error, Result};
 use crate::freed;
 use crate::parts::{ENTRY_MAX, message_of};
@@ -39,6 +41,12 @@ impl Answer {
             libc::EINTR => Answer::Again,
             errno => Answer::Failed(Error::from_errno(errno)),
         }
+    }
+
+    /// Reads a result of [`direct::call`].
+    #[inline]
+    fn of_direct(result: isize) -> Answer {
+        if result >= 0 { Answer::Done(result as usize) } else { Answer::of(result as i32) }
     }
 
     /// Reads a result of syscall(2).
@@ -380,10 +388,9 @@ const UNDER_WAY: [Error; 2] = [Error::from_errno(libc::EINPROGRESS), Error::from
 /// `size` bytes at `data` are readable during the call.
 #[inline]
 pub unsafe fn send(fd: RawFd, data: *const u8, size: usize) -> Answer {
-    let nowhere = std::ptr::null::<libc::sockaddr>();
-    let size = size.min(ENTRY_MAX);
+    let arguments = [fd as usize, data as usize, size.min(ENTRY_MAX), SEND_FLAGS as usize, 0, 0];
     // SAFETY: the caller vouches for the memory. The call names no address.
-    Answer::of_call(unsafe { libc::syscall(libc::SYS_sendto, fd, data, size, SEND_FLAGS, nowhere, 0usize) })
+    Answer::of_direct(unsafe { direct::call(libc::SYS_sendto, arguments) })
 }
 
 /// sendmsg(2) without waiting.
@@ -411,9 +418,9 @@ pub unsafe fn recv(fd: RawFd, into: *mut u8, size: usize) -> Answer {
 /// `size` bytes at `into` are writable during the call. Exception: with MSG_TRUNC no byte needs to be.
 #[inline]
 unsafe fn recv_from(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> Answer {
-    let nowhere = std::ptr::null_mut::<libc::sockaddr>();
+    let arguments = [fd as usize, into as usize, size, flags as usize, 0, 0];
     // SAFETY: the caller vouches for the memory. The call asks for no address.
-    Answer::of_call(unsafe { libc::syscall(libc::SYS_recvfrom, fd, into, size, flags, nowhere, nowhere) })
+    Answer::of_direct(unsafe { direct::call(libc::SYS_recvfrom, arguments) })
 }
 
 /// ppoll(2): waits until an entry of `polled` is ready, at most for `time`. Returns the number of ready entries.
