@@ -116,7 +116,7 @@ impl EventLoop {
     fn log_start(&self, setup: &Setup) {
         let features = self.engine.as_ref().map(|engine| engine.features().names());
         let engine = setup.plan.kind().name();
-        let sends = if self.handle.round_sends.get().is_some() { "entries" } else { "calls" };
+        let sends = if self.handle.round_sends().is_some() { "entries" } else { "calls" };
         tracing::info!(name = ?setup.name, engine, features, sends, "a loop has started");
         if let Some(reason) = setup.refusal.as_deref() {
             tracing::warn!(engine, reason, "io_uring cannot be used");
@@ -126,7 +126,7 @@ impl EventLoop {
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
         let mut engine = Engine::new(setup.plan, setup.receives, &handle.waker)?;
         if setup.round_sends && engine.prepare_silent_sends(setup.plan) {
-            handle.round_sends.get_or_init(RoundSends::new);
+            handle.round_sends.get_or_init(|| Box::new(RoundSends::new()));
         }
         Ok(EventLoop {
             handle,
@@ -249,7 +249,7 @@ impl EventLoop {
             self.handle.mailbox.awake(); // before the callbacks, which post to this loop
         }
         self.now = self.timers.next().map(|_| Instant::now());
-        current::begin_round();
+        self.handle.current.begin_round();
         self.reap();
         self.expire()?;
         self.take_mail();
@@ -304,7 +304,7 @@ impl EventLoop {
 
     #[inline(never)] // keeps the usual round short
     fn note(&mut self, completion: &Completion) {
-        if let (Some(place), Some(sends)) = (completion.silent_send(), self.handle.round_sends.get()) {
+        if let (Some(place), Some(sends)) = (completion.silent_send(), self.handle.round_sends()) {
             return sends.note(place, completion.result()); // an enter had not decided all of the sends
         }
         if let Some(id) = self.engine.as_mut().and_then(|engine| engine.note(completion)) {
@@ -349,13 +349,14 @@ impl EventLoop {
     }
 
     /// A request has brought bytes, and stays in flight.
+    #[inline(always)] // a message returns once less
     fn go_on(&mut self, id: RequestId, buffer: u16, size: usize) {
         let buffer = self.pool.as_ref().map(|pool| PoolBuffer::new(pool, buffer, size));
         let (Some(buffer), Some((owner, request))) = (buffer, self.requests.get(id)) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
-        let sends = self.handle.round_sends.get().filter(|_| RoundSends::lends(buffer.as_slice()));
+        let sends = self.handle.round_sends().filter(|_| RoundSends::lends(buffer.as_slice()));
         if let Some(sends) = sends {
             sends.show(buffer.as_slice());
         }

@@ -61,6 +61,28 @@ pub fn is_own() -> bool {
     OWN.try_with(Cell::get).unwrap_or(false)
 }
 
+/// A number for this thread that no other thread has while this one lives. It is found sooner than a value of the thread.
+#[inline(always)]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub fn place() -> usize {
+    let place;
+    // SAFETY: on Linux the register leads to the thread's own block, which begins with its address (the psABI for TLS).
+    unsafe {
+        std::arch::asm!("mov {}, fs:[0]", out(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    place
+}
+
+/// A number for this thread that no other thread has while this one lives.
+#[inline]
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+pub fn place() -> usize {
+    thread_local! {
+        static PLACE: Cell<u8> = const { Cell::new(0) };
+    }
+    PLACE.with(|place| ptr::from_ref(place).addr())
+}
+
 /// A number for this thread that no other thread of the process ever has.
 pub fn id() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);

@@ -3,7 +3,7 @@
 //! Any thread calls it. Invariant: a post to a loop that sleeps wakes it up.
 
 use super::Handler;
-use super::current;
+use super::current::{self, Current};
 use super::dispatch::ByCaller;
 use super::round_sends::RoundSends;
 use crate::completion::{Finished, Operation, Outbox};
@@ -13,22 +13,27 @@ use crate::mailbox::Mailbox;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// What other threads know of a loop.
+/// What other threads know of a loop. What a message needs is in the first cache line.
+#[repr(C, align(64))]
 pub struct LoopHandle {
-    pub(super) mailbox: Mailbox<dyn Handler, Finished>,
-    pub(super) waker: Arc<Waker>,
-    pub(super) quit: AtomicBool,
+    pub(super) current: Current,
     /// The loop makes it if the sends of its callbacks leave together.
-    pub(super) round_sends: OnceLock<RoundSends>,
-    /// Set if a thread of the program runs the loop.
-    pub(super) by_caller: OnceLock<ByCaller>,
+    pub(super) round_sends: OnceLock<Box<RoundSends>>,
     /// What the loop has done so far, for statistics.
     pub counters: Counters,
+    pub(super) quit: AtomicBool,
+    pub(super) waker: Arc<Waker>,
+    /// Set if a thread of the program runs the loop.
+    pub(super) by_caller: OnceLock<ByCaller>,
+    pub(super) mailbox: Mailbox<dyn Handler, Finished>,
 }
 
 /// Statistics. The loop alone writes each, except for `wakes`.
 #[derive(Default)]
+#[repr(C)]
 pub struct Counters {
+    /// Callbacks run; counted by [`LoopHandle::count_callback`].
+    pub callbacks: AtomicU64,
     /// Calls that submit and wait.
     pub enters: AtomicU64,
     /// Entries that were submitted.
@@ -37,20 +42,19 @@ pub struct Counters {
     pub completions: AtomicU64,
     /// Wake-ups by other threads.
     pub wakes: AtomicU64,
-    /// Callbacks run; counted by [`LoopHandle::count_callback`].
-    pub callbacks: AtomicU64,
 }
 
 impl LoopHandle {
     /// The handle of a loop that is to be started.
     pub fn new() -> Result<Arc<LoopHandle>> {
         Ok(Arc::new(LoopHandle {
-            mailbox: Mailbox::new(),
-            waker: Waker::new()?,
-            quit: AtomicBool::new(false),
+            current: Current::default(),
             round_sends: OnceLock::new(),
-            by_caller: OnceLock::new(),
             counters: Counters::default(),
+            quit: AtomicBool::new(false),
+            waker: Waker::new()?,
+            by_caller: OnceLock::new(),
+            mailbox: Mailbox::new(),
         }))
     }
 
@@ -78,8 +82,9 @@ impl LoopHandle {
 
     /// On the thread that runs the loop now: the number of the round, which repeats after four thousand million rounds. On
     /// any other thread: `None`.
+    #[inline]
     pub fn current_round(&self) -> Option<u32> {
-        current::round_of(self)
+        self.current.round()
     }
 
     /// On the thread that runs the loop: the loop calls [`Handler::end_round`] after the callbacks of this round.
@@ -92,7 +97,7 @@ impl LoopHandle {
     /// more at the round's end, and [`Handler::all_sent`] or [`Handler::on_sent`] tells it the end.
     #[inline]
     pub fn round_sends(&self) -> Option<&RoundSends> {
-        self.round_sends.get()
+        self.round_sends.get().map(Box::as_ref)
     }
 
     /// On the thread that runs the loop: a callback is about to run.

@@ -304,7 +304,7 @@ impl RoundSends {
 impl EventLoop {
     /// Gives the sends of this round to the engine. Other threads have taken some of them; their senders look once more.
     pub(super) fn submit_sends(&mut self) {
-        let (Some(sends), Some(engine)) = (self.handle.round_sends.get(), &mut self.engine) else {
+        let (Some(sends), Some(engine)) = (self.handle.round_sends(), &mut self.engine) else {
             return;
         };
         sends.submit(
@@ -317,7 +317,7 @@ impl EventLoop {
     /// Enters the kernel with the sends of this round. That decides them, and their senders learn how.
     #[inline(never)] // keeps a round without sends short
     pub(super) fn decide_sends(&mut self) -> io::Result<()> {
-        let (Some(sends), Some(engine)) = (self.handle.round_sends.get(), &mut self.engine) else {
+        let (Some(sends), Some(engine)) = (self.handle.round_sends(), &mut self.engine) else {
             self.fail_sends();
             return Ok(());
         };
@@ -337,7 +337,7 @@ impl EventLoop {
 
     fn tell_senders(&mut self) {
         let handle = Arc::clone(&self.handle);
-        let Some(sends) = handle.round_sends.get() else {
+        let Some(sends) = handle.round_sends() else {
             return;
         };
         let mut list = sends.take();
@@ -381,13 +381,13 @@ impl EventLoop {
     }
 
     pub(super) fn has_sends(&self) -> bool {
-        self.handle.round_sends.get().is_some_and(RoundSends::exist)
+        self.handle.round_sends().is_some_and(RoundSends::exist)
     }
 
     /// Ends the sends that no engine will decide.
     pub(super) fn fail_sends(&mut self) {
         let mut taken = Vec::new();
-        if let Some(sends) = self.handle.round_sends.get() {
+        if let Some(sends) = self.handle.round_sends() {
             sends.submit(|_, _, _| {}, |sender| taken.push(sender));
             sends.fail_all(-libc::EIO);
         }

@@ -11,6 +11,7 @@ use crate::logging::Log;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Function = unsafe extern "C" fn(user: *mut c_void, level: i32, text: *const c_char);
 
@@ -32,10 +33,15 @@ thread_local! {
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How many threads are inside a log callback. A thread that is has counted itself before.
+static RUNNING_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
+
 /// Whether this thread is inside a log callback. The core may hold a handle's lock there. Therefore the library refuses
 /// every call.
+#[inline]
 pub(super) fn is_running() -> bool {
-    RUNNING.try_with(Cell::get).unwrap_or(false)
+    // The value of a thread takes longer to find.
+    RUNNING_ANYWHERE.load(Ordering::Relaxed) > 0 && RUNNING.try_with(Cell::get).unwrap_or(false)
 }
 
 struct ToC {
@@ -50,10 +56,12 @@ impl Log for ToC {
     }
 
     fn line(&self, level: i32, text: &CStr) {
+        RUNNING_ANYWHERE.fetch_add(1, Ordering::Relaxed);
         RUNNING.set(true);
         // SAFETY: the caller of net_start passed a function that any thread may call with its pointer until net_stop.
         unsafe { (self.function)(self.user.pointer(), level, text.as_ptr()) };
         RUNNING.set(false);
+        RUNNING_ANYWHERE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

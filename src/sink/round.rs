@@ -16,11 +16,15 @@ use std::sync::Arc;
 
 impl Sink {
     /// Gives a callback's post to its round, which sends it together with others. False: the post must go another way.
-    #[inline]
+    #[inline(always)] // most posts where no sends leave together end here
     pub(super) fn post_in_round(self: &Arc<Self>, data: &[u8]) -> bool {
         let sends = self.net.recv_loop.round_sends();
-        sends
-            .is_some_and(|sends| sends.copy(self, self.socket.fd(), data, |place| self.pass_for_round(place)))
+        sends.is_some_and(|sends| self.copy_to_round(sends, data))
+    }
+
+    #[inline(never)] // keeps a post by a call short
+    fn copy_to_round(self: &Arc<Self>, sends: &RoundSends, data: &[u8]) -> bool {
+        sends.copy(self, self.socket.fd(), data, |place| self.pass_for_round(place))
     }
 
     /// Gives a callback's send to its round, which sends it together with others. Gives `tell` back if the send must go another
