@@ -120,6 +120,14 @@ impl Completion {
     }
 }
 
+/// What an engine that asks its sockets one by one has next.
+pub enum Next {
+    /// A receive has brought so many bytes into this pool buffer, and goes on.
+    Bytes(RequestId, u16, usize),
+    /// Another event.
+    Completion(Completion),
+}
+
 /// Reads a completion's result.
 #[inline]
 pub fn answer_of(result: i32) -> Answer {
@@ -333,9 +341,9 @@ impl Engine {
         }
     }
 
-    /// Takes one completion of those that follow when [`Engine::reap`] has said so. `None`: reap again.
-    #[inline]
-    pub fn next(&mut self) -> Option<Completion> {
+    /// Takes one of the events that follow when [`Engine::reap`] has said so. `None`: reap again.
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Next> {
         match self {
             Engine::Ring(_) => None,
             Engine::Poller(poller) => poller.next(),

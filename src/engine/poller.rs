@@ -26,7 +26,7 @@ use self::hang_ups::HangUps;
 use self::task::{Outcome, Task};
 use super::pool::{BufferPool, POOL_BUFFER_SIZE};
 use super::ring::SendRing;
-use super::{Completion, Features, Plan, Request, RequestId, Wait, Waker};
+use super::{Completion, Features, Next, Plan, Request, RequestId, Wait, Waker};
 use crate::cache_line::fetch;
 use crate::epoll::Epoll;
 use crate::sys::to_error;
@@ -303,17 +303,19 @@ impl Poller {
         self.has_completions()
     }
 
-    /// Takes the next event that completes something.
-    #[inline]
-    pub fn next(&mut self) -> Option<Completion> {
+    /// Takes the next event that brings something.
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Next> {
         while let Some(&event) = self.events.get(self.next) {
             self.next += 1;
-            let completion = match event.u64 {
-                DEADLINE.. => self.take_own(event.u64),
-                number => self.take_event_of(RequestId(NonZeroU64::new(number)?), event.events),
+            let number = event.u64;
+            let next = if number < DEADLINE {
+                self.take_event_of(RequestId(NonZeroU64::new(number)?), event.events)
+            } else {
+                self.take_own(number).map(Next::Completion)
             };
-            if completion.is_some() {
-                return completion;
+            if next.is_some() {
+                return next;
             }
         }
         None
@@ -341,17 +343,28 @@ impl Poller {
     }
 
     /// Asks the socket of a request that is ready.
-    #[inline]
-    fn take_event_of(&mut self, id: RequestId, events: u32) -> Option<Completion> {
+    #[inline(always)]
+    fn take_event_of(&mut self, id: RequestId, events: u32) -> Option<Next> {
         let pool = self.pool.as_deref();
         let task = self.tasks.get(id)?; // none: it was cancelled since
-        let outcome = if task.is_pooled() {
-            task.ask_pooled(pool) // a message
-        } else {
-            // SAFETY: the table has tasks of requests in flight alone.
-            unsafe { task.ask(events, pool) }
-        };
-        match outcome {
+        if !task.is_pooled() {
+            return self.take_other(id, events).map(Next::Completion);
+        }
+        match task.ask_pooled(pool) {
+            Outcome::Complete(size @ 1.., Some(buffer)) if task.goes_on_after(size as u32) => {
+                Some(Next::Bytes(id, buffer, size as usize)) // a message
+            }
+            outcome => self.end_event(id, outcome).map(Next::Completion),
+        }
+    }
+
+    /// The same for a request that does not receive into pool buffers.
+    #[inline(never)]
+    fn take_other(&mut self, id: RequestId, events: u32) -> Option<Completion> {
+        let pool = self.pool.as_deref();
+        let task = self.tasks.get(id)?;
+        // SAFETY: the table has tasks of requests in flight alone.
+        match unsafe { task.ask(events, pool) } {
             Outcome::Complete(result, buffer) if task.goes_on(result) => {
                 Some(completion(id, result, buffer, true))
             }

@@ -45,6 +45,13 @@ impl Requests {
         self.content(id).map(|content| (&content.owner, &mut content.request))
     }
 
+    /// The request that has the place of `id` now, for the cache.
+    #[inline]
+    pub fn look(&self, id: RequestId) -> Option<(&Arc<dyn Handler>, &Request)> {
+        let content = self.slots.get(id.index())?.content.as_ref()?;
+        Some((&content.owner, &content.request))
+    }
+
     /// Fetches a request to the cache.
     #[inline]
     pub fn fetch(&self, id: RequestId) {

@@ -140,11 +140,15 @@ impl Task {
     pub fn goes_on(&mut self, result: i32) -> bool {
         match self.call {
             Call::Poll => self.stays_armed(),
-            _ => {
-                self.budget = self.budget.saturating_sub(result.max(0) as u32);
-                result > 0 && self.budget > 0
-            }
+            _ => result > 0 && self.goes_on_after(result as u32),
         }
+    }
+
+    /// Whether it goes on after it has brought so many bytes.
+    #[inline]
+    pub fn goes_on_after(&mut self, count: u32) -> bool {
+        self.budget = self.budget.saturating_sub(count);
+        self.budget > 0
     }
 
     /// Whether it receives into pool buffers.
