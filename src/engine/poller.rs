@@ -352,6 +352,9 @@ impl Poller {
         }
         match task.ask_pooled(pool) {
             Outcome::Complete(size @ 1.., Some(buffer)) if task.goes_on_after(size as u32) => {
+                if task.may_have_more(size as usize, events, pool) {
+                    self.look_again(id);
+                }
                 Some(Next::Bytes(id, buffer, size as usize)) // a message
             }
             outcome => self.end_event(id, outcome).map(Next::Completion),
@@ -372,6 +375,14 @@ impl Poller {
         }
     }
 
+    /// Has epoll report once more what the socket of an armed request has, behind all sockets that it reports already.
+    #[cold]
+    fn look_again(&mut self, id: RequestId) {
+        if let Some(task) = self.tasks.get(id) {
+            let _ = self.epoll.change(task.fd, task.events, id.bits()); // it knows the socket
+        }
+    }
+
     /// Goes on after an event that has ended its request, or has brought nothing.
     #[cold]
     fn end_event(&mut self, id: RequestId, outcome: Outcome) -> Option<Completion> {
@@ -388,6 +399,8 @@ impl Poller {
             Outcome::Wait | Outcome::NoBuffer => {
                 if !stays_armed {
                     self.arm(id);
+                } else if outcome == Outcome::NoBuffer {
+                    self.look_again(id);
                 }
                 None
             }
@@ -458,3 +471,6 @@ impl Tasks {
         live.map(|(index, task)| RequestId::new(task.generation, index)).collect()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

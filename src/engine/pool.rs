@@ -119,6 +119,12 @@ impl BufferPool {
         (self.buffer(id).as_ptr(), self.size)
     }
 
+    /// How many bytes a buffer has.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     fn buffer(&self, id: u16) -> NonNull<u8> {
         assert!(id < self.count, "only buffers of the pool have names");
         // SAFETY: the mapping holds `count` strides.

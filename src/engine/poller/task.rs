@@ -62,6 +62,9 @@ const IN: u32 = libc::EPOLLIN as u32;
 const OUT: u32 = libc::EPOLLOUT as u32;
 const ONCE: u32 = libc::EPOLLONESHOT as u32;
 const EDGE: u32 = libc::EPOLLET as u32;
+/// What a receive may leave in the socket, although the socket had fewer bytes than the call had room for: an end, an error, or
+/// what follows an urgent mark, at which each receive ends.
+const BESIDE: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) as u32;
 /// No event, but the hang-up and the error that every registration reports.
 const HANG_UP: u32 = EDGE;
 
@@ -106,12 +109,13 @@ impl Task {
                 let tries_first = *start != Start::WhenReadable;
                 Task { tries_first, ..task(socket.fd(), Call::RecvPooled, events) }
             }
-            // Level-triggered, so its messages need no call of epoll_ctl.
+            // Edge-triggered: epoll asks the socket once for each message. If it were level-triggered, the next wait would ask
+            // the socket again.
             Request::RecvMultishot { socket, piece, budget, .. } => Task {
                 tries_first: false,
                 budget: *budget,
                 size: *piece,
-                ..task(socket.fd(), Call::RecvPooled, IN)
+                ..task(socket.fd(), Call::RecvPooled, IN | BESIDE | EDGE)
             },
             Request::RecvBuffered { socket, buffer, room } => {
                 transfer(socket.fd(), Call::Recv, buffer.room(*room), 0)
@@ -184,14 +188,26 @@ impl Task {
             return Outcome::NoBuffer;
         };
         let (start, size) = pool.room(id);
-        let size = if self.size > 0 { size.min(self.size as usize) } else { size };
         // SAFETY: the buffer belongs to this call alone since it was taken.
-        let answer = unsafe { sys::recv(self.fd, start, size) };
+        let answer = unsafe { sys::recv(self.fd, start, self.size_of(size)) };
         if let Answer::Done(count @ 1..) = answer {
             return Outcome::Complete(count as i32, Some(id));
         }
         pool.give(id);
         self.outcome(answer, None)
+    }
+
+    /// The most bytes of a receive into a buffer of `size` bytes.
+    #[inline(always)]
+    fn size_of(&self, size: usize) -> usize {
+        if self.size > 0 { size.min(self.size as usize) } else { size }
+    }
+
+    /// Whether the socket may have had more when a receive into a pool buffer brought `count` bytes. What has come since then
+    /// is an event of its own.
+    #[inline(always)]
+    pub fn may_have_more(&self, count: usize, events: u32, pool: Option<&BufferPool>) -> bool {
+        events & BESIDE != 0 || pool.is_none_or(|pool| count >= self.size_of(pool.size()))
     }
 
     #[inline(never)] // as above

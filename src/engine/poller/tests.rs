@@ -1,0 +1,100 @@
+//! What an edge-triggered receive leaves in its socket, epoll reports again.
+
+use super::*;
+use crate::engine::Start;
+use crate::socket::Socket;
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+
+/// More bytes than come.
+const ALL: usize = usize::MAX;
+
+/// What `peer` sends before the receive begins, up to the end of the receive or so many bytes: the sizes, and the last result.
+fn received(
+    act: impl FnOnce(&mut TcpStream),
+    seen: libc::c_short,
+    enough: usize,
+) -> (Vec<usize>, Option<i32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let socket = Arc::new(Socket::adopt(stream.as_raw_fd(), false).unwrap());
+    socket.take_over(&Default::default()).unwrap();
+    act(&mut peer);
+    // Not before all of it is there: epoll would report the rest by an edge of its own.
+    while enough != ALL && socket.unread() < enough {
+        std::thread::yield_now();
+    }
+    let mut polled = libc::pollfd { fd: stream.as_raw_fd(), events: seen, revents: 0 };
+    // SAFETY: one entry, a local.
+    assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 10_000) }, 1);
+    let mut poller = Poller::new(Features::wanted(), true, &Waker::new().unwrap()).unwrap();
+    let mut request = Request::RecvMultishot {
+        socket,
+        start: Start::Now,
+        piece: 0,
+        budget: 1 << 20,
+        callback: Default::default(),
+    };
+    // SAFETY: the request outlives the poller's use of it.
+    unsafe { poller.submit(RequestId::new(1, 0), &mut request) };
+    let mut sizes = Vec::new();
+    while sizes.iter().sum::<usize>() < enough {
+        poller.enter(Wait::For(Duration::from_secs(10))).unwrap();
+        assert!(poller.has_completions(), "nothing came behind {sizes:?}");
+        while let Some(next) = poller.next() {
+            match next {
+                Next::Bytes(_, buffer, size) => {
+                    poller.pool.as_ref().unwrap().give(buffer);
+                    sizes.push(size);
+                }
+                Next::Completion(last) => return (sizes, Some(last.result())),
+            }
+        }
+    }
+    (sizes, None)
+}
+
+#[test]
+fn an_end_behind_the_bytes() {
+    let act = |peer: &mut TcpStream| {
+        peer.write_all(&[7; 10]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+    };
+    assert_eq!(received(act, libc::POLLRDHUP, ALL), (vec![10], Some(0)));
+}
+
+#[test]
+fn more_bytes_than_a_buffer_has_room_for() {
+    let act = |peer: &mut TcpStream| {
+        peer.write_all(&[7; POOL_BUFFER_SIZE + 1]).unwrap();
+    };
+    assert_eq!(received(act, libc::POLLIN, POOL_BUFFER_SIZE + 1).0, [POOL_BUFFER_SIZE, 1]);
+}
+
+#[test]
+fn bytes_behind_an_urgent_one() {
+    let act = |peer: &mut TcpStream| {
+        peer.write_all(&[7; 3]).unwrap();
+        // SAFETY: one byte, a constant.
+        assert_eq!(unsafe { libc::send(peer.as_raw_fd(), [8u8].as_ptr().cast(), 1, libc::MSG_OOB) }, 1);
+        peer.write_all(&[9; 2]).unwrap();
+    };
+    let (sizes, _) = received(act, libc::POLLPRI, 6);
+    assert_eq!(sizes.iter().sum::<usize>(), 6);
+}
+
+#[test]
+fn a_reset_behind_the_bytes() {
+    let act = |peer: &mut TcpStream| {
+        peer.write_all(&[7; 10]).unwrap();
+        let reset = libc::linger { l_onoff: 1, l_linger: 0 };
+        let (value, size) = ((&raw const reset).cast(), size_of::<libc::linger>() as libc::socklen_t);
+        // SAFETY: `value` and `size` describe the local above.
+        unsafe { libc::setsockopt(peer.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, size) };
+        let other = TcpStream::connect(peer.peer_addr().unwrap());
+        drop(std::mem::replace(peer, other.unwrap()));
+    };
+    assert_eq!(received(act, libc::POLLRDHUP, ALL), (vec![10], Some(-libc::ECONNRESET)));
+}
