@@ -28,7 +28,7 @@ static struct full full_connection(void) {
         while ((went = send(fd, waste, sizeof waste, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
             full.size += (size_t)went;
         CHECK(errno == EAGAIN && full.size < 1 << 30);
-    } while (!latch_wait_ms(&never_opens, 250) && full.size > before);
+    } while (!latch_wait_ms(&never_opens, patient(250)) && full.size > before);
     return full;
 }
 
