@@ -14,6 +14,7 @@ TOLERANCE=2
 ELSEWHERE=10
 baseline=bench/instructions.txt
 out=build/instructions
+export IOURINGNET_SENDS=entries # else the machine decides how sends leave, and each way has figures of its own
 
 case "${1:-}" in
     "" | --all | --write) mode=${1:-} ;;
