@@ -69,6 +69,10 @@ pub trait Outbox: Send + Sync {
     fn deliver(&self, operation: Arc<Operation>);
     /// Makes the callback thread call [`Finished::run_callback`].
     fn deliver_finished(&self, finished: Finished);
+    /// The same for an operation of a connection. On the callback thread it may need no mail.
+    fn deliver_ended(&self, ended: Ended) {
+        self.deliver_finished(ended.into());
+    }
     /// Whether the caller runs on the callback thread, and therefore inside a callback.
     fn runs_here(&self) -> bool;
     /// An operation without a callback is over. A thread that runs callbacks itself may look at operations between them.
@@ -82,6 +86,25 @@ pub trait Target: Send + Sync {
 }
 
 /// A send or receive that is over and has only a callback, which is still to run.
+pub struct Ended {
+    /// Runs once, on the thread of the receive loop.
+    pub callback: Callback,
+    /// How the operation ended.
+    pub outcome: Outcome,
+    /// As in [`Finished`].
+    pub permit: Permit,
+}
+
+impl Ended {
+    /// Runs the callback.
+    #[inline]
+    pub fn run_callback(mut self) {
+        drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
+        self.callback.call(Done { outcome: self.outcome, connection: None, side: None });
+    }
+}
+
+/// The same as mail, for operations of every kind.
 pub struct Finished {
     /// Runs once, on the thread of the loop that gets this as mail.
     pub callback: Callback,
@@ -112,6 +135,12 @@ impl Finished {
     pub fn run_callback(mut self) {
         drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
         self.callback.call(Done { outcome: self.outcome, connection: self.connection, side: self.side });
+    }
+}
+
+impl From<Ended> for Finished {
+    fn from(Ended { callback, outcome, permit }: Ended) -> Finished {
+        Finished { callback, outcome, connection: None, side: None, permit }
     }
 }
 
@@ -169,7 +198,10 @@ impl Teller {
 
     /// Reports the end. A callback runs by way of `outbox`, which is that of the operation, too.
     pub fn tell(self, outbox: &dyn Outbox, outcome: Outcome) {
-        self.tell_side(outbox, outcome, None);
+        match self {
+            Teller::Operation(operation) => drop(operation.finish(outcome, None, None)),
+            Teller::Call(callback, permit) => outbox.deliver_ended(Ended { callback, outcome, permit }),
+        }
     }
 
     /// The same for a forward, whose error may be that of one side.

@@ -17,6 +17,7 @@
 mod current;
 mod death;
 mod dispatch;
+mod following;
 mod handle;
 mod handler;
 mod one_by_one;
@@ -262,6 +263,7 @@ impl EventLoop {
             && self.requests.is_empty()
             && self.refused.is_empty()
             && !self.has_sends()
+            && self.handle.following.is_empty()
             && self.handle.mailbox.is_empty()
     }
 
@@ -299,6 +301,9 @@ impl EventLoop {
         match completion.request() {
             Some(id) => self.finish(id, completion),
             None => self.note(completion),
+        }
+        if !self.handle.following.is_empty() {
+            self.run_following();
         }
     }
 
@@ -426,14 +431,12 @@ impl EventLoop {
     fn take_mail(&mut self) {
         let mut mail = mem::take(&mut self.mail);
         self.handle.mailbox.take(&mut mail);
+        self.run_all_following(); // before the mail, which may tell that a half is over
         for letter in mail.drain(..) {
             let handler = match letter {
                 Letter::Listed(handler) => handler,
                 Letter::Plain(finished) => {
-                    self.count_callback();
-                    if catch_unwind(AssertUnwindSafe(|| finished.run_callback())).is_err() {
-                        tracing::error!("a callback panicked");
-                    }
+                    self.handle.run(|| finished.run_callback());
                     continue;
                 }
             };

@@ -70,6 +70,7 @@ pub fn begin(from: &Arc<Stream>, to: &Arc<Sink>, size: usize, tell: Tell<'_>) ->
         cut: Mutex::new(None),
     });
     let owns = to.begin_forward(Arc::clone(&forward) as _)?;
+    to.socket().places.note_several(Half::Send); // the end of the forward is no end of the sink's own
     forward.owns.store(owns, Ordering::Relaxed); // the stream's lock publishes it to the loop
     let begun = from.begin_forward(&forward, tell, size == 0, |teller| {
         let (forward, net) = (Arc::clone(&forward), Arc::clone(to.net()));

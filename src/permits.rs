@@ -31,7 +31,14 @@ impl Permit {
     /// The place that one direction of `socket` has of its own. `None`: it is occupied.
     pub fn embedded(socket: &Arc<Socket>, half: Half) -> Option<Permit> {
         let occupied = || Permit(Some(Occupied::Embedded(Arc::clone(socket), half)));
-        socket.take_embedded(half).then(occupied)
+        socket.places.take(half).then(occupied)
+    }
+
+    /// Whether the operation is the only one of its direction that has not reported its end. One that ends on a loop's own
+    /// thread can ask this. If others ended before it, their ends are reported.
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        matches!(&self.0, Some(Occupied::Embedded(socket, half)) if socket.places.had_one_at_a_time(*half))
     }
 
     /// No place, for mail that no operation sends.
@@ -48,7 +55,7 @@ impl Permit {
                 None
             }
             Occupied::Embedded(socket, half) => {
-                socket.give_embedded(half);
+                socket.places.give_back(half);
                 Some(socket)
             }
         }

@@ -7,10 +7,12 @@
 
 mod drain;
 mod extras;
+mod places;
 
 pub use crate::sys::{Listening, Options, OwnOptions};
 
 use self::extras::Extras;
+use self::places::OwnPlaces;
 use crate::deadlines::DrainEnd;
 use crate::error::{Error, Result};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX, Parts};
@@ -69,7 +71,8 @@ pub struct Socket {
     /// The program holds this socket, too, or other processes listen on it. It closes, and is not shut down.
     shared: AtomicBool,
     open_halves: AtomicU8,
-    embedded: [AtomicBool; 2],
+    /// The places that its operations have of their own.
+    pub places: OwnPlaces,
     /// All bytes that the kernel has taken, and all that it has given. The owner of each half adds, so no addition is lost.
     totals: [AtomicU64; 2],
     error: AtomicI32,
@@ -172,7 +175,7 @@ impl Socket {
             reset: AtomicBool::new(false),
             shared: AtomicBool::new(false),
             open_halves: AtomicU8::new(2),
-            embedded: [AtomicBool::new(false), AtomicBool::new(false)],
+            places: OwnPlaces::new(),
             totals: [AtomicU64::new(0), AtomicU64::new(0)],
             extras: Extras::default(),
             drain_until: DrainEnd::new(),
@@ -452,16 +455,6 @@ impl Socket {
     /// One half no longer uses the socket. True for the last half.
     pub fn half_closed(&self) -> bool {
         self.open_halves.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    /// Takes the direction's embedded operation, without asking the net for a place. False while it is in use.
-    pub fn take_embedded(&self, half: Half) -> bool {
-        !self.embedded[half as usize].swap(true, Ordering::AcqRel)
-    }
-
-    /// Gives the direction's embedded operation back.
-    pub fn give_embedded(&self, half: Half) {
-        self.embedded[half as usize].store(false, Ordering::Release);
     }
 }
 

@@ -212,7 +212,7 @@ impl EventLoop {
 
     /// After a turn: whatever brings work from now on makes the descriptor readable. So does work that is left.
     fn rest(&mut self) {
-        let mut is_left = self.has_sends();
+        let mut is_left = self.has_sends() || !self.handle.following.is_empty();
         if let Some(engine) = &mut self.engine {
             engine.work_off();
             is_left |= engine.has_work() || engine.has_completions();

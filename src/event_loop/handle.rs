@@ -5,8 +5,9 @@
 use super::Handler;
 use super::current::{self, Current};
 use super::dispatch::ByCaller;
+use super::following::Following;
 use super::round_sends::RoundSends;
-use crate::completion::{Finished, Operation, Outbox};
+use crate::completion::{Ended, Finished, Operation, Outbox};
 use crate::engine::Waker;
 use crate::error::Result;
 use crate::mailbox::Mailbox;
@@ -21,6 +22,8 @@ pub struct LoopHandle {
     pub(super) round_sends: OnceLock<Box<RoundSends>>,
     /// What the loop has done so far, for statistics.
     pub counters: Counters,
+    /// The loop's own thread alone uses it.
+    pub(super) following: Following,
     pub(super) quit: AtomicBool,
     pub(super) waker: Arc<Waker>,
     /// Set if a thread of the program runs the loop.
@@ -51,6 +54,7 @@ impl LoopHandle {
             current: Current::default(),
             round_sends: OnceLock::new(),
             counters: Counters::default(),
+            following: Following::default(),
             quit: AtomicBool::new(false),
             waker: Waker::new()?,
             by_caller: OnceLock::new(),
@@ -70,6 +74,21 @@ impl LoopHandle {
         if self.mailbox.post_plain(finished) {
             self.wake();
         }
+    }
+
+    /// The loop runs the callback of an operation that is over, on its thread. Cannot fail.
+    #[inline]
+    pub fn ended(&self, ended: Ended) {
+        if ended.permit.is_alone() && self.current_round().is_some() {
+            self.following.push(ended);
+        } else {
+            self.post_ended(ended);
+        }
+    }
+
+    #[inline(never)] // keeps the usual way short
+    fn post_ended(&self, ended: Ended) {
+        self.post_finished(ended.into());
     }
 
     /// Ends the loop once it has nothing in flight and no mail.
@@ -119,6 +138,10 @@ impl Outbox for LoopHandle {
 
     fn deliver_finished(&self, finished: Finished) {
         self.post_finished(finished);
+    }
+
+    fn deliver_ended(&self, ended: Ended) {
+        self.ended(ended);
     }
 
     fn runs_here(&self) -> bool {

@@ -10,7 +10,7 @@
 //! descriptor open, until the kernel has decided it.
 
 use super::{EventLoop, Handler, Sent};
-use crate::completion::{Callback, Finished, Outcome};
+use crate::completion::{Callback, Ended, Outcome};
 use crate::engine::PoolBuffer;
 use crate::permits::Permit;
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -365,13 +365,7 @@ impl EventLoop {
         if sent.result as usize == bytes {
             if let Some((callback, permit)) = sent.content.told.take() {
                 let outcome = Outcome { result: Ok(()), bytes };
-                self.handle.post_finished(Finished {
-                    callback,
-                    outcome,
-                    connection: None,
-                    side: None,
-                    permit,
-                });
+                self.handle.ended(Ended { callback, outcome, permit });
                 if sender.all_sent(bytes) {
                     return;
                 }

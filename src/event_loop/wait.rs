@@ -65,12 +65,14 @@ impl EventLoop {
     fn has_found_work(&mut self) -> bool {
         !self.completions.is_empty()
             || self.has_sends()
+            || !self.handle.following.is_empty()
             || self.engine.as_mut().is_some_and(Engine::has_completions)
             || !self.handle.mailbox.is_empty()
     }
 
     fn sleep(&mut self) -> io::Result<()> {
-        self.slept = self.refused.is_empty() && !self.has_sends() && self.handle.mailbox.sleep();
+        let has_work = !self.refused.is_empty() || self.has_sends() || !self.handle.following.is_empty();
+        self.slept = !has_work && self.handle.mailbox.sleep();
         let wait = if !self.slept {
             Wait::No
         } else {

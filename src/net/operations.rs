@@ -4,7 +4,7 @@
 //! until its end is reported.
 
 use super::Net;
-use crate::completion::{Accepted, Begun, Callback, Finished, Operation, Outcome, Target, Tell, Teller};
+use crate::completion::{Accepted, Begun, Callback, Ended, Operation, Outcome, Target, Tell, Teller};
 use crate::error::Result;
 use crate::permits::Permit;
 use crate::socket::{Half, Socket};
@@ -63,13 +63,7 @@ impl Net {
             Accepted::Wait => {}
             Accepted::By(op) => op.complete(result, bytes),
             Accepted::Call(callback, permit) => {
-                self.recv_loop.post_finished(Finished {
-                    callback,
-                    outcome,
-                    connection: None,
-                    side: None,
-                    permit,
-                });
+                self.recv_loop.ended(Ended { callback, outcome, permit });
             }
         }
         Begun::Finished(outcome)

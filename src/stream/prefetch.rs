@@ -121,7 +121,8 @@ impl Stream {
         chained: bool,
     ) -> Result<Begun> {
         let mut got = 0;
-        if self.is_own_callback() {
+        let may_serve = !state.buffer.is_empty() || state.end.is_some();
+        if may_serve && self.is_own_callback() {
             let mut taken = state.take_work();
             let done = want.satisfy(&mut got, &mut taken, self.net.config.read_buffer);
             state.give_back(taken);
@@ -166,6 +167,13 @@ impl Stream {
     /// The armed receive has brought `bytes`, and goes on. True: the loop has more to do for the stream.
     pub(super) fn prefetched(&self, mut state: MutexGuard<'_, State>, bytes: &[u8]) -> bool {
         state.prefetch.note_size(bytes.len());
+        let ended = if state.buffer.is_empty() { state.queue.end_alone(bytes) } else { None };
+        if let Some(ended) = ended {
+            let has_more = state.queue.front_asks_alone();
+            drop(state);
+            self.net.recv_loop.run_ended(ended);
+            return has_more;
+        }
         state.hand_out(self.outbox(), bytes, self.net.config.read_buffer);
         state.queue.front_asks_alone()
     }

@@ -5,7 +5,7 @@
 
 use super::want::{Ask, SERVE_MAX, Step, Want};
 use super::{Brought, State, Stream};
-use crate::completion::{Outbox, Outcome, Teller};
+use crate::completion::{Ended, Outbox, Outcome, Teller};
 use crate::deadlines::Limit;
 use crate::engine::Request;
 use crate::error::Error;
@@ -83,9 +83,12 @@ impl RecvQueue {
     }
 
     /// Queues an item, `first_in_line` before all others.
+    #[inline] // an item is large, and a call would move it once more
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         let sweep = if item.teller.is_cancelled() { Sweep::Now } else { item.deadline() };
-        self.next_sweep = self.next_sweep.min(sweep);
+        if sweep != Sweep::Never {
+            self.next_sweep = self.next_sweep.min(sweep);
+        }
         if self.items.capacity() == 0 {
             self.items.reserve_exact(1); // most streams have one receive at a time, and the memory stays with them
         }
@@ -94,6 +97,20 @@ impl RecvQueue {
         } else {
             self.items.push_back(item);
         }
+    }
+
+    /// Ends the only receive here with all of `bytes`, which come next, if its callback may run at once.
+    pub fn end_alone(&mut self, bytes: &[u8]) -> Option<Ended> {
+        let front = self.items.front_mut()?;
+        let alone = matches!(&front.teller, Teller::Call(_, permit) if permit.is_alone());
+        if !alone || !front.want.is_ended_by(front.got, bytes.len()) {
+            return None;
+        }
+        front.want.end_with(&mut front.got, bytes)?;
+        let Item { teller: Teller::Call(callback, permit), got, .. } = self.items.pop_front()? else {
+            return None;
+        };
+        Some(Ended { callback, outcome: Outcome { result: Ok(()), bytes: got }, permit })
     }
 
     /// The kernel has written `count` bytes to the memory of the front.

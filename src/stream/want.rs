@@ -128,6 +128,15 @@ impl Want {
         whole.saturating_sub(kept).clamp(1, capacity.max(ROOM_MAX))
     }
 
+    /// Whether so many bytes end the receive, and none of them is left.
+    pub fn is_ended_by(self, got: usize, size: usize) -> bool {
+        match self {
+            Want::Some(lent) => size <= lent.size - got,
+            Want::Exactly(lent) => size == lent.size - got,
+            Want::Buffered(_) | Want::Until(..) => false,
+        }
+    }
+
     /// Ends the receive with `bytes`, if they are enough. Returns how many it took. Nothing is buffered before them.
     #[allow(unsafe_code)]
     pub fn end_with(self, got: &mut usize, bytes: &[u8]) -> Option<usize> {
