@@ -79,7 +79,17 @@ impl LoopHandle {
     /// The loop runs the callback of an operation that is over, on its thread. Cannot fail.
     #[inline]
     pub fn ended(&self, ended: Ended) {
-        if ended.permit.is_alone() && self.current_round().is_some() {
+        if self.current_round().is_some() {
+            self.ended_here(ended);
+        } else {
+            self.post_ended(ended);
+        }
+    }
+
+    /// The same on the thread that runs the loop.
+    #[inline]
+    pub fn ended_here(&self, ended: Ended) {
+        if ended.permit.is_alone() {
             self.following.push(ended);
         } else {
             self.post_ended(ended);

@@ -42,9 +42,11 @@ pub(super) unsafe fn submit(
 ) -> Result {
     let user = User(notify.user);
     let small = |function| Once::small(move |done: Done| call(function, user, &done, None));
-    let callback = notify.callback.map(small);
+    if notify.op.is_null() {
+        return start(Tell::Call(small(notify.callback.ok_or(Error::INVALID)?)));
+    }
     // SAFETY: the caller vouches for `notify.op`.
-    unsafe { start_with(net, callback, notify.op, start) }
+    unsafe { start_with(net, notify.callback.map(small), notify.op, start) }
 }
 
 /// The same for an operation that makes a connection.
@@ -70,6 +72,7 @@ pub(super) unsafe fn submit_connection(
 
 /// # Safety
 /// `op` is NULL or can be read and written.
+#[inline(never)] // keeps the way without an op short
 unsafe fn start_with(
     net: &Arc<Net>,
     callback: Option<Callback>,

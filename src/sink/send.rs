@@ -8,7 +8,7 @@
 
 use super::queue::{Content, Item};
 use super::{Round, Sink, State, WaitingSend};
-use crate::completion::{Accepted, Begun, Outcome, Tell, Teller};
+use crate::completion::{Accepted, Begun, Callback, Ended, Outcome, Tell, Teller};
 use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::ownership::Owner;
@@ -86,10 +86,41 @@ impl Sink {
             // SAFETY: the caller vouches until the end.
             return unsafe { self.send_by_lock(parts, size, tell, round) };
         }
+        if let Tell::Call(callback) = tell {
+            // SAFETY: the caller vouches until the end.
+            return unsafe { self.send_for_callback(parts, size, callback) };
+        }
         let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target());
         let accepted = accepted.inspect_err(|_| self.release_by_gate())?;
         // SAFETY: the caller vouches until the end.
         unsafe { self.try_send(parts, size, accepted, round) }
+    }
+
+    /// Tries a callback's first send in its round, which owns the sink by the gate. This thread runs the receive loop.
+    ///
+    /// # Safety
+    /// As `begin_send`.
+    #[allow(unsafe_code)]
+    #[inline]
+    unsafe fn send_for_callback(
+        self: &Arc<Self>,
+        parts: Parts,
+        size: usize,
+        callback: Callback,
+    ) -> Result<Begun> {
+        let permit = self.net.permit_for(&self.socket, Half::Send);
+        let permit = permit.inspect_err(|_| self.release_by_gate())?;
+        // SAFETY: the caller vouches for the memory.
+        let tried = unsafe { self.socket.try_send(&parts, 0) };
+        if !matches!(tried, Tried::Bytes(count) if count == size) {
+            let accepted = Accepted::Call(callback, permit);
+            // SAFETY: the caller vouches until the end.
+            return unsafe { self.go_on(Outgoing { parts, size, sent: 0 }, accepted, Round::First, tried) };
+        }
+        let outcome = Outcome { result: Ok(()), bytes: size };
+        self.net.recv_loop.ended_here(Ended { callback, outcome, permit });
+        self.release_by_gate();
+        Ok(Begun::Called)
     }
 
     /// # Safety

@@ -77,6 +77,11 @@ impl State {
         self.prefetch.is_armed() && self.queue.is_empty() && self.watch.is_none()
     }
 
+    /// A receive of a callback would only wait on the resting stream, and has no deadline that the loop must learn.
+    pub(super) fn has_nothing_to_serve(&self, limit: &Limit) -> bool {
+        self.buffer.is_empty() && self.end.is_none() && limit.deadline.is_none()
+    }
+
     /// A caller gets a look at the buffer. The bytes stay where they are until [`State::forget_shown`].
     pub(super) fn note_shown(&mut self) {
         self.prefetch.shown = true;
@@ -121,8 +126,7 @@ impl Stream {
         chained: bool,
     ) -> Result<Begun> {
         let mut got = 0;
-        let may_serve = !state.buffer.is_empty() || state.end.is_some();
-        if may_serve && self.is_own_callback() {
+        if self.is_own_callback() {
             let mut taken = state.take_work();
             let done = want.satisfy(&mut got, &mut taken, self.net.config.read_buffer);
             state.give_back(taken);

@@ -5,11 +5,12 @@
 
 use super::want::{Ask, SERVE_MAX, Step, Want};
 use super::{Brought, State, Stream};
-use crate::completion::{Ended, Outbox, Outcome, Teller};
+use crate::completion::{Callback, Ended, Outbox, Outcome, Teller};
 use crate::deadlines::Limit;
 use crate::engine::Request;
 use crate::error::Error;
 use crate::event_loop::EventLoop;
+use crate::permits::Permit;
 use crate::rare::Unchanged;
 use crate::sync::MutexGuard;
 use std::collections::VecDeque;
@@ -82,16 +83,27 @@ impl RecvQueue {
         self.next_sweep = Sweep::Now;
     }
 
-    /// Queues an item, `first_in_line` before all others.
+    /// Queues a receive that a callback has begun, without a deadline.
     #[inline] // an item is large, and a call would move it once more
+    pub fn push_chained(&mut self, want: Want, callback: Callback, permit: Permit) {
+        let teller = Teller::Call(callback, permit);
+        self.reserve();
+        self.items.push_back(Item { want, got: 0, teller, limit: Limit::default(), chained: true });
+    }
+
+    /// Most streams have one receive at a time, and the memory stays with them.
+    #[inline]
+    fn reserve(&mut self) {
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1);
+        }
+    }
+
+    /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         let sweep = if item.teller.is_cancelled() { Sweep::Now } else { item.deadline() };
-        if sweep != Sweep::Never {
-            self.next_sweep = self.next_sweep.min(sweep);
-        }
-        if self.items.capacity() == 0 {
-            self.items.reserve_exact(1); // most streams have one receive at a time, and the memory stays with them
-        }
+        self.next_sweep = self.next_sweep.min(sweep);
+        self.reserve();
         if first_in_line {
             self.items.push_front(item);
         } else {

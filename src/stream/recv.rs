@@ -173,7 +173,13 @@ impl Stream {
         let chained = matches!(accepted, Accepted::Call(..)) && !limit.one_try && self.is_own_callback();
         state.forget_shown();
         if state.is_resting() {
-            return self.begin_resting(state, want, accepted, limit, chained);
+            return match accepted {
+                Accepted::Call(callback, permit) if chained && state.has_nothing_to_serve(&limit) => {
+                    state.queue.push_chained(want, callback, permit); // the loop sees it when bytes come
+                    Ok(Begun::Called)
+                }
+                accepted => self.begin_resting(state, want, accepted, limit, chained),
+            };
         }
         let prefetches = chained && !state.prefetch.asks();
         if !state.front.claim() {
