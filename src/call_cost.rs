@@ -8,21 +8,34 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// From here on an entry is cheaper than a call. An entry costs the kernel some 150 ns of its own.
+/// From here on entries pay in a round with many sends. An entry costs the kernel some 40 ns of its own.
+const WORTH_IT: Duration = Duration::from_nanos(75);
+/// The sends of such a round. The enter that decides them costs as much as a call and 150 ns.
+const MANY: usize = 8;
+/// From here on a few sends are enough.
 const DEAR: Duration = Duration::from_nanos(150);
+const FEW: usize = 3;
 
 /// The calls of one measurement, and how many measurements there are. The shortest one counts, because the others were
 /// disturbed.
 const CALLS: u32 = 8;
 const MEASUREMENTS: u32 = 32;
 
-/// Whether sends of callbacks should leave together, as entries. IOURINGNET_SENDS decides: "entries", "calls", or by the cost
-/// of a call.
-pub fn prefers_entries() -> bool {
+/// From how many sends on a round's sends should leave together, as entries. `None`: never. IOURINGNET_SENDS decides:
+/// "entries", "calls", or by the cost of a call.
+pub fn least_for_entries() -> Option<usize> {
     match std::env::var("IOURINGNET_SENDS").as_deref() {
-        Ok("entries") => true,
-        Ok("calls") => false,
-        _ => cost() >= DEAR,
+        Ok("entries") => Some(0),
+        Ok("calls") => None,
+        _ => least_at(cost()),
+    }
+}
+
+fn least_at(cost: Duration) -> Option<usize> {
+    match cost {
+        cost if cost >= DEAR => Some(FEW),
+        cost if cost >= WORTH_IT => Some(MANY),
+        _ => None,
     }
 }
 

@@ -59,8 +59,8 @@ pub struct Setup {
     pub refusal: Option<String>,
     /// Whether it lends receive buffers to the kernel, and runs callbacks.
     pub receives: bool,
-    /// Whether the sends of its callbacks leave together at the end of a round, if the engine can do that.
-    pub round_sends: bool,
+    /// From how many on the sends of its callbacks leave together at the end of a round, if the engine can do that.
+    pub round_sends: Option<usize>,
     /// Whether its thread has the policy SCHED_BATCH: on its wake-up, it does not preempt the thread that runs on its CPU.
     pub sched_batch: bool,
     /// The CPU that its thread stays on.
@@ -126,8 +126,10 @@ impl EventLoop {
 
     fn new(handle: Arc<LoopHandle>, setup: &Setup) -> io::Result<EventLoop> {
         let mut engine = Engine::new(setup.plan, setup.receives, &handle.waker)?;
-        if setup.round_sends && engine.prepare_silent_sends(setup.plan) {
-            handle.round_sends.get_or_init(|| Box::new(RoundSends::new()));
+        if let Some(least) = setup.round_sends {
+            if engine.prepare_silent_sends(setup.plan) {
+                handle.round_sends.get_or_init(|| Box::new(RoundSends::new(least)));
+            }
         }
         Ok(EventLoop {
             handle,
@@ -288,6 +290,9 @@ impl EventLoop {
             completions.extend(self.refused.drain(..).map(Completion::refused));
         }
         self.reaped += completions.len() as u64;
+        if let Some(sends) = self.handle.round_sends.get() {
+            sends.expect(completions.len() + self.engine.as_ref().map_or(0, Engine::left));
+        }
         for completion in &completions {
             self.handle_completion(completion);
         }
@@ -431,6 +436,9 @@ impl EventLoop {
     fn take_mail(&mut self) {
         let mut mail = mem::take(&mut self.mail);
         self.handle.mailbox.take(&mut mail);
+        if let Some(sends) = self.handle.round_sends.get() {
+            sends.expect(mail.len() + self.handle.following.len());
+        }
         self.run_all_following(); // before the mail, which may tell that a half is over
         for letter in mail.drain(..) {
             let handler = match letter {

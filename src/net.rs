@@ -139,7 +139,11 @@ impl Net {
             plan,
             refusal: plan.refusal().filter(|_| receives).map(explain),
             receives,
-            round_sends: receives && self.config.first_try && call_cost::prefers_entries(),
+            round_sends: if receives && self.config.first_try {
+                call_cost::least_for_entries()
+            } else {
+                None
+            },
             // With the first try on, the send loop gets only sends that met a full socket. Many bytes go out before them.
             // Without SCHED_BATCH, each socket with room again would make the send loop preempt the receive loop. On one CPU
             // the two loops would then alternate, and neither would finish its work first.

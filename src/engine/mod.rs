@@ -341,6 +341,15 @@ impl Engine {
         }
     }
 
+    /// How many may follow what [`Engine::reap`] has given.
+    #[inline]
+    pub fn left(&self) -> usize {
+        match self {
+            Engine::Ring(_) => 0,
+            Engine::Poller(poller) => poller.left(),
+        }
+    }
+
     /// Takes one of the events that follow when [`Engine::reap`] has said so. `None`: reap again.
     #[inline(always)]
     pub fn next(&mut self) -> Option<Next> {

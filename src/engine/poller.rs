@@ -174,6 +174,10 @@ impl Poller {
         self.crowded
     }
 
+    pub fn left(&self) -> usize {
+        self.events.len() - self.next
+    }
+
     pub fn counts(&self) -> (u64, u64) {
         let (enters, entries) = self.sends.as_ref().map_or((0, 0), |sends| sends.counts());
         (self.enters + enters, self.entries + entries)

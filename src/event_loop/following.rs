@@ -33,7 +33,7 @@ impl Following {
         self.0.borrow().is_empty()
     }
 
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.borrow().len()
     }
 

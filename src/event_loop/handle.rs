@@ -129,6 +129,12 @@ impl LoopHandle {
         self.round_sends.get().map(Box::as_ref)
     }
 
+    /// On the thread that runs the loop: the same, if this round probably has so many sends that this pays.
+    #[inline]
+    pub fn round_of_many(&self) -> Option<&RoundSends> {
+        self.round_sends().filter(|sends| sends.has_many())
+    }
+
     /// On the thread that runs the loop: a callback is about to run.
     pub fn count_callback(&self) {
         let callbacks = &self.counters.callbacks;

@@ -38,6 +38,9 @@ pub struct RoundSends {
     places: Box<[UnsafeCell<Place>]>,
     /// The bytes that the running callback is shown. The loop's own thread alone uses it.
     shown: Cell<Shown>,
+    /// From so many callbacks on, a round's sends leave together. The loop's own thread alone uses it and the next.
+    least: usize,
+    has_many: Cell<bool>,
     /// The memory of the sends' bytes.
     start: *mut u8,
     /// Owns that memory, and is not used otherwise: the bytes are in its spare capacity.
@@ -96,17 +99,31 @@ pub struct InRound<'a> {
 }
 
 impl RoundSends {
-    /// Room for the sends of a round.
-    pub fn new() -> RoundSends {
+    /// Room for the sends of a round. They leave together if at least so many callbacks run.
+    pub fn new(least: usize) -> RoundSends {
         let mut memory = Vec::with_capacity(ROOM);
         let nothing = || UnsafeCell::new(Place { start: std::ptr::null(), size: 0, told: None });
         RoundSends {
             own: RefCell::new(Own { sends: Vec::with_capacity(PLACES), used: 0, submitted: 0 }),
             places: (0..PLACES).map(|_| nothing()).collect(),
             shown: Cell::default(),
+            least,
+            has_many: Cell::new(false),
             start: memory.as_mut_ptr(),
             _memory: memory,
         }
+    }
+
+    /// So many callbacks are about to run.
+    #[inline]
+    pub fn expect(&self, callbacks: usize) {
+        self.has_many.set(callbacks >= self.least);
+    }
+
+    /// Whether so many callbacks run that their sends should leave together.
+    #[inline]
+    pub fn has_many(&self) -> bool {
+        self.has_many.get()
     }
 
     /// Copies a post, and asks `pass` whether the sender may send now. False: it may not, or the post is empty or does not fit.

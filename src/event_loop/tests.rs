@@ -88,7 +88,7 @@ fn start(kind: EngineKind, features: Features) -> Option<UnderTest> {
         plan: Plan::new(kind, 8).with(features),
         refusal: None,
         receives: true,
-        round_sends: false,
+        round_sends: None,
         sched_batch: false,
         cpu: None,
         log: None,

@@ -18,7 +18,7 @@ impl Sink {
     /// Gives a callback's post to its round, which sends it together with others. False: the post must go another way.
     #[inline(always)] // most posts where no sends leave together end here
     pub(super) fn post_in_round(self: &Arc<Self>, data: &[u8]) -> bool {
-        let sends = self.net.recv_loop.round_sends();
+        let sends = self.net.recv_loop.round_of_many();
         sends.is_some_and(|sends| self.copy_to_round(sends, data))
     }
 

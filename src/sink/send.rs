@@ -72,7 +72,7 @@ impl Sink {
     unsafe fn begin_send(self: &Arc<Self>, parts: Parts, tell: Tell<'_>) -> Result<Begun> {
         let size = parts.size().ok_or(Error::INVALID)?;
         let round = self.round();
-        let tell = match self.net.recv_loop.round_sends() {
+        let tell = match self.net.recv_loop.round_of_many() {
             Some(sends) if round == Round::First => {
                 // SAFETY: the caller vouches until the end.
                 match unsafe { self.send_in_round(sends, &parts, tell) } {
