@@ -12,6 +12,7 @@ mod close;
 mod fixture;
 mod forward;
 mod idle;
+mod line;
 mod prefetch;
 mod queue;
 mod recv;
@@ -70,31 +71,33 @@ pub struct Stream {
     state: Mutex<State>,
 }
 
+/// What a message needs is together, at the beginning.
+#[repr(C)]
 struct State {
     front: Front,
     /// Why pending and later receives and the watch end: CLOSED, STOPPED or PANIC.
     cause: Option<Error>,
-    /// CLOSED means an abort, and not a close.
-    aborted: bool,
     /// The end of the stream, or the error that broke the connection. Every later receive has it as its result.
     end: Option<Error>,
-    buffer: ReadBuffer,
     prefetch: Prefetch,
-    queue: Rare<RecvQueue>,
-    seldom: Rare<Seldom>,
-    watch: Option<Watch>,
-    ending: Option<Arc<Ending>>,
-    request: Option<RequestId>,
+    /// CLOSED means an abort, and not a close.
+    aborted: bool,
     interrupting: bool,
-    timer: Timer,
-    spin_level: SpinLevel,
-    first_tries: FirstTries,
     /// The owner's last receive found less than it asked for.
     drained: bool,
-    /// The caller's thread that owns the stream and waits for the socket (stream/wait.rs).
-    waiter: Option<Arc<SocketWaiter>>,
     /// The sink learns when the stream no longer receives. It then polls the socket itself.
     tells_sink: bool,
+    spin_level: SpinLevel,
+    first_tries: FirstTries,
+    queue: Rare<RecvQueue>,
+    seldom: Rare<Seldom>,
+    buffer: ReadBuffer,
+    watch: Option<Watch>,
+    request: Option<RequestId>,
+    ending: Option<Arc<Ending>>,
+    timer: Timer,
+    /// The caller's thread that owns the stream and waits for the socket (stream/wait.rs).
+    waiter: Option<Arc<SocketWaiter>>,
 }
 
 /// What few streams have.

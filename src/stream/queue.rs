@@ -3,6 +3,7 @@
 //! The queue is used under the stream's lock. Invariant: an item leaves with its operation completed. Exception: the loop
 //! takes the front out while it serves it, and puts it back if it needs more bytes.
 
+use super::line::Line;
 use super::want::{Ask, SERVE_MAX, Step, Want};
 use super::{Brought, State, Stream};
 use crate::completion::{Callback, Ended, Outbox, Outcome, Teller};
@@ -13,14 +14,13 @@ use crate::event_loop::EventLoop;
 use crate::permits::Permit;
 use crate::rare::Unchanged;
 use crate::sync::MutexGuard;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Receives and fills that wait for their turn or for bytes.
 #[derive(Default)]
 pub(super) struct RecvQueue {
-    items: VecDeque<Item>,
+    items: Line<Item>,
     next_sweep: Sweep,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Item {
 }
 
 impl Unchanged for RecvQueue {
-    const UNCHANGED: &'static RecvQueue = &RecvQueue { items: VecDeque::new(), next_sweep: Sweep::Never };
+    const UNCHANGED: &'static RecvQueue = &RecvQueue { items: Line::new(), next_sweep: Sweep::Never };
 }
 
 impl Item {
@@ -87,23 +87,13 @@ impl RecvQueue {
     #[inline] // an item is large, and a call would move it once more
     pub fn push_chained(&mut self, want: Want, callback: Callback, permit: Permit) {
         let teller = Teller::Call(callback, permit);
-        self.reserve();
         self.items.push_back(Item { want, got: 0, teller, limit: Limit::default(), chained: true });
-    }
-
-    /// Most streams have one receive at a time, and the memory stays with them.
-    #[inline]
-    fn reserve(&mut self) {
-        if self.items.capacity() == 0 {
-            self.items.reserve_exact(1);
-        }
     }
 
     /// Queues an item, `first_in_line` before all others.
     pub fn push(&mut self, item: Item, first_in_line: bool) {
         let sweep = if item.teller.is_cancelled() { Sweep::Now } else { item.deadline() };
         self.next_sweep = self.next_sweep.min(sweep);
-        self.reserve();
         if first_in_line {
             self.items.push_front(item);
         } else {
@@ -170,10 +160,10 @@ impl RecvQueue {
         if Sweep::At(now) < self.next_sweep {
             return;
         }
-        let mut index = 1;
-        while index < self.items.len() {
-            let cut = self.items[index].cut(now);
-            match cut.and_then(|error| Some((self.items.remove(index)?, error))) {
+        let (behind, mut index) = (self.items.behind(), 0);
+        while index < behind.len() {
+            let cut = behind[index].cut(now);
+            match cut.and_then(|error| Some((behind.remove(index)?, error))) {
                 Some((item, error)) => item.fail(outbox, error),
                 None => index += 1,
             }
@@ -183,7 +173,7 @@ impl RecvQueue {
 
     /// Ends everything with `cause`.
     pub fn fail_all(&mut self, outbox: &dyn Outbox, cause: Error) {
-        for item in self.items.drain(..) {
+        while let Some(item) = self.items.pop_front() {
             item.fail(outbox, cause);
         }
     }
