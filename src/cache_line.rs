@@ -3,6 +3,9 @@
 //!
 //! The receive loop calls it for events that wait. Invariant: a fetch reads nothing, so any address will do.
 
+/// The bytes of a line on most processors.
+pub const CACHE_LINE: usize = 64;
+
 /// Begins to fetch the cache line at an address, and does not wait for it.
 #[inline(always)]
 pub fn fetch<T: ?Sized>(address: *const T) {

@@ -110,6 +110,10 @@ pub struct EventLoop {
 
 /// One enter works off at least so many sockets.
 const SOCKETS_OF_ENTER: usize = 16;
+/// Among so many completions, what the next ones need comes to the cache ahead, if so many requests are in flight that it has
+/// left the cache.
+const MANY: usize = 8;
+const CROWD: usize = 256;
 /// So many enters settle what one socket's work brings, because a receive goes on piece by piece.
 const SETTLE_MIN: usize = 32;
 
@@ -293,7 +297,11 @@ impl EventLoop {
         if let Some(sends) = self.handle.round_sends.get() {
             sends.expect(completions.len() + self.engine.as_ref().map_or(0, Engine::left));
         }
-        for completion in &completions {
+        let are_many = completions.len() >= MANY && self.requests.len() >= CROWD;
+        for (index, completion) in completions.iter().enumerate() {
+            if are_many {
+                self.warm_up_chains(&completions[index..]);
+            }
             self.handle_completion(completion);
         }
         completions.clear();
@@ -307,9 +315,7 @@ impl EventLoop {
             Some(id) => self.finish(id, completion),
             None => self.note(completion),
         }
-        if !self.handle.following.is_empty() {
-            self.run_following();
-        }
+        self.follow();
     }
 
     #[inline(never)] // keeps the usual round short

@@ -2,6 +2,7 @@
 //!
 //! The halves of a connection keep theirs in it. Invariant: it has memory only after a first change.
 
+use crate::cache_line::{CACHE_LINE, fetch};
 use std::ops::{Deref, DerefMut};
 
 /// A value that is made when it first changes.
@@ -11,6 +12,17 @@ pub struct Rare<T>(Option<Box<T>>);
 pub trait Unchanged: Default + 'static {
     /// What `Default` makes.
     const UNCHANGED: &'static Self;
+}
+
+impl<T> Rare<T> {
+    /// Begins to fetch the value to the cache, if it has ever changed.
+    #[inline]
+    pub fn fetch(&self) {
+        if let Some(value) = &self.0 {
+            let start = (&raw const **value).cast::<u8>();
+            (0..size_of::<T>()).step_by(CACHE_LINE).for_each(|offset| fetch(start.wrapping_add(offset)));
+        }
+    }
 }
 
 impl<T> Default for Rare<T> {

@@ -419,10 +419,13 @@ impl Handler for Stream {
         self.drive(state, event_loop, brought);
     }
 
-    fn warm_up(&self) {
+    fn warm_up(&self, is_watched: bool) {
         fetch(Arc::as_ptr(&self.socket).wrapping_add(1).cast::<u8>().wrapping_sub(1)); // its end
         fetch(self.sink.as_ptr());
         fetch(self.sink_handle.load(Ordering::Relaxed));
+        if !is_watched {
+            self.state.lock().queue.fetch();
+        }
     }
 
     fn on_data(&self, request: &mut Request, bytes: &[u8]) -> bool {

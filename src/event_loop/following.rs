@@ -61,9 +61,16 @@ impl LoopHandle {
 }
 
 impl EventLoop {
-    /// A completion of the engine has ended operations: runs their callbacks.
+    /// A completion of the engine may have ended operations: runs their callbacks.
+    #[inline(always)]
+    pub(super) fn follow(&mut self) {
+        if !self.handle.following.is_empty() {
+            self.run_following();
+        }
+    }
+
     #[inline(never)] // keeps the way of a watch short
-    pub(super) fn run_following(&mut self) {
+    fn run_following(&mut self) {
         for _ in 0..FOLLOW {
             let Some(ended) = self.handle.following.pop() else {
                 return;

@@ -23,8 +23,8 @@ pub trait Handler: Listed + Send + Sync {
     fn on_data(&self, _: &mut Request, _: &[u8]) -> bool {
         unreachable!("it submits no receive that completes more than once");
     }
-    /// [`Handler::on_data`] probably comes soon: fetches to the cache what that reads.
-    fn warm_up(&self) {}
+    /// [`Handler::on_data`] probably comes soon, for a watch or for receives in a queue: fetches to the cache what that reads.
+    fn warm_up(&self, _is_watched: bool) {}
     /// One of its polls has seen something, and goes on.
     fn on_ready(self: Arc<Self>, _: &mut EventLoop) {
         unreachable!("it submits no poll that completes more than once");

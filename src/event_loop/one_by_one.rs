@@ -4,9 +4,12 @@
 //! of its round. Invariant: what comes to the cache too early or in vain changes nothing but the time.
 
 use super::EventLoop;
-use crate::cache_line::fetch;
+use crate::cache_line::{CACHE_LINE, fetch};
 use crate::engine::{Completion, Engine, Next, RequestId};
 use std::sync::Arc;
+
+/// What a receive in a queue needs of its stream.
+const LINES: usize = 3;
 
 impl EventLoop {
     #[inline(never)] // a ring gives all at once
@@ -18,7 +21,10 @@ impl EventLoop {
             self.warm_up([first, second, third]);
             (first, second) = (second, third);
             match next {
-                Next::Bytes(id, buffer, size) => self.go_on(id, buffer, size),
+                Next::Bytes(id, buffer, size) => {
+                    self.go_on(id, buffer, size);
+                    self.follow();
+                }
                 Next::Completion(completion) => self.handle_next(&completion),
             }
         }
@@ -32,7 +38,7 @@ impl EventLoop {
     /// Fetches to the cache what the next events need, step by step while others are handled. Otherwise each of them would wait
     /// for one line of the cache after the other.
     #[inline(always)]
-    fn warm_up(&mut self, [first, second, third]: [Option<RequestId>; 3]) {
+    pub(super) fn warm_up(&mut self, [first, second, third]: [Option<RequestId>; 3]) {
         if let Some(id) = third {
             self.requests.fetch(id);
         }
@@ -44,8 +50,24 @@ impl EventLoop {
         }
         if let Some((owner, request)) = first.and_then(|id| self.requests.look(id)) {
             if request.callback().is_some() {
-                owner.warm_up();
+                owner.warm_up(true);
             }
+        }
+    }
+
+    /// The same for completions that a ring has given, beginning with the one that is handled next, if they are for receives
+    /// in a queue. A watch needs too little for this to pay.
+    pub(super) fn warm_up_chains(&mut self, completions: &[Completion]) {
+        let id = |ahead: usize| completions.get(ahead).and_then(Completion::request);
+        if let Some(id) = id(3) {
+            self.requests.fetch(id);
+        }
+        if let Some(owner) = id(2).and_then(|id| self.requests.owner_of_chain(id)) {
+            let start = Arc::as_ptr(owner).cast::<u8>();
+            (0..LINES).for_each(|line| fetch(start.wrapping_add(line * CACHE_LINE)));
+        }
+        if let Some(owner) = id(1).and_then(|id| self.requests.owner_of_chain(id)) {
+            owner.warm_up(false);
         }
     }
 }

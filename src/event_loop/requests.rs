@@ -52,6 +52,11 @@ impl Requests {
         Some((&content.owner, &content.request))
     }
 
+    /// The owner of a request that is no watch's.
+    pub fn owner_of_chain(&mut self, id: RequestId) -> Option<&Arc<dyn Handler>> {
+        self.content(id).filter(|content| content.request.callback().is_none()).map(|content| &content.owner)
+    }
+
     /// Fetches a request to the cache.
     #[inline]
     pub fn fetch(&self, id: RequestId) {
