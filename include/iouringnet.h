@@ -281,8 +281,8 @@
  * coop_taskrun, buffer_ring, no_iowait, multishot, send_msg_ring, silent_sends.
  *
  * It also reads IOURINGNET_SENDS, which says how sends of callbacks leave: "calls", by a system call each;
- * "entries", together when the callbacks of a round have returned; "auto" or nothing: entries if a system
- * call is dear on this machine. Entries need the feature silent_sends. A net over epoll makes calls. Exception:
+ * "entries", together when the callbacks of a round have returned; "auto" or nothing: entries in a round with
+ * so many callbacks that this is cheaper on this machine. Entries need the feature silent_sends. A net over epoll makes calls. Exception:
  * a net with `dispatch` = IOURINGNET_BY_CALLER has a ring for entries alone, unless epoll is demanded.
  *
  * NAMES
