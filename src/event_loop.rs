@@ -297,7 +297,8 @@ impl EventLoop {
         if let Some(sends) = self.handle.round_sends.get() {
             sends.expect(completions.len() + self.engine.as_ref().map_or(0, Engine::left));
         }
-        let are_many = completions.len() >= MANY && self.requests.len() >= CROWD;
+        let are_many =
+            completions.len() >= MANY && self.requests.len() >= CROWD && self.is_of_chain(&completions[0]);
         for (index, completion) in completions.iter().enumerate() {
             if are_many {
                 self.warm_up_chains(&completions[index..]);

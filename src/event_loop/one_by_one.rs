@@ -55,6 +55,11 @@ impl EventLoop {
         }
     }
 
+    /// Whether the completion is for a receive in a queue. A round of watches begins with one of theirs.
+    pub(super) fn is_of_chain(&mut self, completion: &Completion) -> bool {
+        completion.request().is_some_and(|id| self.requests.owner_of_chain(id).is_some())
+    }
+
     /// The same for completions that a ring has given, beginning with the one that is handled next, if they are for receives
     /// in a queue. A watch needs too little for this to pay.
     pub(super) fn warm_up_chains(&mut self, completions: &[Completion]) {
