@@ -282,8 +282,9 @@
  *
  * It also reads IOURINGNET_SENDS, which says how sends of callbacks leave: "calls", by a system call each;
  * "entries", together when the callbacks of a round have returned; "auto" or nothing: entries in a round with
- * so many callbacks that this is cheaper on this machine. Entries need the feature silent_sends. A net over epoll makes calls. Exception:
- * a net with `dispatch` = IOURINGNET_BY_CALLER has a ring for entries alone, unless epoll is demanded.
+ * so many callbacks that this is cheaper on this machine. Entries need the feature silent_sends. A net over
+ * epoll makes calls. Exception: a net with `dispatch` = IOURINGNET_BY_CALLER has a ring for entries alone,
+ * unless epoll is demanded.
  *
  * NAMES
  *
