@@ -22,6 +22,8 @@ impl Permit {
     /// One of at most `limit` counted places. LIMIT: no place is free.
     pub fn counted(count: &Arc<AtomicUsize>, limit: usize) -> Result<Permit> {
         let take = |used: usize| (used < limit).then_some(used + 1);
+        // Rust 1.99 names it try_update, which the oldest Rust that builds this does not know.
+        #[allow(deprecated)]
         match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(Permit(Some(Occupied::Counted(Arc::clone(count))))),
             Err(_) => Err(Error::LIMIT),
