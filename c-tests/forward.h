@@ -55,13 +55,15 @@ static inline void route_end(struct route *route) {
 
 enum { SOURCE_SEED = 5 };
 
-/* what the source has sent so far, once nothing has moved for a while; the pattern goes on from `sent` */
+/* what the source has sent so far, once nothing has moved for a while and the drain has bytes that it has not read; the
+   pattern goes on from `sent` */
 static inline size_t source_until_held(struct route *route, size_t sent) {
     enum { PIECE = 64 << 10, QUIET_MS = 100 };
     char *piece = take(PIECE);
     int64_t moved = now_ms();
+    char first;
 
-    while (now_ms() < moved + QUIET_MS) {
+    while (now_ms() < moved + patient(QUIET_MS)) {
         ssize_t went;
 
         pattern_fill(piece, PIECE, sent, SOURCE_SEED);
@@ -75,6 +77,8 @@ static inline size_t source_until_held(struct route *route, size_t sent) {
         CHECK(sent < (size_t)256 << 20);
     }
     free(piece);
+    /* on a busy machine the loop may be late */
+    EVENTUALLY(recv(route->to.peer, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
     return sent;
 }
 
