@@ -13,7 +13,7 @@ struct route {
     iouringnet_op *op;
 };
 
-/* small buffers at the sink, so that a drain that does not read soon holds the source back */
+/* small buffers at the sink: a drain that does not read soon holds the source back */
 static inline void route_begin_with(struct route *route, iouringnet_config config) {
     config.send_buffer = 16 << 10;
     config.post_mark = 4 << 20;
