@@ -23,11 +23,10 @@ mod hang_ups;
 mod task;
 
 use self::hang_ups::HangUps;
-use self::task::{Outcome, Task};
+use self::task::{Outcome, Task, Tasks};
 use super::pool::{BufferPool, POOL_BUFFER_SIZE};
 use super::ring::SendRing;
 use super::{Completion, Features, Next, Plan, Request, RequestId, Wait, Waker};
-use crate::cache_line::fetch;
 use crate::epoll::Epoll;
 use crate::sys::to_error;
 use std::collections::VecDeque;
@@ -163,7 +162,7 @@ impl Poller {
     }
 
     pub fn has_armed(&self) -> bool {
-        self.tasks.armed > 0
+        self.tasks.are_armed()
     }
 
     pub fn has_completions(&self) -> bool {
@@ -330,7 +329,7 @@ impl Poller {
     pub fn upcoming(&self) -> Option<RequestId> {
         let event = self.events.get(self.next + 2)?;
         let id = RequestId(NonZeroU64::new(event.u64).filter(|number| number.get() < DEADLINE)?);
-        fetch(self.tasks.places.as_ptr().wrapping_add(id.index()));
+        self.tasks.fetch(id.index());
         Some(id)
     }
 
@@ -431,49 +430,6 @@ fn completion(id: RequestId, result: i32, buffer: Option<u16>, more: bool) -> Co
     let buffer = buffer.map_or(0, |buffer| BUFFER | u32::from(buffer) << BUFFER_SHIFT);
     let more = if more { MORE } else { 0 };
     Completion { number: id.bits(), result, flags: buffer | more }
-}
-
-/// The tasks of the requests in flight, by the index of the request.
-#[derive(Default)]
-struct Tasks {
-    places: Vec<Task>,
-    armed: usize,
-}
-
-impl Tasks {
-    fn insert(&mut self, id: RequestId, task: Task) {
-        if id.index() >= self.places.len() {
-            self.places.resize(id.index() + 1, Task::NONE);
-        }
-        let place = &mut self.places[id.index()];
-        *place = task;
-        place.generation = id.generation();
-    }
-
-    #[inline]
-    fn get(&mut self, id: RequestId) -> Option<&mut Task> {
-        self.places.get_mut(id.index()).filter(|task| task.generation == id.generation())
-    }
-
-    /// Counts a task as armed.
-    fn arm(&mut self, id: RequestId) -> Option<Task> {
-        let task = self.get(id)?;
-        let was_armed = std::mem::replace(&mut task.armed, true);
-        let task = *task;
-        self.armed += usize::from(!was_armed);
-        Some(task)
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<Task> {
-        let task = std::mem::replace(self.get(id)?, Task::NONE);
-        self.armed -= usize::from(task.armed);
-        Some(task)
-    }
-
-    fn ids(&self) -> Vec<RequestId> {
-        let live = self.places.iter().enumerate().filter(|(_, task)| task.generation > 0);
-        live.map(|(index, task)| RequestId::new(task.generation, index)).collect()
-    }
 }
 
 #[cfg(all(test, not(loom)))]

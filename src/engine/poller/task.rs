@@ -4,8 +4,9 @@
 //! Invariant: a task names only memory that its request owns or was lent. The poller keeps a task no longer than its request
 //! is in flight.
 
+use crate::cache_line::fetch;
 use crate::engine::pool::BufferPool;
-use crate::engine::{Message, Request, Start};
+use crate::engine::{Message, Request, RequestId, Start};
 use crate::sys::{self, Answer};
 use std::os::fd::RawFd;
 
@@ -218,5 +219,58 @@ impl Task {
             Answer::WouldBlock | Answer::Again => Outcome::Complete(-libc::EAGAIN, None),
             Answer::Failed(error) => Outcome::Complete(error.code(), None),
         }
+    }
+}
+
+/// The tasks of the requests in flight, by the index of the request.
+#[derive(Default)]
+pub struct Tasks {
+    places: Vec<Task>,
+    armed: usize,
+}
+
+impl Tasks {
+    pub fn insert(&mut self, id: RequestId, task: Task) {
+        if id.index() >= self.places.len() {
+            self.places.resize(id.index() + 1, Task::NONE);
+        }
+        let place = &mut self.places[id.index()];
+        *place = task;
+        place.generation = id.generation();
+    }
+
+    #[inline]
+    pub fn get(&mut self, id: RequestId) -> Option<&mut Task> {
+        self.places.get_mut(id.index()).filter(|task| task.generation == id.generation())
+    }
+
+    /// Counts a task as armed.
+    pub fn arm(&mut self, id: RequestId) -> Option<Task> {
+        let task = self.get(id)?;
+        let was_armed = std::mem::replace(&mut task.armed, true);
+        let task = *task;
+        self.armed += usize::from(!was_armed);
+        Some(task)
+    }
+
+    pub fn remove(&mut self, id: RequestId) -> Option<Task> {
+        let task = std::mem::replace(self.get(id)?, Task::NONE);
+        self.armed -= usize::from(task.armed);
+        Some(task)
+    }
+
+    pub fn are_armed(&self) -> bool {
+        self.armed > 0
+    }
+
+    /// Fetches to the cache the task at an index, if there is one.
+    #[inline]
+    pub fn fetch(&self, index: usize) {
+        fetch(self.places.as_ptr().wrapping_add(index));
+    }
+
+    pub fn ids(&self) -> Vec<RequestId> {
+        let live = self.places.iter().enumerate().filter(|(_, task)| task.generation > 0);
+        live.map(|(index, task)| RequestId::new(task.generation, index)).collect()
     }
 }
