@@ -531,6 +531,88 @@ TEST(a_watch_that_ends_leaves_its_bytes) {
     free(into);
 }
 
+/* all of them have bytes at the same moment, and the first callback ends the watches of the others */
+enum { CROWD = 20 };
+
+struct crowd {
+    struct member {
+        struct pair pair;
+        struct crowd *all;
+        size_t got;
+        struct latch over;
+    } members[CROWD];
+    struct latch held, hold;
+    bool is_over;
+};
+
+static size_t holds_the_loop(void *user, iouringnet_status status, const void *data, size_t size) {
+    struct member *self = user;
+
+    (void)data;
+    if (status != 0) {
+        latch_open(&self->over);
+        return 0;
+    }
+    latch_open(&self->all->held);
+    latch_wait(&self->all->hold);
+    return size;
+}
+
+static size_t ends_the_others(void *user, iouringnet_status status, const void *data, size_t size) {
+    struct member *self = user;
+    bool is_first = !self->all->is_over;
+
+    (void)data;
+    if (status != 0) {
+        CHECK_STATUS(status, IOURINGNET_CANCELLED);
+        latch_open(&self->over);
+        return 0;
+    }
+    self->got += size;
+    self->all->is_over = true;
+    for (int i = 1; is_first && i < CROWD; i++)
+        CHECK_OK(stream_unwatch(self->all->members[i].pair.b.stream));
+    return size;
+}
+
+TEST(watches_that_end_as_their_bytes_come_leave_them) {
+    struct crowd crowd = {.held = LATCH(1), .hold = LATCH(1)};
+    size_t whole = 0, left = 0;
+
+    for (int i = 0; i < CROWD; i++) {
+        struct member *member = &crowd.members[i];
+
+        member->pair = tcp_pair();
+        member->all = &crowd;
+        member->over = (struct latch)LATCH(1);
+        CHECK_OK(watch_data(member->pair.b.stream, i == 0 ? holds_the_loop : ends_the_others, member));
+    }
+    CHECK_OK(sink_send(crowd.members[0].pair.a.sink, "!", 1, NULL));
+    latch_wait(&crowd.held);
+    for (int i = 1; i < CROWD; i++)
+        CHECK_OK(sink_send(crowd.members[i].pair.a.sink, "hello", 5, NULL));
+    latch_open(&crowd.hold);
+    for (int i = 1; i < CROWD; i++) {
+        struct member *member = &crowd.members[i];
+        char into[5];
+
+        latch_wait(&member->over);
+        if (member->got == 0) {
+            CHECK_OK(stream_recv(member->pair.b.stream, into, 5, NULL));
+            CHECK_MEM(into, "hello", 5);
+            left++;
+        } else {
+            CHECK_EQ(member->got, 5);
+            whole++;
+        }
+    }
+    CHECK(whole >= 1);
+    CHECK_EQ(whole + left, CROWD - 1);
+    for (int i = 0; i < CROWD; i++)
+        pair_close(&crowd.members[i].pair);
+    latch_wait(&crowd.members[0].over);
+}
+
 /* receives of all kinds and sizes, with tiny timeouts and cancels in between, against a sender that
    dribbles: the bytes that they give, in order, are the bytes that were sent */
 struct dribble {

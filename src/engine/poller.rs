@@ -7,8 +7,9 @@
 //! 2. wait for events.
 //!
 //! Then [`Poller::next`] takes one event after the other. It asks the socket once for each event, and makes the completion
-//! that a ring would have. The loop handles that completion before the next event. Therefore one pool buffer, which stays in
-//! the cache, serves all receives. What the next events need comes to the cache meanwhile ([`Poller::upcoming`]).
+//! that a ring would have. It asks a few sockets in a row, because the code of a receive is in the cache then. After an answer
+//! with many bytes the loop handles what there is before the next socket is asked. Therefore few pool buffers, which stay in the
+//! cache, serve all receives. What the next events need comes to the cache meanwhile ([`Poller::upcoming`]).
 //!
 //! An event has the number of its request. A socket is armed once in an epoll descriptor, because a half has one request in
 //! flight that waits, and each loop serves one direction. Exception: a poll for a hang-up goes on beside the receives of its
@@ -44,11 +45,17 @@ const HANG_UPS: u64 = u64::MAX - 1;
 /// The data of the events of a descriptor that becomes readable at a deadline.
 const DEADLINE: u64 = u64::MAX - 2;
 
-/// The most events of one wait.
-const EVENTS: usize = 256;
+/// The most events of one wait. The wait looks at each socket, and what it has looked at should still be in the cache when the
+/// socket is asked.
+const EVENTS: usize = 64;
 
 /// The most receives that bring bytes before the loop has handled the first.
 const POOL_BUFFERS: u16 = 32;
+
+/// The most sockets that are asked one right after the other.
+const BATCH: usize = 8;
+/// The most bytes of an answer after which the next socket is asked at once.
+const SMALL: u32 = 4 << 10;
 
 /// The flags of a completion, as io_uring has them.
 const MORE: u32 = 1 << 1;
@@ -70,6 +77,12 @@ pub struct Poller {
     events: Vec<libc::epoll_event>,
     /// The first event that is not reaped.
     next: usize,
+    /// The first event whose socket was not asked.
+    asked: usize,
+    /// The bytes that the sockets of the events between those two have brought, and their pool buffer, by the event's index
+    /// modulo the size. No bytes: nothing, or what stands in `last`.
+    brought: [(u32, u16); BATCH],
+    last: Option<Completion>,
     crowded: bool,
     interrupted: bool,
     enters: u64,
@@ -99,6 +112,9 @@ impl Poller {
             done: Vec::new(),
             events: Vec::with_capacity(EVENTS),
             next: 0,
+            asked: 0,
+            brought: [(0, 0); BATCH],
+            last: None,
             crowded: false,
             interrupted: false,
             enters: 0,
@@ -195,7 +211,7 @@ impl Poller {
             Wait::For(time) => Some(time),
         };
         self.enters += 1;
-        self.next = 0;
+        (self.next, self.asked) = (0, 0);
         self.interrupted = self.epoll.wait(&mut self.events, time)?;
         self.crowded = self.events.len() == self.events.capacity();
         Ok(())
@@ -309,28 +325,61 @@ impl Poller {
     /// Takes the next event that brings something.
     #[inline(always)]
     pub fn next(&mut self) -> Option<Next> {
-        while let Some(&event) = self.events.get(self.next) {
+        while let Some(event) = self.events.get(self.next) {
+            if self.next == self.asked {
+                self.ask_some();
+                continue;
+            }
+            let (size, buffer) = self.brought[self.next % BATCH];
             self.next += 1;
-            let number = event.u64;
-            let next = if number < DEADLINE {
-                self.take_event_of(RequestId(NonZeroU64::new(number)?), event.events)
-            } else {
-                self.take_own(number).map(Next::Completion)
-            };
-            if next.is_some() {
-                return next;
+            if size > 0 {
+                return Some(Next::Bytes(RequestId(NonZeroU64::new(event.u64)?), buffer, size as usize));
+            }
+            if let Some(completion) = self.last.take() {
+                return Some(Next::Completion(completion));
             }
         }
         None
+    }
+
+    /// Asks the sockets of the next events, as long as they are receives that bring little.
+    #[inline(never)] // keeps its caller, which is inlined, short
+    fn ask_some(&mut self) {
+        let end = self.events.len().min(self.asked + BATCH);
+        while self.asked < end {
+            if let Some(later) = self.events.get(self.asked + 2) {
+                self.tasks.fetch(later.u64 as u32 as usize); // the index of its request
+            }
+            let next = self.ask(self.events[self.asked]);
+            let place = &mut self.brought[self.asked % BATCH];
+            self.asked += 1;
+            *place = match next {
+                Some(Next::Bytes(_, buffer, size)) => (size as u32, buffer),
+                Some(Next::Completion(completion)) => {
+                    self.last = Some(completion);
+                    (0, 0)
+                }
+                None => (0, 0),
+            };
+            if !(1..=SMALL).contains(&place.0) {
+                return;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, event: libc::epoll_event) -> Option<Next> {
+        if event.u64 >= DEADLINE {
+            return self.take_own(event.u64).map(Next::Completion);
+        }
+        self.take_event_of(RequestId(NonZeroU64::new(event.u64)?), event.events)
     }
 
     /// The request of the event that comes after two others. Its task comes to the cache.
     #[inline]
     pub fn upcoming(&self) -> Option<RequestId> {
         let event = self.events.get(self.next + 2)?;
-        let id = RequestId(NonZeroU64::new(event.u64).filter(|number| number.get() < DEADLINE)?);
-        self.tasks.fetch(id.index());
-        Some(id)
+        Some(RequestId(NonZeroU64::new(event.u64).filter(|number| number.get() < DEADLINE)?))
     }
 
     #[cold]
@@ -421,6 +470,13 @@ impl Poller {
     /// Ends every request. No call is under way, so all come back at once.
     pub fn give_up(mut self) -> Vec<Completion> {
         let ids = self.tasks.ids();
+        self.events.truncate(self.asked); // the sockets of the others keep what they have
+        while let Some(next) = self.next() {
+            self.done.push(match next {
+                Next::Bytes(id, buffer, size) => completion(id, size as i32, Some(buffer), true),
+                Next::Completion(completion) => completion,
+            });
+        }
         ids.into_iter().for_each(|id| self.end_early(id));
         self.done
     }

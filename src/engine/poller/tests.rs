@@ -98,3 +98,74 @@ fn a_reset_behind_the_bytes() {
     };
     assert_eq!(received(act, libc::POLLRDHUP, ALL), (vec![10], Some(-libc::ECONNRESET)));
 }
+
+/// A poller with receives of `count` streams, each of which has three bytes, after its wait.
+fn poller_with_bytes(count: usize) -> (Poller, Vec<(TcpStream, TcpStream)>, Vec<Request>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut poller = Poller::new(Features::wanted(), true, &Waker::new().unwrap()).unwrap();
+    let (mut pairs, mut requests) = (Vec::new(), Vec::new());
+    for index in 0..count {
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let socket = Arc::new(Socket::adopt(stream.as_raw_fd(), false).unwrap());
+        socket.take_over(&Default::default()).unwrap();
+        peer.write_all(&[7; 3]).unwrap();
+        while socket.unread() < 3 {
+            std::thread::yield_now();
+        }
+        let mut request = Request::RecvMultishot {
+            socket,
+            start: Start::Now,
+            piece: 0,
+            budget: 1 << 20,
+            callback: Default::default(),
+        };
+        // SAFETY: the request outlives the poller's use of it, and names no memory of its own.
+        unsafe { poller.submit(RequestId::new(1, index), &mut request) };
+        requests.push(request);
+        pairs.push((peer, stream));
+    }
+    poller.enter(Wait::For(Duration::from_secs(10))).unwrap();
+    assert_eq!(poller.left(), count);
+    (poller, pairs, requests)
+}
+
+/// The index of the request, and how many bytes it has brought; or its last result.
+fn told(poller: &Poller, next: Option<Next>) -> Option<(usize, i32)> {
+    match next? {
+        Next::Bytes(id, buffer, size) => {
+            poller.pool.as_ref().unwrap().give(buffer);
+            Some((id.index(), size as i32))
+        }
+        Next::Completion(last) => Some((last.request().unwrap().index(), last.result())),
+    }
+}
+
+#[test]
+fn a_cancel_between_two_of_a_batch_comes_after_the_bytes() {
+    let count = BATCH + 2;
+    let (mut poller, _pairs, _requests) = poller_with_bytes(count);
+    for index in 0..count {
+        let next = poller.next();
+        assert_eq!(told(&poller, next), Some((index, 3)));
+        poller.cancel(RequestId::new(1, count - 1 - index));
+    }
+    assert!(poller.next().is_none());
+    poller.enter(Wait::No).unwrap();
+    let mut ends = Vec::new();
+    poller.reap(&mut ends);
+    assert_eq!(ends.len(), count);
+    assert!(ends.iter().all(|end| end.result() == -libc::ECANCELED));
+}
+
+#[test]
+fn a_poller_that_is_given_up_returns_what_its_sockets_have_answered() {
+    let (mut poller, _pairs, _requests) = poller_with_bytes(BATCH + 2);
+    let next = poller.next();
+    assert_eq!(told(&poller, next), Some((0, 3)));
+    let given_back = poller.give_up();
+    let (bytes, ends): (Vec<Completion>, _) = given_back.iter().partition(|completion| completion.more());
+    assert_eq!(bytes.iter().map(Completion::count).collect::<Vec<_>>(), [3; BATCH - 1]);
+    assert_eq!(ends.len(), BATCH + 2);
+    assert!(ends.iter().all(|end| end.result() == -libc::ECANCELED));
+}
