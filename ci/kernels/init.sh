@@ -31,6 +31,6 @@ export IOURINGNET_TEST_PATIENCE
 echo "@ patience $IOURINGNET_TEST_PATIENCE"
 
 sh /suite.sh /tests "$JOBS" "$SECONDS_MOST"
-dmesg | grep -E 'BUG|WARNING|Oops|hung task|rcu.*stall|Out of memory|segfault' | head -n 20 | sed 's/^/@ kernel-log /'
+dmesg | grep -A 12 -E 'BUG|WARNING|Oops|hung task|rcu.*stall|Out of memory|segfault' | head -n 60 | sed 's/^/@ kernel-log /'
 echo "@ end"
 poweroff -f
