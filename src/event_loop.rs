@@ -20,6 +20,7 @@ mod dispatch;
 mod following;
 mod handle;
 mod handler;
+mod mail;
 mod one_by_one;
 mod requests;
 mod round_sends;
@@ -37,7 +38,7 @@ use self::requests::Requests;
 use crate::completion::Finished;
 use crate::engine::{BufferPool, Completion, Engine, Plan, PoolBuffer, Request, Scratch, Wait};
 use crate::logging::Log;
-use crate::mailbox::{self, Letter};
+use crate::mailbox::Letter;
 use crate::spin::Spin;
 use crate::sync::atomic::Ordering;
 use crate::timers::{Timer, Timers};
@@ -438,33 +439,17 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Step 3.
-    #[inline(always)] // as a turn
-    fn take_mail(&mut self) {
-        let mut mail = mem::take(&mut self.mail);
-        self.handle.mailbox.take(&mut mail);
-        if let Some(sends) = self.handle.round_sends.get() {
-            sends.expect(mail.len() + self.handle.following.len());
-        }
-        self.run_all_following(); // before the mail, which may tell that a half is over
-        for letter in mail.drain(..) {
-            let handler = match letter {
-                Letter::Listed(handler) => handler,
-                Letter::Plain(finished) => {
-                    self.handle.run(|| finished.run_callback());
-                    continue;
-                }
-            };
-            mailbox::unlist(&*handler);
-            self.guarded(handler, |handler, this| handler.on_mail(this));
-        }
-        self.mail = mail;
-    }
-
     /// Step 4.
     #[inline(always)] // as a turn
     fn end_round(&mut self) {
         self.submit_sends();
+        if current::has_waiting() {
+            self.end_waiting();
+        }
+    }
+
+    #[inline(never)] // keeps the usual round short
+    fn end_waiting(&mut self) {
         let mut waiting = current::take_waiting();
         for handler in waiting.drain(..) {
             self.guarded(handler, |handler, _| handler.end_round());

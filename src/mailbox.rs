@@ -3,8 +3,8 @@
 //! A mailbox lists the items that want the loop's attention, each at most once. Therefore their mail cannot fail, and needs
 //! no bound of its own. The senders of plain mail bound it. The loop takes all mail in the order of its posting.
 //!
-//! Invariant: the loop takes posted mail before it sleeps, or the poster learns that it must wake up the loop. One lock
-//! around the list and the "asleep" flag ensures both. No fence is needed.
+//! Invariant: the loop takes posted mail before it sleeps, or the poster learns that it must wake up the loop. The loop falls
+//! asleep under the lock of the list, and only if the list is empty. No fence is needed.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -18,6 +18,10 @@ pub trait Listed {
 /// The mail of one loop. `P` is plain mail, which needs no item.
 pub struct Mailbox<T: ?Sized, P = ()> {
     inner: Mutex<Inner<T, P>>,
+    /// The list is not empty. It changes under the lock, and a look without the lock may be late.
+    has_mail: AtomicBool,
+    /// Set under the lock, where posters read it.
+    asleep: AtomicBool,
 }
 
 /// One piece of mail.
@@ -30,7 +34,6 @@ pub enum Letter<T: ?Sized, P> {
 
 struct Inner<T: ?Sized, P> {
     list: Vec<Letter<T, P>>,
-    asleep: bool,
     nudged: bool,
     closed: bool,
 }
@@ -38,7 +41,11 @@ struct Inner<T: ?Sized, P> {
 impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     /// An empty mailbox of a loop that is awake.
     pub fn new() -> Self {
-        Mailbox { inner: Mutex::new(Inner { list: Vec::new(), asleep: false, nudged: false, closed: false }) }
+        Mailbox {
+            inner: Mutex::new(Inner { list: Vec::new(), nudged: false, closed: false }),
+            has_mail: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+        }
     }
 
     /// Lists `item`, unless it is listed already. True: the loop is asleep, and the caller must wake it up.
@@ -65,7 +72,15 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
             return false;
         }
         inner.list.push(letter);
-        std::mem::replace(&mut inner.asleep, false)
+        self.has_mail.store(true, Ordering::Relaxed);
+        self.ends_sleep()
+    }
+
+    /// Under the lock. True: the loop is asleep, and the caller must wake it up.
+    fn ends_sleep(&self) -> bool {
+        let asleep = self.asleep.load(Ordering::Relaxed);
+        self.asleep.store(false, Ordering::Relaxed);
+        asleep
     }
 
     /// Closes the mailbox and returns its mail. Later mail is dropped, because it would keep its senders alive for ever, and
@@ -82,17 +97,24 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     pub fn nudge(&self) -> bool {
         let mut inner = self.inner.lock();
         inner.nudged = true;
-        std::mem::replace(&mut inner.asleep, false)
+        self.ends_sleep()
     }
 
-    /// The loop is awake. Posters need not wake it up until it falls asleep again.
+    /// The loop is awake. Posters need not wake it up until it falls asleep again. One that posts at this moment may do so.
     pub fn awake(&self) {
-        self.inner.lock().asleep = false;
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there is mail. It may miss mail that another thread has just posted. Then [`Mailbox::sleep`] finds it.
+    #[inline]
+    pub fn has_mail(&self) -> bool {
+        self.has_mail.load(Ordering::Relaxed)
     }
 
     /// Moves all mail to `into`, in the order of its posting.
     pub fn take(&self, into: &mut Vec<Letter<T, P>>) {
         let mut inner = self.inner.lock();
+        self.has_mail.store(false, Ordering::Relaxed);
         if into.is_empty() {
             std::mem::swap(&mut inner.list, into);
         } else {
@@ -110,8 +132,9 @@ impl<T: ?Sized + Listed, P> Mailbox<T, P> {
     pub fn sleep(&self) -> bool {
         let mut inner = self.inner.lock();
         let nudged = std::mem::replace(&mut inner.nudged, false);
-        inner.asleep = inner.list.is_empty() && !nudged;
-        inner.asleep
+        let asleep = inner.list.is_empty() && !nudged;
+        self.asleep.store(asleep, Ordering::Relaxed);
+        asleep
     }
 }
 
@@ -168,7 +191,9 @@ mod loom_tests {
             let mut mail = Vec::new();
             while seen < 2 {
                 mailbox.awake();
-                mailbox.take(&mut mail);
+                if mailbox.has_mail() {
+                    mailbox.take(&mut mail);
+                }
                 for letter in mail.drain(..) {
                     let Letter::Listed(item) = letter else { unreachable!("nothing else was posted") };
                     unlist(&*item);

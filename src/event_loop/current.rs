@@ -72,6 +72,12 @@ pub fn wait_for_end(handler: Arc<dyn Handler>) {
     WAITING.with(|list| list.borrow_mut().push(handler));
 }
 
+/// Whether a handler waits for the end of the round.
+#[inline]
+pub fn has_waiting() -> bool {
+    WAITING.with(|list| !list.borrow().is_empty())
+}
+
 /// The handlers that wait for the end of the round.
 #[inline]
 pub fn take_waiting() -> Vec<Arc<dyn Handler>> {

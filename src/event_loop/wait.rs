@@ -67,7 +67,7 @@ impl EventLoop {
             || self.has_sends()
             || !self.handle.following.is_empty()
             || self.engine.as_mut().is_some_and(Engine::has_completions)
-            || !self.handle.mailbox.is_empty()
+            || self.handle.mailbox.has_mail()
     }
 
     fn sleep(&mut self) -> io::Result<()> {
