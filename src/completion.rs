@@ -98,9 +98,10 @@ pub struct Ended {
 impl Ended {
     /// Runs the callback.
     #[inline]
-    pub fn run_callback(mut self) {
-        drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
-        self.callback.call(Done { outcome: self.outcome, connection: None, side: None });
+    pub fn run_callback(self) {
+        let Ended { callback, outcome, permit } = self;
+        permit.end(); // before the callback, as in `Operation::run_callback`
+        callback.call(Done { outcome, connection: None, side: None });
     }
 }
 
@@ -132,9 +133,10 @@ impl Finished {
     }
 
     /// Runs the callback.
-    pub fn run_callback(mut self) {
-        drop(self.permit.give_back()); // before the callback, as in `Operation::run_callback`
-        self.callback.call(Done { outcome: self.outcome, connection: self.connection, side: self.side });
+    pub fn run_callback(self) {
+        let Finished { callback, outcome, connection, side, permit } = self;
+        permit.end(); // before the callback, as in `Operation::run_callback`
+        callback.call(Done { outcome, connection, side });
     }
 }
 

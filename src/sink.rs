@@ -32,6 +32,7 @@ use crate::members::Place;
 use crate::net::Net;
 use crate::ownership::{Front, Gate, Next};
 use crate::parts::{EMPTY_PART, Gather, PARTS_MAX};
+use crate::permits::SinkSocket;
 use crate::rare::{Rare, Unchanged};
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
@@ -59,7 +60,7 @@ pub struct Sink {
     place_in_round: AtomicU32,
     place: Place,
     net: Arc<Net>,
-    socket: Arc<Socket>,
+    socket: SinkSocket,
     stream: Weak<Stream>,
     /// See [`Sink::lock`].
     state: Mutex<State>,
@@ -166,7 +167,7 @@ impl Sink {
             room_listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
-            socket,
+            socket: SinkSocket::new(socket),
             stream: Arc::downgrade(stream),
             last_round: AtomicU32::new(0),
             place_in_round: AtomicU32::new(0),

@@ -43,6 +43,7 @@ use crate::mailbox::Listed;
 use crate::members::{Member, Place, Stop};
 use crate::net::Net;
 use crate::ownership::{Front, Next, Owner};
+use crate::permits::StreamSocket;
 use crate::rare::{Rare, Unchanged};
 use crate::socket::{Half, Socket, Tried};
 use crate::socket_waiter::SocketWaiter;
@@ -63,7 +64,7 @@ pub struct Stream {
     steady: AtomicBool,
     place: Place,
     net: Arc<Net>,
-    socket: Arc<Socket>,
+    socket: StreamSocket,
     /// The sending half of the same connection.
     sink: Weak<dyn SendingHalf>,
     /// What a look-up of the sink's handle reads, for the cache: a callback probably sends.
@@ -140,7 +141,7 @@ impl Stream {
             listed: AtomicBool::new(false),
             place: Place::none(),
             net: Arc::clone(net),
-            socket,
+            socket: StreamSocket::new(socket),
             sink,
             sink_handle: AtomicPtr::new(ptr::null_mut()),
             steady: AtomicBool::new(false),

@@ -6,8 +6,7 @@
 use super::Net;
 use crate::completion::{Accepted, Begun, Callback, Ended, Operation, Outcome, Target, Tell, Teller};
 use crate::error::Result;
-use crate::permits::Permit;
-use crate::socket::{Half, Socket};
+use crate::permits::{HalfSocket, Permit};
 use std::sync::{Arc, Weak};
 
 impl Net {
@@ -31,27 +30,27 @@ impl Net {
     }
 
     /// The same for one direction of a connection. Each direction has one place of its own, which is used first.
-    pub fn permit_for(&self, socket: &Arc<Socket>, half: Half) -> Result<Permit> {
-        Permit::embedded(socket, half).map_or_else(|| self.permit(), Ok)
+    #[inline]
+    pub fn permit_for<const HALF: usize>(&self, socket: &HalfSocket<HALF>) -> Result<Permit> {
+        Permit::embedded(socket).map_or_else(|| self.permit(), Ok)
     }
 
     /// Accepts a send or a receive. The caller passes the result to [`Net::over_at_once`] or [`Net::queued`]. LIMIT: no
     /// place is free.
     #[inline]
-    pub fn accept_work<'a>(
+    pub fn accept_work<'a, const HALF: usize>(
         &self,
         tell: Tell<'a>,
-        socket: &Arc<Socket>,
-        half: Half,
+        socket: &HalfSocket<HALF>,
         target: impl FnOnce() -> Weak<dyn Target>,
     ) -> Result<Accepted<'a>> {
         Ok(match tell {
             Tell::Wait => Accepted::Wait,
             Tell::By(op) => {
-                op.accept(self.permit_for(socket, half)?, target());
+                op.accept(self.permit_for(socket)?, target());
                 Accepted::By(op)
             }
-            Tell::Call(callback) => Accepted::Call(callback, self.permit_for(socket, half)?),
+            Tell::Call(callback) => Accepted::Call(callback, self.permit_for(socket)?),
         })
     }
 
@@ -71,11 +70,10 @@ impl Net {
 
     /// Who learns the end of a send or receive that the handle queues. LIMIT: its caller waits, and no place is free.
     /// Exception: if it has `begun`, by moving bytes or by waiting, it goes on and exceeds the bound by one.
-    pub fn teller(
+    pub fn teller<const HALF: usize>(
         self: &Arc<Self>,
         accepted: Accepted<'_>,
-        socket: &Arc<Socket>,
-        half: Half,
+        socket: &HalfSocket<HALF>,
         target: impl FnOnce() -> Weak<dyn Target>,
         begun: bool,
     ) -> Result<Teller> {
@@ -85,7 +83,7 @@ impl Net {
             Accepted::Wait => {}
         }
         let op = self.operation(None);
-        match self.permit_for(socket, half) {
+        match self.permit_for(socket) {
             Ok(permit) => op.accept(permit, target()),
             Err(error) if !begun => return Err(error),
             Err(_) => {}

@@ -10,7 +10,7 @@ use crate::deadlines::Limit;
 use crate::error::Error;
 use crate::event_loop::{InRound, RoundSends};
 use crate::parts::Parts;
-use crate::socket::{Half, Tried};
+use crate::socket::Tried;
 use crate::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Sink {
             (Parts::One(start, size), Tell::Call(callback)) => ((*start, *size), callback),
             (_, tell) => return Err(tell),
         };
-        let Ok(permit) = self.net.permit_for(&self.socket, Half::Send) else {
+        let Ok(permit) = self.net.permit_for(&self.socket) else {
             return Err(Tell::Call(callback)); // the other way reports that
         };
         let (fd, told) = (self.socket.fd(), (callback, permit));

@@ -13,7 +13,7 @@ use crate::deadlines::Limit;
 use crate::error::{Error, Result};
 use crate::ownership::Owner;
 use crate::parts::Parts;
-use crate::socket::{Half, Tried};
+use crate::socket::Tried;
 use crate::socket_waiter::{Ready, SocketWaiter, Woken};
 use crate::sync::MutexGuard;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl Sink {
             // SAFETY: the caller vouches until the end.
             return unsafe { self.send_for_callback(parts, size, callback) };
         }
-        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target());
+        let accepted = self.net.accept_work(tell, &self.socket, || self.target());
         let accepted = accepted.inspect_err(|_| self.release_by_gate())?;
         // SAFETY: the caller vouches until the end.
         unsafe { self.try_send(parts, size, accepted, round) }
@@ -108,7 +108,7 @@ impl Sink {
         size: usize,
         callback: Callback,
     ) -> Result<Begun> {
-        let permit = self.net.permit_for(&self.socket, Half::Send);
+        let permit = self.net.permit_for(&self.socket);
         let permit = permit.inspect_err(|_| self.release_by_gate())?;
         // SAFETY: the caller vouches for the memory.
         let tried = unsafe { self.socket.try_send(&parts, 0) };
@@ -142,7 +142,7 @@ impl Sink {
         }
         state.check_open(&self.net)?;
         state.check_own()?;
-        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
+        let accepted = self.net.accept_work(tell, &self.socket, || self.target())?;
         if let Some(cause) = state.cause {
             return Ok(self.net.over_at_once(accepted, Err(cause), 0));
         }
@@ -221,7 +221,7 @@ impl Sink {
             return Ok(begun);
         }
         let begun = data.sent > 0 || waits;
-        match self.net.teller(accepted, &self.socket, Half::Send, || self.target(), begun) {
+        match self.net.teller(accepted, &self.socket, || self.target(), begun) {
             Ok(teller) => {
                 let begun = teller.begun();
                 state.queue.push(data.item(teller, limit), true); // before items that were queued meanwhile
@@ -264,7 +264,7 @@ impl Sink {
         if limit.one_try && state.front.owner() != Owner::Nobody {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0)); // it would have to wait for the owner
         }
-        let teller = self.net.teller(accepted, &self.socket, Half::Send, || self.target(), false)?;
+        let teller = self.net.teller(accepted, &self.socket, || self.target(), false)?;
         let begun = teller.begun();
         state.queue.push(data.item(teller, limit), false);
         self.hand_on(state, round);
@@ -355,7 +355,7 @@ impl Sink {
     pub fn flush_async(self: &Arc<Self>, tell: Tell<'_>) -> Result {
         let mut state = self.lock();
         state.check_open(&self.net)?;
-        let accepted = self.net.accept_work(tell, &self.socket, Half::Send, || self.target())?;
+        let accepted = self.net.accept_work(tell, &self.socket, || self.target())?;
         let timeout = state.timeout(&self.net);
         if let Some(cause) = state.cause {
             self.net.over_at_once(accepted, Err(cause), 0);
@@ -364,7 +364,7 @@ impl Sink {
         } else if timeout == Some(Duration::ZERO) {
             self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0);
         } else {
-            let teller = self.net.teller(accepted, &self.socket, Half::Send, || self.target(), false)?;
+            let teller = self.net.teller(accepted, &self.socket, || self.target(), false)?;
             let item =
                 Item { content: Content::Flush(teller), sent: 0, size: 0, limit: Limit::from_now(timeout) };
             state.queue.push(item, false);

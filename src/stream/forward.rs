@@ -11,7 +11,6 @@ use crate::engine::Request;
 use crate::error::{Error, Result};
 use crate::event_loop::{EventLoop, Handler, RequestId};
 use crate::ownership::Next;
-use crate::socket::Half;
 use std::mem;
 use std::sync::{Arc, Weak};
 
@@ -92,11 +91,11 @@ impl Stream {
         state.check_idle()?;
         let weak = Arc::downgrade(forward);
         let target = || -> Weak<dyn Target> { Weak::clone(&weak) as _ };
-        let accepted = self.net.accept_work(tell, &self.socket, Half::Recv, target)?;
+        let accepted = self.net.accept_work(tell, &self.socket, target)?;
         if empty {
             return Ok(self.net.over_at_once(accepted, Ok(()), 0));
         }
-        let teller = self.net.teller(accepted, &self.socket, Half::Recv, target, false)?;
+        let teller = self.net.teller(accepted, &self.socket, target, false)?;
         let (begun, cancelled) = (teller.begun(), teller.is_cancelled());
         state.forget_shown();
         let forwarder = Forwarder { handler: Weak::clone(&weak) as _, poll: Poll::NotYet, unseen: false };

@@ -18,7 +18,6 @@ use crate::engine::{POOL_BUFFER_SIZE, Request};
 use crate::error::Result;
 use crate::event_loop::EventLoop;
 use crate::ownership::Next;
-use crate::socket::Half;
 use crate::sync::MutexGuard;
 use std::mem;
 use std::sync::Arc;
@@ -134,7 +133,7 @@ impl Stream {
                 return Ok(self.net.over_at_once(accepted, outcome.result, outcome.bytes));
             }
         }
-        let teller = self.net.teller(accepted, &self.socket, Half::Recv, || self.target(), false)?;
+        let teller = self.net.teller(accepted, &self.socket, || self.target(), false)?;
         let begun = teller.begun();
         let kept = limit.deadline.is_none_or(|deadline| state.timer.covers(deadline));
         state.queue.push(Item { want, got, teller, limit, chained }, false);

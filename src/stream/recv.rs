@@ -15,7 +15,7 @@ use crate::deadlines::Limit;
 use crate::engine::Lent;
 use crate::error::{Error, Result};
 use crate::ownership::Next;
-use crate::socket::{Half, Tried};
+use crate::socket::Tried;
 use crate::socket_waiter::SocketWaiter;
 use crate::sync::MutexGuard;
 use std::sync::Arc;
@@ -162,7 +162,7 @@ impl Stream {
         if state.watch.is_some() {
             return Err(Error::BUSY);
         }
-        let accepted = self.net.accept_work(tell, &self.socket, Half::Recv, || self.target())?;
+        let accepted = self.net.accept_work(tell, &self.socket, || self.target())?;
         if let Some(cause) = state.cause {
             return Ok(self.net.over_at_once(accepted, Err(cause), 0));
         }
@@ -250,7 +250,7 @@ impl Stream {
             return self.over(state, accepted, outcome);
         }
         let begun = got > 0 || waits;
-        match self.net.teller(accepted, &self.socket, Half::Recv, || self.target(), begun) {
+        match self.net.teller(accepted, &self.socket, || self.target(), begun) {
             Ok(teller) => {
                 let begun = teller.begun();
                 state.queue.push(Item { want, got, teller, limit, chained }, true); // before those that came meanwhile
@@ -276,7 +276,7 @@ impl Stream {
         if limit.one_try {
             return Ok(self.net.over_at_once(accepted, Err(Error::TIMEOUT), 0));
         }
-        let teller = self.net.teller(accepted, &self.socket, Half::Recv, || self.target(), false)?;
+        let teller = self.net.teller(accepted, &self.socket, || self.target(), false)?;
         let begun = teller.begun();
         state.queue.push(Item { want, got: 0, teller, limit, chained }, false);
         state.interrupt_waiter();
