@@ -62,8 +62,8 @@ impl OwnPlaces {
 mod loom_models {
     use super::*;
     use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
     use loom::thread;
-    use std::sync::Arc;
 
     /// The half and the owner of its place end at once. One of them is the last, and has the memory to itself.
     #[test]
