@@ -10,6 +10,25 @@ use std::os::fd::AsRawFd;
 /// More bytes than come.
 const ALL: usize = usize::MAX;
 
+/// A connection to `listener`: the peer, the accepted side and its socket.
+fn connected(listener: &TcpListener) -> (TcpStream, TcpStream, Arc<Socket>) {
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let socket = Arc::new(Socket::adopt(stream.as_raw_fd(), false).unwrap());
+    socket.take_over(&Default::default()).unwrap();
+    (peer, stream, socket)
+}
+
+fn multishot(socket: Arc<Socket>) -> Request {
+    Request::RecvMultishot {
+        socket,
+        start: Start::Now,
+        piece: 0,
+        budget: 1 << 20,
+        callback: Default::default(),
+    }
+}
+
 /// What `peer` sends before the receive begins, up to the end of the receive or so many bytes: the sizes, and the last result.
 fn received(
     act: impl FnOnce(&mut TcpStream),
@@ -17,10 +36,7 @@ fn received(
     enough: usize,
 ) -> (Vec<usize>, Option<i32>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    let socket = Arc::new(Socket::adopt(stream.as_raw_fd(), false).unwrap());
-    socket.take_over(&Default::default()).unwrap();
+    let (mut peer, stream, socket) = connected(&listener);
     act(&mut peer);
     // Not before all of it is there: epoll would report the rest by an edge of its own.
     while enough != ALL && socket.unread() < enough {
@@ -30,13 +46,7 @@ fn received(
     // SAFETY: one entry, a local.
     assert_eq!(unsafe { libc::poll(&raw mut polled, 1, 10_000) }, 1);
     let mut poller = Poller::new(Features::wanted(), true, &Waker::new().unwrap()).unwrap();
-    let mut request = Request::RecvMultishot {
-        socket,
-        start: Start::Now,
-        piece: 0,
-        budget: 1 << 20,
-        callback: Default::default(),
-    };
+    let mut request = multishot(socket);
     // SAFETY: the request outlives the poller's use of it.
     unsafe { poller.submit(RequestId::new(1, 0), &mut request) };
     let mut sizes = Vec::new();
@@ -105,21 +115,12 @@ fn poller_with_bytes(count: usize) -> (Poller, Vec<(TcpStream, TcpStream)>, Vec<
     let mut poller = Poller::new(Features::wanted(), true, &Waker::new().unwrap()).unwrap();
     let (mut pairs, mut requests) = (Vec::new(), Vec::new());
     for index in 0..count {
-        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        let socket = Arc::new(Socket::adopt(stream.as_raw_fd(), false).unwrap());
-        socket.take_over(&Default::default()).unwrap();
+        let (mut peer, stream, socket) = connected(&listener);
         peer.write_all(&[7; 3]).unwrap();
         while socket.unread() < 3 {
             std::thread::yield_now();
         }
-        let mut request = Request::RecvMultishot {
-            socket,
-            start: Start::Now,
-            piece: 0,
-            budget: 1 << 20,
-            callback: Default::default(),
-        };
+        let mut request = multishot(socket);
         // SAFETY: the request outlives the poller's use of it, and names no memory of its own.
         unsafe { poller.submit(RequestId::new(1, index), &mut request) };
         requests.push(request);
