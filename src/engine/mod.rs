@@ -359,8 +359,7 @@ impl Engine {
         }
     }
 
-    /// The request of the event that [`Engine::next`] will take after two others. What the engine needs for it comes to the
-    /// cache.
+    /// The request of the event that [`Engine::next`] will take after two others.
     #[inline]
     pub fn upcoming(&self) -> Option<RequestId> {
         match self {

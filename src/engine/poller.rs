@@ -367,6 +367,7 @@ impl Poller {
         }
     }
 
+    /// What an event brings.
     #[inline(always)]
     fn ask(&mut self, event: libc::epoll_event) -> Option<Next> {
         if event.u64 >= DEADLINE {
@@ -375,7 +376,7 @@ impl Poller {
         self.take_event_of(RequestId(NonZeroU64::new(event.u64)?), event.events)
     }
 
-    /// The request of the event that comes after two others. Its task comes to the cache.
+    /// The request of the event that comes after two others.
     #[inline]
     pub fn upcoming(&self) -> Option<RequestId> {
         let event = self.events.get(self.next + 2)?;
