@@ -16,15 +16,19 @@ static struct {
     bool closed;
 } jobs = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static inline void jobs_put(struct job *job) {
+/* False: the queue is closed, and takes no job. */
+static inline bool jobs_put(struct job *job) {
     pthread_mutex_lock(&jobs.mutex);
-    if (jobs.first == NULL)
+    bool open = !jobs.closed;
+    if (open && jobs.first == NULL)
         jobs.first = job;
-    else
+    else if (open)
         *job_next(jobs.last) = job;
-    jobs.last = job;
+    if (open)
+        jobs.last = job;
     pthread_cond_signal(&jobs.changed);
     pthread_mutex_unlock(&jobs.mutex);
+    return open;
 }
 
 /* Waits for a job. NULL: the queue is closed and empty. */

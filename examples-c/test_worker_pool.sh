@@ -1,6 +1,6 @@
 #!/bin/sh
-# test_worker_pool.sh WORKER_POOL: clients in Python and nc get each answer once and then the end, beside one that reads
-# nothing. Skipped without python3.
+# test_worker_pool.sh WORKER_POOL: clients in Python get each answer once and then the end, beside one that reads nothing.
+# A server that ends answers what it has taken, and not all that its client has sent. Skipped without python3.
 . "$(dirname "$0")/test_lib.sh"
 command -v python3 >/dev/null || {
     echo "python3 is missing"
@@ -57,3 +57,20 @@ for thread in threads:
 assert not failures, failures
 PYTHON
 stop_server TERM
+
+start_server "$directory/ending" "$1" 127.0.0.1:0
+python3 - "$address" "$pid" <<'PYTHON' || fail "a server that ends answered something else"
+import os, signal, socket, sys
+
+LINES = 10000
+host, port = sys.argv[1].rsplit(":", 1)
+connection = socket.create_connection((host, int(port)), timeout=60)
+connection.sendall(b"line\n" * LINES)
+reader = connection.makefile("r")
+numbers = [int(reader.readline().split()[0])]
+os.kill(int(sys.argv[2]), signal.SIGTERM)
+numbers += [int(line.split()[0]) for line in reader]
+assert sorted(numbers) == list(range(1, len(numbers) + 1)), numbers
+assert len(numbers) < LINES, "it hashed every line before it ended"
+PYTHON
+wait "$pid" || fail "the server did not end cleanly"

@@ -2,7 +2,8 @@
  *
  * What it teaches:
  *   - answers from other threads: any thread may send on a sink. A handle that is closed by then is refused;
- *   - a close after the last answer to a client that has ended its side, and bounded work for one that does not read;
+ *   - a close after the last answer to a client that has ended its side, bounded work for one that does not read, and
+ *     none for one that is gone;
  *   - what needs a lock: only the queue of the workers. All about connections happens in callbacks.
  *
  * To compile it:   cc -o worker_pool worker_pool.c -liouringnet -pthread
@@ -46,9 +47,10 @@ static struct job **job_next(struct job *job) {
 static void on_answered(void *user, const iouringnet_completion *done) {
     struct job *job = user;
     struct connection *c = job->connection;
-    (void)done; /* if it failed, the connection is broken, and ends by itself */
     free(job);
     c->jobs--;
+    if (done->status != IOURINGNET_OK && !c->ended) /* what it has sent before need not be hashed */
+        connection_abort(c->sink, c->stream);
     if (c->jobs == 0 && c->ended) {
         free(c);
     } else if (c->jobs == 0 && c->last) {
@@ -70,8 +72,11 @@ static void *work(void *unused) {
         for (int i = 0; i < SHA256_SIZE; i++)
             size += sprintf(job->text + size, "%02x%s", digest[i], i + 1 < SHA256_SIZE ? "" : "\n");
         /* The answer belongs to the library until on_answered. If the client is gone, on_answered is called without it. */
-        if (sink_send_async(job->connection->sink, job->text, (size_t)size, on_answered, job, NULL) != IOURINGNET_OK)
+        struct connection *c = job->connection;
+        if (sink_send_async(c->sink, job->text, (size_t)size, on_answered, job, NULL) != IOURINGNET_OK) {
+            connection_abort(c->sink, c->stream);
             net_call(net, 0, on_answered, job, NULL);
+        }
     }
     return NULL;
 }
@@ -96,8 +101,12 @@ static size_t on_data(void *user, iouringnet_status status, const void *data, si
         }
         *job = (struct job){c, NULL, ++c->lines, (size_t)(end - at), ""};
         memcpy(job->text, at, job->size);
+        if (!jobs_put(job)) { /* the server ends, and answers only what it has taken */
+            free(job);
+            stream_pause(c->stream);
+            break;
+        }
         c->jobs++;
-        jobs_put(job);
     }
     if (status == IOURINGNET_OK && c->jobs == JOBS_MAX && !c->paused) {
         c->paused = true;
