@@ -40,8 +40,12 @@ static RUNNING_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
 /// every call.
 #[inline]
 pub(super) fn is_running() -> bool {
-    // The value of a thread takes longer to find.
-    RUNNING_ANYWHERE.load(Ordering::Relaxed) > 0 && RUNNING.try_with(Cell::get).unwrap_or(false)
+    RUNNING_ANYWHERE.load(Ordering::Relaxed) > 0 && is_running_here()
+}
+
+#[inline(never)] // else the compiler finds the thread's value, which takes a call, before it knows that it is needed
+fn is_running_here() -> bool {
+    RUNNING.try_with(Cell::get).unwrap_or(false)
 }
 
 struct ToC {
