@@ -8,10 +8,13 @@ command -v python3 >/dev/null || {
 }
 
 start_server "$directory/server" "$1" 127.0.0.1:0
-python3 - "$address" <<'PYTHON' || fail "the clients saw something else"
-import hashlib, socket, sys, threading
+python3 - "$address" "$pid" <<'PYTHON' || fail "the clients saw something else"
+import hashlib, os, socket, sys, threading
 
 host, port = sys.argv[1].rsplit(":", 1)
+
+def descriptors():
+    return len(os.listdir("/proc/%s/fd" % sys.argv[2]))
 
 def answer(text):
     digest = text
@@ -30,8 +33,9 @@ try:
 except socket.timeout:
     pass  # TCP holds it back
 
+before = descriptors()
 gone = connect()  # leaves amid its work
-gone.sendall(b"line\n" * 500)
+gone.sendall(b"line\n" * 20000)
 gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 gone.close()
 
@@ -54,6 +58,13 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
+assert not failures, failures
+for _ in range(40):  # a line each time, so that the lines of `gone` would still be in work
+    if descriptors() <= before:
+        break
+    client(b"later", 1)
+else:
+    raise AssertionError("it works for a client that is gone")
 assert not failures, failures
 PYTHON
 stop_server TERM
