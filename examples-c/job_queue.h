@@ -20,13 +20,11 @@ static struct {
 static inline bool jobs_put(struct job *job) {
     pthread_mutex_lock(&jobs.mutex);
     bool open = !jobs.closed;
-    if (open && jobs.first == NULL)
-        jobs.first = job;
-    else if (open)
-        *job_next(jobs.last) = job;
-    if (open)
+    if (open) {
+        *(jobs.first == NULL ? &jobs.first : job_next(jobs.last)) = job;
         jobs.last = job;
-    pthread_cond_signal(&jobs.changed);
+        pthread_cond_signal(&jobs.changed);
+    }
     pthread_mutex_unlock(&jobs.mutex);
     return open;
 }

@@ -33,6 +33,8 @@ try:
 except socket.timeout:
     pass  # TCP holds it back
 
+deaf.settimeout(60)
+deaf.recv(1, socket.MSG_PEEK)  # takes nothing, and shows that the server has accepted it
 before = descriptors()
 gone = connect()  # leaves amid its work
 gone.sendall(b"line\n" * 20000)
