@@ -64,8 +64,8 @@ impl Requests {
     }
 
     fn content(&mut self, id: RequestId) -> Option<&mut Content> {
-        let slot = self.slots.get_mut(id.index())?;
-        slot.content.as_mut().filter(|_| slot.generation == id.generation())
+        let slot = self.slots.get_mut(id.index()).filter(|slot| slot.generation == id.generation())?;
+        slot.content.as_mut()
     }
 
     pub fn remove(&mut self, id: RequestId) -> Option<(Arc<dyn Handler>, Request)> {

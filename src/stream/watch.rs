@@ -363,21 +363,39 @@ impl Stream {
 
     /// Shows what a receive that goes on has brought. `lent` is the place of the callback that the receive may own. True:
     /// the loop has more to do for the watch.
+    #[inline(always)] // into `on_data`
     pub(super) fn show_next(&self, lent: &mut DataPlace, bytes: &[u8]) -> bool {
         let callback = if self.is_steady() && bytes.len() < POOL_BUFFER_SIZE { lent.take() } else { None };
         let Some(mut callback) = callback else {
-            let mut state = self.state.lock();
-            if state.watch.is_none() {
-                return self.prefetched(state, bytes);
-            }
-            state.take_back(lent);
-            return self.lend(self.arrived(state, bytes), lent);
+            return self.show_by_lock(lent, bytes);
         };
         let consumed = self.call(&mut callback, Ok(()), bytes);
         if consumed == bytes.len() && self.is_steady() {
             *lent = callback.into();
             return false;
         }
+        self.end_steady(callback, consumed, lent, bytes)
+    }
+
+    #[inline(never)] // keeps the way past the lock short
+    fn show_by_lock(&self, lent: &mut DataPlace, bytes: &[u8]) -> bool {
+        let mut state = self.state.lock();
+        if state.watch.is_none() {
+            return self.prefetched(state, bytes);
+        }
+        state.take_back(lent);
+        self.lend(self.arrived(state, bytes), lent)
+    }
+
+    /// Goes on after a call that has left some of `bytes`, or during which the watch was changed.
+    #[inline(never)] // as above
+    fn end_steady(
+        &self,
+        callback: DataCallback,
+        consumed: usize,
+        lent: &mut DataPlace,
+        bytes: &[u8],
+    ) -> bool {
         let mut kept = ReadBuffer::default(); // a receive owns the callback only while nothing is kept
         kept.append(bytes.get(consumed..).unwrap_or_default());
         let mut state = self.state.lock();
