@@ -14,6 +14,7 @@
 //!
 //! Invariant: a request's memory belongs to this table from its submission to its last completion.
 
+mod ahead;
 mod current;
 mod death;
 mod dispatch;
@@ -21,7 +22,6 @@ mod following;
 mod handle;
 mod handler;
 mod mail;
-mod one_by_one;
 mod requests;
 mod round_sends;
 mod thread;
@@ -94,6 +94,7 @@ pub struct EventLoop {
     mail: Vec<Letter<dyn Handler, Finished>>,
     reaped: u64,
     has_multishot: bool,
+    asks_sockets: bool,
     scratch: Option<Arc<Scratch>>,
     /// The pool buffers that the sends of this round name.
     lent: Vec<u16>,
@@ -150,6 +151,7 @@ impl EventLoop {
             mail: Vec::new(),
             reaped: 0,
             has_multishot: engine.has_multishot(),
+            asks_sockets: engine.asks_sockets(),
             scratch: None,
             lent: Vec::new(),
             longest_spin: if engine.can_spin() { setup.spin } else { Duration::ZERO },
@@ -277,14 +279,15 @@ impl EventLoop {
     /// Step 1.
     #[inline(always)] // two callers, one of them in each round
     fn reap(&mut self) {
-        while self.reap_some() {
-            self.reap_one_by_one();
+        let mut first = true;
+        while self.reap_some(first) {
+            first = false;
         }
     }
 
-    /// Handles what the engine gives at once. True: it has more.
+    /// Handles what the engine gives at once, the `first` time in a row or again. True: it has more.
     #[inline(always)]
-    fn reap_some(&mut self) -> bool {
+    fn reap_some(&mut self, first: bool) -> bool {
         let mut completions = mem::take(&mut self.completions);
         let mut more = false;
         if let Some(engine) = &mut self.engine {
@@ -295,8 +298,11 @@ impl EventLoop {
             completions.extend(self.refused.drain(..).map(Completion::refused));
         }
         self.reaped += completions.len() as u64;
-        if let Some(sends) = self.handle.round_sends.get() {
+        if let Some(sends) = self.handle.round_sends.get().filter(|_| first) {
             sends.expect(completions.len() + self.engine.as_ref().map_or(0, Engine::left));
+        }
+        if self.asks_sockets && completions.len() > 1 && self.requests.len() >= CROWD {
+            self.warm_up_watches(&completions);
         }
         let are_many =
             completions.len() >= MANY && self.requests.len() >= CROWD && self.is_of_chain(&completions[0]);
@@ -338,6 +344,7 @@ impl EventLoop {
         }
     }
 
+    #[inline(always)] // a message returns once less
     fn finish(&mut self, id: RequestId, completion: &Completion) {
         match completion.buffer() {
             Some(buffer) if completion.more() => self.go_on(id, buffer, completion.count()),
@@ -346,6 +353,7 @@ impl EventLoop {
         }
     }
 
+    #[inline(never)] // keeps the way of a message short
     fn end_request(&mut self, id: RequestId, completion: &Completion, buffer: Option<u16>) {
         let pool = self.pool.clone();
         let buffer =
@@ -369,31 +377,38 @@ impl EventLoop {
     /// A request has brought bytes, and stays in flight.
     #[inline(always)] // a message returns once less
     fn go_on(&mut self, id: RequestId, buffer: u16, size: usize) {
-        let buffer = self.pool.as_ref().map(|pool| PoolBuffer::new(pool, buffer, size));
-        let (Some(buffer), Some((owner, request))) = (buffer, self.requests.get(id)) else {
+        let (Some(pool), Some((owner, request))) = (&self.pool, self.requests.get(id)) else {
             debug_assert!(false, "a completion without a request");
             return;
         };
+        let buffer = PoolBuffer::new(pool, buffer, size);
         let sends = self.handle.round_sends().filter(|_| RoundSends::lends(buffer.as_slice()));
         if let Some(sends) = sends {
             sends.show(buffer.as_slice());
         }
-        let continued = catch_unwind(AssertUnwindSafe(|| owner.on_data(request, buffer.as_slice())));
+        let mut has_more = false;
+        let shown = catch_unwind(AssertUnwindSafe(|| has_more = owner.on_data(request, buffer.as_slice())));
         if sends.is_some_and(RoundSends::have_borrowed) {
             self.lent.push(buffer.keep());
         } else {
             drop(buffer);
         }
-        match continued {
-            Ok(false) => {}
-            Ok(true) => {
-                let owner = Arc::clone(owner);
-                self.guarded(owner, |owner, this| owner.on_mail(this));
-            }
-            Err(_) => EventLoop::end_failed(Arc::clone(owner)),
+        if has_more || shown.is_err() {
+            let owner = Arc::clone(owner);
+            self.after_data(owner, shown.is_err());
         }
     }
 
+    #[inline(never)] // keeps the way of a message short
+    fn after_data(&mut self, owner: Arc<dyn Handler>, panicked: bool) {
+        if panicked {
+            EventLoop::end_failed(owner);
+        } else {
+            self.guarded(owner, |owner, this| owner.on_mail(this));
+        }
+    }
+
+    #[inline(never)] // as above
     fn poll_goes_on(&mut self, id: RequestId) {
         let owner = self.requests.get(id).map(|(owner, _)| Arc::clone(owner));
         debug_assert!(owner.is_some(), "a completion without a request");

@@ -45,7 +45,7 @@ impl Answer {
 
     /// Reads a result of [`direct::call`].
     #[inline]
-    fn of_direct(result: isize) -> Answer {
+    pub fn of_direct(result: isize) -> Answer {
         if result >= 0 { Answer::Done(result as usize) } else { Answer::of(result as i32) }
     }
 
@@ -312,7 +312,9 @@ impl Descriptor {
     /// Discards up to `size` bytes that have arrived, without waiting.
     pub fn discard(&self, size: usize) -> Answer {
         // SAFETY: with MSG_TRUNC the kernel drops a TCP socket's bytes and writes to no memory.
-        unsafe { recv_from(self.number(), std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC) }
+        Answer::of_direct(unsafe {
+            recv_from(self.number(), std::ptr::null_mut(), size, libc::MSG_DONTWAIT | libc::MSG_TRUNC)
+        })
     }
 
     /// shutdown(2). It fails if the connection is gone already.
@@ -411,16 +413,26 @@ pub unsafe fn send_message(fd: RawFd, message: &libc::msghdr) -> Answer {
 #[inline]
 pub unsafe fn recv(fd: RawFd, into: *mut u8, size: usize) -> Answer {
     // SAFETY: the caller vouches for the memory.
-    unsafe { recv_from(fd, into, size.min(ENTRY_MAX), libc::MSG_DONTWAIT) }
+    Answer::of_direct(unsafe { recv_count(fd, into, size.min(ENTRY_MAX)) })
+}
+
+/// The same for at most [`ENTRY_MAX`] bytes. Returns a count, or an errno below 0, which [`Answer::of_direct`] reads.
+///
+/// # Safety
+/// `size` bytes at `into` are writable during the call.
+#[inline]
+pub unsafe fn recv_count(fd: RawFd, into: *mut u8, size: usize) -> isize {
+    // SAFETY: the caller vouches for the memory.
+    unsafe { recv_from(fd, into, size, libc::MSG_DONTWAIT) }
 }
 
 /// # Safety
 /// `size` bytes at `into` are writable during the call. Exception: with MSG_TRUNC no byte needs to be.
 #[inline]
-unsafe fn recv_from(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> Answer {
+unsafe fn recv_from(fd: RawFd, into: *mut u8, size: usize, flags: i32) -> isize {
     let arguments = [fd as usize, into as usize, size, flags as usize, 0, 0];
     // SAFETY: the caller vouches for the memory. The call asks for no address.
-    Answer::of_direct(unsafe { direct::call(libc::SYS_recvfrom, arguments) })
+    unsafe { direct::call(libc::SYS_recvfrom, arguments) }
 }
 
 /// ppoll(2): waits until an entry of `polled` is ready, at most for `time`. Returns the number of ready entries.

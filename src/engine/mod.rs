@@ -50,6 +50,12 @@ impl RequestId {
         RequestId(NonZeroU64::new(bits).expect("generations begin with 1"))
     }
 
+    /// The name that has these bits.
+    #[inline]
+    pub fn from_bits(bits: u64) -> Option<RequestId> {
+        NonZeroU64::new(bits).map(RequestId)
+    }
+
     /// Which of the requests at [`RequestId::index`] this is.
     pub fn generation(self) -> u32 {
         (self.bits() >> 32) as u32
@@ -120,14 +126,6 @@ impl Completion {
     }
 }
 
-/// What an engine that asks its sockets one by one has next.
-pub enum Next {
-    /// A receive has brought so many bytes into this pool buffer, and goes on.
-    Bytes(RequestId, u16, usize),
-    /// Another event.
-    Completion(Completion),
-}
-
 /// Reads a completion's result.
 #[inline]
 pub fn answer_of(result: i32) -> Answer {
@@ -181,6 +179,11 @@ impl Engine {
             Engine::Ring(ring) => ring.features().has(Features::MULTISHOT),
             Engine::Poller(poller) => poller.has_multishot(),
         }
+    }
+
+    /// Whether it asks sockets for what it gives, a few of them at a time.
+    pub fn asks_sockets(&self) -> bool {
+        matches!(self, Engine::Poller(_))
     }
 
     /// Whether it can see without a system call that there is something to reap. Only then a spin pays.
@@ -347,24 +350,6 @@ impl Engine {
         match self {
             Engine::Ring(_) => 0,
             Engine::Poller(poller) => poller.left(),
-        }
-    }
-
-    /// Takes one of the events that follow when [`Engine::reap`] has said so. `None`: reap again.
-    #[inline(always)]
-    pub fn next(&mut self) -> Option<Next> {
-        match self {
-            Engine::Ring(_) => None,
-            Engine::Poller(poller) => poller.next(),
-        }
-    }
-
-    /// The request of the event that [`Engine::next`] will take after two others.
-    #[inline]
-    pub fn upcoming(&self) -> Option<RequestId> {
-        match self {
-            Engine::Ring(_) => None,
-            Engine::Poller(poller) => poller.upcoming(),
         }
     }
 

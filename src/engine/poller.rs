@@ -6,10 +6,10 @@
 //! 1. work off what was noted, in order: try each request, arm the request if it has to wait, or cancel it;
 //! 2. wait for events.
 //!
-//! Then [`Poller::next`] takes one event after the other. It asks the socket once for each event, and makes the completion
-//! that a ring would have. It asks a few sockets in a row, because the code of a receive is in the cache then. After an answer
-//! with many bytes the loop handles what there is before the next socket is asked. Therefore few pool buffers, which stay in the
-//! cache, serve all receives. What the next events need comes to the cache meanwhile ([`Poller::upcoming`]).
+//! Then each [`Poller::reap`] asks the sockets of the next few events, once for each event, and makes the completion that a ring
+//! would have. It asks them in a row, because the code of a receive is in the cache then. After an answer with many bytes the
+//! loop handles what there is before the next socket is asked. Therefore few pool buffers, which stay in the cache, serve all
+//! receives.
 //!
 //! An event has the number of its request. A socket is armed once in an epoll descriptor, because a half has one request in
 //! flight that waits, and each loop serves one direction. Exception: a poll for a hang-up goes on beside the receives of its
@@ -27,12 +27,11 @@ use self::hang_ups::HangUps;
 use self::task::{Outcome, Task, Tasks};
 use super::pool::{BufferPool, POOL_BUFFER_SIZE};
 use super::ring::SendRing;
-use super::{Completion, Features, Next, Plan, Request, RequestId, Wait, Waker};
+use super::{Completion, Features, Plan, Request, RequestId, Wait, Waker};
 use crate::epoll::Epoll;
 use crate::sys::to_error;
 use std::collections::VecDeque;
 use std::io;
-use std::num::NonZeroU64;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,13 +48,10 @@ const DEADLINE: u64 = u64::MAX - 2;
 /// socket is asked.
 const EVENTS: usize = 64;
 
-/// The most receives that bring bytes before the loop has handled the first.
-const POOL_BUFFERS: u16 = 32;
-
 /// The most sockets that are asked one right after the other.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 /// The most bytes of an answer after which the next socket is asked at once.
-const SMALL: u32 = 4 << 10;
+const SMALL: isize = 4 << 10;
 
 /// The flags of a completion, as io_uring has them.
 const MORE: u32 = 1 << 1;
@@ -75,14 +71,8 @@ pub struct Poller {
     tasks: Tasks,
     done: Vec<Completion>,
     events: Vec<libc::epoll_event>,
-    /// The first event that is not reaped.
-    next: usize,
     /// The first event whose socket was not asked.
-    asked: usize,
-    /// The bytes that the sockets of the events between those two have brought, and their pool buffer, by the event's index
-    /// modulo the size. No bytes: nothing, or what stands in `last`.
-    brought: [(u32, u16); BATCH],
-    last: Option<Completion>,
+    next: usize,
     crowded: bool,
     interrupted: bool,
     enters: u64,
@@ -112,9 +102,6 @@ impl Poller {
             done: Vec::new(),
             events: Vec::with_capacity(EVENTS),
             next: 0,
-            asked: 0,
-            brought: [(0, 0); BATCH],
-            last: None,
             crowded: false,
             interrupted: false,
             enters: 0,
@@ -128,7 +115,7 @@ impl Poller {
         }
         poller.enter(Wait::No)?; // a filter may allow the set-up and refuse the wait
         if receives && wanted.has(Features::BUFFER_RING) {
-            poller.pool = Some(Rc::new(BufferPool::for_calls(POOL_BUFFERS, POOL_BUFFER_SIZE)?));
+            poller.pool = Some(Rc::new(BufferPool::for_calls(POOL_BUFFER_SIZE)?));
             poller.multishot = wanted.has(Features::MULTISHOT);
         }
         Ok(poller)
@@ -211,7 +198,7 @@ impl Poller {
             Wait::For(time) => Some(time),
         };
         self.enters += 1;
-        (self.next, self.asked) = (0, 0);
+        self.next = 0;
         self.interrupted = self.epoll.wait(&mut self.events, time)?;
         self.crowded = self.events.len() == self.events.capacity();
         Ok(())
@@ -315,112 +302,68 @@ impl Poller {
         }
     }
 
-    /// Moves completions that need no event to `into`. True: [`Poller::next`] has more, or another call.
+    /// Moves completions to `into`: first those that need no event, then what the sockets of the next events answer. True: it
+    /// has more.
     #[inline(never)] // keeps the way of a ring short
     pub fn reap(&mut self, into: &mut Vec<Completion>) -> bool {
         into.append(&mut self.done);
+        self.ask_some(into);
         self.has_completions()
     }
 
-    /// Takes the next event that brings something.
     #[inline(always)]
-    pub fn next(&mut self) -> Option<Next> {
-        while let Some(event) = self.events.get(self.next) {
-            if self.next == self.asked {
-                self.ask_some();
-                continue;
-            }
-            let (size, buffer) = self.brought[self.next % BATCH];
+    fn ask_some(&mut self, into: &mut Vec<Completion>) {
+        let end = self.events.len().min(self.next + BATCH);
+        while self.next < end {
+            let event = self.events[self.next];
             self.next += 1;
-            if size > 0 {
-                return Some(Next::Bytes(RequestId(NonZeroU64::new(event.u64)?), buffer, size as usize));
-            }
-            if let Some(completion) = self.last.take() {
-                return Some(Next::Completion(completion));
-            }
-        }
-        None
-    }
-
-    /// Asks the sockets of the next events, as long as they are receives that bring little.
-    #[inline(never)] // keeps its caller, which is inlined, short
-    fn ask_some(&mut self) {
-        let end = self.events.len().min(self.asked + BATCH);
-        while self.asked < end {
-            if let Some(later) = self.events.get(self.asked + 2) {
-                self.tasks.fetch(later.u64 as u32 as usize); // the index of its request
-            }
-            let next = self.ask(self.events[self.asked]);
-            let place = &mut self.brought[self.asked % BATCH];
-            self.asked += 1;
-            *place = match next {
-                Some(Next::Bytes(_, buffer, size)) => (size as u32, buffer),
-                Some(Next::Completion(completion)) => {
-                    self.last = Some(completion);
-                    (0, 0)
-                }
-                None => (0, 0),
-            };
-            if !(1..=SMALL).contains(&place.0) {
+            if self.ask(event, into) > SMALL {
                 return;
             }
         }
     }
 
-    /// What an event brings.
+    /// Adds what an event brings, once its socket has been asked. Returns how many bytes there are in a pool buffer; 0 or less:
+    /// there are none.
     #[inline(always)]
-    fn ask(&mut self, event: libc::epoll_event) -> Option<Next> {
-        if event.u64 >= DEADLINE {
-            return self.take_own(event.u64).map(Next::Completion);
+    fn ask(&mut self, event: libc::epoll_event, into: &mut Vec<Completion>) -> isize {
+        let Some(id) = RequestId::from_bits(event.u64) else {
+            return 0; // no event has this number
+        };
+        let (Some(task), Some(pool)) = (self.tasks.get(id).filter(|task| task.is_pooled()), &self.pool)
+        else {
+            into.extend(self.take_other(id, event.events));
+            return 0;
+        };
+        let Some(buffer) = pool.take() else {
+            into.extend(self.end_event(id, Outcome::NoBuffer));
+            return 0;
+        };
+        // SAFETY: it was taken just now.
+        let result = unsafe { task.receive(pool, buffer) };
+        if result <= 0 || !task.goes_on_after(result as u32) {
+            let outcome = task.received(pool, buffer, result);
+            into.extend(self.end_event(id, outcome));
+            return result;
         }
-        self.take_event_of(RequestId(NonZeroU64::new(event.u64)?), event.events)
+        if task.may_have_more(result as u32, event.events) {
+            self.look_again(id);
+        }
+        into.push(completion(id, result as i32, Some(buffer), true)); // a message
+        result
     }
 
-    /// The request of the event that comes after two others.
-    #[inline]
-    pub fn upcoming(&self) -> Option<RequestId> {
-        let event = self.events.get(self.next + 2)?;
-        Some(RequestId(NonZeroU64::new(event.u64).filter(|number| number.get() < DEADLINE)?))
-    }
-
-    #[cold]
-    fn take_own(&mut self, number: u64) -> Option<Completion> {
-        match number {
-            WOKEN => Some(Completion { number: WOKEN, result: 0, flags: MORE }),
-            HANG_UPS => {
-                self.take_hang_ups();
-                None
-            }
-            _ => None, // the loop looks at its deadlines in each round
-        }
-    }
-
-    /// Asks the socket of a request that is ready.
-    #[inline(always)]
-    fn take_event_of(&mut self, id: RequestId, events: u32) -> Option<Next> {
-        let pool = self.pool.as_deref();
-        let task = self.tasks.get(id)?; // none: it was cancelled since
-        if !task.is_pooled() {
-            return self.take_other(id, events).map(Next::Completion);
-        }
-        match task.ask_pooled(pool) {
-            Outcome::Complete(size @ 1.., Some(buffer)) if task.goes_on_after(size as u32) => {
-                if task.may_have_more(size as usize, events, pool) {
-                    self.look_again(id);
-                }
-                Some(Next::Bytes(id, buffer, size as usize)) // a message
-            }
-            outcome => self.end_event(id, outcome).map(Next::Completion),
-        }
-    }
-
-    /// The same for a request that does not receive into pool buffers.
-    #[inline(never)]
+    /// What an event brings that is not for a receive into a pool buffer.
+    #[inline(never)] // keeps the way of a message short
     fn take_other(&mut self, id: RequestId, events: u32) -> Option<Completion> {
-        let pool = self.pool.as_deref();
-        let task = self.tasks.get(id)?;
+        match id.bits() {
+            WOKEN => return Some(Completion { number: WOKEN, result: 0, flags: MORE }),
+            HANG_UPS => self.take_hang_ups(),
+            _ => {} // a request, or a deadline: the loop looks at its deadlines in each round
+        }
+        let task = self.tasks.get(id)?; // none: it was cancelled since
         // SAFETY: the table has tasks of requests in flight alone.
-        match unsafe { task.ask(events, pool) } {
+        match unsafe { task.ask(events, self.pool.as_deref()) } {
             Outcome::Complete(result, buffer) if task.goes_on(result) => {
                 Some(completion(id, result, buffer, true))
             }
@@ -471,18 +414,13 @@ impl Poller {
     /// Ends every request. No call is under way, so all come back at once.
     pub fn give_up(mut self) -> Vec<Completion> {
         let ids = self.tasks.ids();
-        self.events.truncate(self.asked); // the sockets of the others keep what they have
-        while let Some(next) = self.next() {
-            self.done.push(match next {
-                Next::Bytes(id, buffer, size) => completion(id, size as i32, Some(buffer), true),
-                Next::Completion(completion) => completion,
-            });
-        }
+        self.events.clear(); // their sockets keep what they have
         ids.into_iter().for_each(|id| self.end_early(id));
         self.done
     }
 }
 
+#[inline]
 fn completion(id: RequestId, result: i32, buffer: Option<u16>, more: bool) -> Completion {
     let buffer = buffer.map_or(0, |buffer| BUFFER | u32::from(buffer) << BUFFER_SHIFT);
     let more = if more { MORE } else { 0 };

@@ -24,34 +24,8 @@ pub struct BufferPool {
 enum Free {
     /// The kernel takes them from a ring in its own form. The tail is where the next one goes.
     Ring(Mapping, Cell<u16>),
-    /// An engine takes the one that came back last, because its memory is in the cache.
-    Stack(Stack),
-}
-
-/// Numbers of buffers, the last one on top.
-struct Stack {
-    numbers: Box<[Cell<u16>]>,
-    height: Cell<usize>,
-}
-
-impl Stack {
-    fn full(count: u16) -> Stack {
-        Stack { numbers: (0..count).map(Cell::new).collect(), height: Cell::new(count.into()) }
-    }
-
-    #[inline]
-    fn pop(&self) -> Option<u16> {
-        let top = self.height.get().checked_sub(1)?;
-        self.height.set(top);
-        Some(self.numbers[top].get())
-    }
-
-    #[inline]
-    fn push(&self, number: u16) {
-        let top = self.height.get();
-        self.numbers[top].set(number);
-        self.height.set(top + 1);
-    }
+    /// An engine takes the first one, because its memory is in the cache. Each bit is a buffer.
+    Bits(Cell<u32>),
 }
 
 /// One filled pool buffer, given back when it drops.
@@ -78,9 +52,9 @@ impl BufferPool {
         BufferPool::new(count, size, Free::Ring(ring, Cell::new(0)))
     }
 
-    /// A pool for an engine that receives by calls: `count` buffers of `size` bytes, all free.
-    pub fn for_calls(count: u16, size: usize) -> std::io::Result<BufferPool> {
-        BufferPool::new(count, size, Free::Stack(Stack::full(count)))
+    /// A pool for an engine that receives by calls: 32 buffers of `size` bytes, all free.
+    pub fn for_calls(size: usize) -> std::io::Result<BufferPool> {
+        BufferPool::new(u32::BITS as u16, size, Free::Bits(Cell::new(u32::MAX)))
     }
 
     fn new(count: u16, size: usize, free: Free) -> std::io::Result<BufferPool> {
@@ -97,7 +71,7 @@ impl BufferPool {
     pub fn ring(&self) -> (u64, u16) {
         match &self.free {
             Free::Ring(ring, _) => (ring.start.as_ptr() as u64, self.count),
-            Free::Stack(_) => (0, 0),
+            Free::Bits(_) => (0, 0),
         }
     }
 
@@ -107,22 +81,22 @@ impl BufferPool {
     }
 
     /// Takes a free buffer. `None`: all are in use, or the kernel has them.
+    #[inline]
     pub fn take(&self) -> Option<u16> {
         match &self.free {
-            Free::Ring(..) => None,
-            Free::Stack(free) => free.pop(),
+            Free::Bits(free) if free.get() != 0 => {
+                let bits = free.get();
+                free.set(bits & (bits - 1));
+                Some(bits.trailing_zeros() as u16)
+            }
+            _ => None,
         }
     }
 
-    /// The first byte of a buffer, and how many bytes it has.
-    pub fn room(&self, id: u16) -> (*mut u8, usize) {
-        (self.buffer(id).as_ptr(), self.size)
-    }
-
-    /// How many bytes a buffer has.
+    /// The first byte of a buffer.
     #[inline]
-    pub fn size(&self) -> usize {
-        self.size
+    pub fn room(&self, id: u16) -> *mut u8 {
+        self.buffer(id).as_ptr()
     }
 
     fn buffer(&self, id: u16) -> NonNull<u8> {
@@ -136,7 +110,7 @@ impl BufferPool {
     pub fn give(&self, id: u16) {
         match &self.free {
             Free::Ring(ring, tail) => self.give_to_kernel(id, ring, tail),
-            Free::Stack(free) => free.push(id),
+            Free::Bits(free) => free.set(free.get() | 1 << id),
         }
     }
 
@@ -239,13 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_takes_the_buffer_that_came_back_last() {
-        let pool = BufferPool::for_calls(3, 4096).unwrap();
-        let taken: Vec<_> = (0..3).map(|_| pool.take().unwrap()).collect();
+    fn an_engine_takes_the_first_buffer_that_is_free() {
+        let pool = BufferPool::for_calls(4096).unwrap();
+        assert!((0..32).all(|id| pool.take() == Some(id)));
         assert_eq!(pool.take(), None, "all are in use");
-        drop(PoolBuffer::new(&pool, taken[1], 10));
-        pool.give(taken[0]);
-        assert_eq!(pool.take(), Some(taken[0]));
-        assert_eq!(pool.take(), Some(taken[1]));
+        drop(PoolBuffer::new(&pool, 7, 10));
+        pool.give(4);
+        assert_eq!([pool.take(), pool.take(), pool.take()], [Some(4), Some(7), None]);
     }
 }

@@ -4,8 +4,7 @@
 //! Invariant: a task names only memory that its request owns or was lent. The poller keeps a task no longer than its request
 //! is in flight.
 
-use crate::cache_line::fetch;
-use crate::engine::pool::BufferPool;
+use crate::engine::pool::{BufferPool, POOL_BUFFER_SIZE};
 use crate::engine::{Message, Request, RequestId, Start};
 use crate::sys::{self, Answer};
 use std::os::fd::RawFd;
@@ -42,7 +41,7 @@ enum Call {
     /// Its memory is the header.
     SendMessage,
     Recv,
-    /// Into a pool buffer. Size 0: as many bytes as the buffer takes.
+    /// Into a pool buffer.
     RecvPooled,
     /// None: the events are the result.
     Poll,
@@ -66,6 +65,8 @@ const EDGE: u32 = libc::EPOLLET as u32;
 /// What a receive may leave in the socket, although the socket had fewer bytes than the call had room for: an end, an error, or
 /// what follows an urgent mark, at which each receive ends.
 const BESIDE: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI) as u32;
+/// The bytes of a pool buffer.
+const ROOM: u32 = POOL_BUFFER_SIZE as u32;
 /// No event, but the hang-up and the error that every registration reports.
 const HANG_UP: u32 = EDGE;
 
@@ -108,14 +109,14 @@ impl Task {
             Request::RecvPooled { socket, start } => {
                 let events = if *start == Start::OneTry { 0 } else { IN | ONCE };
                 let tries_first = *start != Start::WhenReadable;
-                Task { tries_first, ..task(socket.fd(), Call::RecvPooled, events) }
+                Task { tries_first, size: ROOM, ..task(socket.fd(), Call::RecvPooled, events) }
             }
             // Edge-triggered: epoll asks the socket once for each message. If it were level-triggered, the next wait would ask
             // the socket again.
             Request::RecvMultishot { socket, piece, budget, .. } => Task {
                 tries_first: false,
                 budget: *budget,
-                size: *piece,
+                size: if *piece > 0 { ROOM.min(*piece) } else { ROOM },
                 ..task(socket.fd(), Call::RecvPooled, IN | BESIDE | EDGE)
             },
             Request::RecvBuffered { socket, buffer, room } => {
@@ -169,52 +170,54 @@ impl Task {
     #[inline(never)] // keeps the way of a message short
     pub unsafe fn ask(&self, events: u32, pool: Option<&BufferPool>) -> Outcome {
         let size = self.size as usize;
-        // SAFETY: what the request names is valid while the request is in flight.
+        // SAFETY: what the request names is valid while the request is in flight. A pool buffer was taken just before.
         let answer = unsafe {
             match self.call {
                 Call::Poll => return Outcome::Complete(events as i32, None),
-                Call::RecvPooled => return self.ask_pooled(pool),
+                Call::RecvPooled => {
+                    let Some((pool, buffer)) = pool.and_then(|pool| Some((pool, pool.take()?))) else {
+                        return Outcome::NoBuffer;
+                    };
+                    return self.received(pool, buffer, self.receive(pool, buffer));
+                }
                 Call::Send => sys::send(self.fd, self.start, size),
                 Call::SendMessage => sys::send_message(self.fd, &*self.start.cast::<libc::msghdr>()),
                 Call::Recv => sys::recv(self.fd, self.start, size),
             }
         };
-        self.outcome(answer, None)
+        self.outcome(answer)
     }
 
-    /// The same for a receive into a pool buffer.
+    /// The call of a receive into a pool buffer. Returns a count, or an errno below 0.
+    ///
+    /// # Safety
+    /// The caller has taken the buffer from the pool, and nobody else has it.
     #[inline(always)] // a message does without a call
-    pub fn ask_pooled(&self, pool: Option<&BufferPool>) -> Outcome {
-        let Some((pool, id)) = pool.and_then(|pool| pool.take().map(|id| (pool, id))) else {
-            return Outcome::NoBuffer;
-        };
-        let (start, size) = pool.room(id);
-        // SAFETY: the buffer belongs to this call alone since it was taken.
-        let answer = unsafe { sys::recv(self.fd, start, self.size_of(size)) };
-        if let Answer::Done(count @ 1..) = answer {
-            return Outcome::Complete(count as i32, Some(id));
-        }
-        pool.give(id);
-        self.outcome(answer, None)
+    pub unsafe fn receive(&self, pool: &BufferPool, buffer: u16) -> isize {
+        // SAFETY: the buffer is the caller's, and has room for so many bytes.
+        unsafe { sys::recv_count(self.fd, pool.room(buffer), self.size as usize) }
     }
 
-    /// The most bytes of a receive into a buffer of `size` bytes.
-    #[inline(always)]
-    fn size_of(&self, size: usize) -> usize {
-        if self.size > 0 { size.min(self.size as usize) } else { size }
+    /// What the result of that call means. The buffer goes back to the pool, unless there are bytes in it.
+    pub fn received(&self, pool: &BufferPool, buffer: u16, result: isize) -> Outcome {
+        if result > 0 {
+            return Outcome::Complete(result as i32, Some(buffer));
+        }
+        pool.give(buffer);
+        self.outcome(Answer::of_direct(result))
     }
 
     /// Whether the socket may have had more when a receive into a pool buffer brought `count` bytes. What has come since then
     /// is an event of its own.
     #[inline(always)]
-    pub fn may_have_more(&self, count: usize, events: u32, pool: Option<&BufferPool>) -> bool {
-        events & BESIDE != 0 || pool.is_none_or(|pool| count >= self.size_of(pool.size()))
+    pub fn may_have_more(&self, count: u32, events: u32) -> bool {
+        events & BESIDE != 0 || count >= self.size
     }
 
     #[inline(never)] // as above
-    fn outcome(&self, answer: Answer, buffer: Option<u16>) -> Outcome {
+    fn outcome(&self, answer: Answer) -> Outcome {
         match answer {
-            Answer::Done(count) => Outcome::Complete(count as i32, buffer),
+            Answer::Done(count) => Outcome::Complete(count as i32, None),
             Answer::WouldBlock | Answer::Again if self.events != 0 => Outcome::Wait,
             Answer::WouldBlock | Answer::Again => Outcome::Complete(-libc::EAGAIN, None),
             Answer::Failed(error) => Outcome::Complete(error.code(), None),
@@ -261,12 +264,6 @@ impl Tasks {
 
     pub fn are_armed(&self) -> bool {
         self.armed > 0
-    }
-
-    /// Fetches to the cache the task at an index, if there is one.
-    #[inline]
-    pub fn fetch(&self, index: usize) {
-        fetch(self.places.as_ptr().wrapping_add(index));
     }
 
     pub fn ids(&self) -> Vec<RequestId> {

@@ -53,14 +53,14 @@ fn received(
     while sizes.iter().sum::<usize>() < enough {
         poller.enter(Wait::For(Duration::from_secs(10))).unwrap();
         assert!(poller.has_completions(), "nothing came behind {sizes:?}");
-        while let Some(next) = poller.next() {
-            match next {
-                Next::Bytes(_, buffer, size) => {
-                    poller.pool.as_ref().unwrap().give(buffer);
-                    sizes.push(size);
-                }
-                Next::Completion(last) => return (sizes, Some(last.result())),
+        let mut completions = Vec::new();
+        while poller.reap(&mut completions) {}
+        for completion in completions {
+            if !completion.more() {
+                return (sizes, Some(completion.result()));
             }
+            poller.pool.as_ref().unwrap().give(completion.buffer().unwrap());
+            sizes.push(completion.count());
         }
     }
     (sizes, None)
@@ -131,42 +131,56 @@ fn poller_with_bytes(count: usize) -> (Poller, Vec<(TcpStream, TcpStream)>, Vec<
     (poller, pairs, requests)
 }
 
-/// The index of the request, and how many bytes it has brought; or its last result.
-fn told(poller: &Poller, next: Option<Next>) -> Option<(usize, i32)> {
-    match next? {
-        Next::Bytes(id, buffer, size) => {
-            poller.pool.as_ref().unwrap().give(buffer);
-            Some((id.index(), size as i32))
-        }
-        Next::Completion(last) => Some((last.request().unwrap().index(), last.result())),
+/// What the poller gives at once: the index of each request, and the bytes that it has brought or its last result.
+fn reaped(poller: &mut Poller) -> Vec<(usize, i32)> {
+    let mut completions = Vec::new();
+    poller.reap(&mut completions);
+    for buffer in completions.iter().filter_map(Completion::buffer) {
+        poller.pool.as_ref().unwrap().give(buffer);
     }
+    completions
+        .iter()
+        .map(|completion| (completion.request().unwrap().index(), completion.result()))
+        .collect()
+}
+
+/// So many results, from the request at `first` on.
+fn results(first: usize, end: usize, result: i32) -> Vec<(usize, i32)> {
+    (first..end).map(|index| (index, result)).collect()
 }
 
 #[test]
-fn a_cancel_between_two_of_a_batch_comes_after_the_bytes() {
+fn a_cancel_between_two_batches_comes_after_the_bytes() {
     let count = BATCH + 2;
     let (mut poller, _pairs, _requests) = poller_with_bytes(count);
-    for index in 0..count {
-        let next = poller.next();
-        assert_eq!(told(&poller, next), Some((index, 3)));
-        poller.cancel(RequestId::new(1, count - 1 - index));
-    }
-    assert!(poller.next().is_none());
+    assert_eq!(reaped(&mut poller), results(0, BATCH, 3));
+    (0..count).for_each(|index| poller.cancel(RequestId::new(1, index)));
+    assert_eq!(reaped(&mut poller), results(BATCH, count, 3));
+    assert!(!poller.has_completions());
     poller.enter(Wait::No).unwrap();
-    let mut ends = Vec::new();
-    poller.reap(&mut ends);
-    assert_eq!(ends.len(), count);
-    assert!(ends.iter().all(|end| end.result() == -libc::ECANCELED));
+    assert_eq!(reaped(&mut poller), results(0, count, -libc::ECANCELED));
 }
 
 #[test]
-fn a_poller_that_is_given_up_returns_what_its_sockets_have_answered() {
-    let (mut poller, _pairs, _requests) = poller_with_bytes(BATCH + 2);
-    let next = poller.next();
-    assert_eq!(told(&poller, next), Some((0, 3)));
+fn a_poller_that_is_given_up_leaves_the_bytes_that_it_did_not_ask_for() {
+    let count = BATCH + 2;
+    let (mut poller, _pairs, requests) = poller_with_bytes(count);
+    assert_eq!(reaped(&mut poller), results(0, BATCH, 3));
     let given_back = poller.give_up();
-    let (bytes, ends): (Vec<Completion>, _) = given_back.iter().partition(|completion| completion.more());
-    assert_eq!(bytes.iter().map(Completion::count).collect::<Vec<_>>(), [3; BATCH - 1]);
-    assert_eq!(ends.len(), BATCH + 2);
-    assert!(ends.iter().all(|end| end.result() == -libc::ECANCELED));
+    assert_eq!(given_back.len(), count);
+    assert!(given_back.iter().all(|completion| completion.result() == -libc::ECANCELED));
+    let unread: Vec<_> = requests.iter().map(|request| request.socket().unwrap().unread()).collect();
+    assert_eq!(unread, [[0; BATCH].as_slice(), &[3; 2]].concat());
+}
+
+#[test]
+fn a_large_answer_ends_a_batch() {
+    let (mut poller, mut pairs, requests) = poller_with_bytes(3);
+    let large = vec![7; SMALL as usize];
+    pairs[1].0.write_all(&large).unwrap();
+    while requests[1].socket().unwrap().unread() < large.len() + 3 {
+        std::thread::yield_now();
+    }
+    assert_eq!(reaped(&mut poller), [(0, 3), (1, 3 + SMALL as i32)]);
+    assert_eq!(reaped(&mut poller), [(2, 3)]);
 }
