@@ -94,7 +94,6 @@ pub struct EventLoop {
     mail: Vec<Letter<dyn Handler, Finished>>,
     reaped: u64,
     has_multishot: bool,
-    asks_sockets: bool,
     scratch: Option<Arc<Scratch>>,
     /// The pool buffers that the sends of this round name.
     lent: Vec<u16>,
@@ -112,8 +111,8 @@ pub struct EventLoop {
 
 /// One enter works off at least so many sockets.
 const SOCKETS_OF_ENTER: usize = 16;
-/// Among so many completions, what the next ones need comes to the cache ahead, if so many requests are in flight that it has
-/// left the cache.
+/// Among so many completions, what the next receives in queues need comes to the cache ahead, if so many requests are in flight
+/// that it has left the cache.
 const MANY: usize = 8;
 const CROWD: usize = 256;
 /// So many enters settle what one socket's work brings, because a receive goes on piece by piece.
@@ -151,7 +150,6 @@ impl EventLoop {
             mail: Vec::new(),
             reaped: 0,
             has_multishot: engine.has_multishot(),
-            asks_sockets: engine.asks_sockets(),
             scratch: None,
             lent: Vec::new(),
             longest_spin: if engine.can_spin() { setup.spin } else { Duration::ZERO },
@@ -301,11 +299,11 @@ impl EventLoop {
         if let Some(sends) = self.handle.round_sends.get().filter(|_| first) {
             sends.expect(completions.len() + self.engine.as_ref().map_or(0, Engine::left));
         }
-        if self.asks_sockets && completions.len() > 1 && self.requests.len() >= CROWD {
+        let is_crowd = completions.len() > 1 && self.requests.len() >= CROWD;
+        if is_crowd && self.engine.as_ref().is_some_and(Engine::asks_sockets) {
             self.warm_up_watches(&completions);
         }
-        let are_many =
-            completions.len() >= MANY && self.requests.len() >= CROWD && self.is_of_chain(&completions[0]);
+        let are_many = is_crowd && completions.len() >= MANY && self.is_of_chain(&completions[0]);
         for (index, completion) in completions.iter().enumerate() {
             if are_many {
                 self.warm_up_chains(&completions[index..]);

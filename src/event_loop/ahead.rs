@@ -12,7 +12,7 @@ use std::sync::Arc;
 const LINES: usize = 3;
 
 impl EventLoop {
-    /// For completions that are handled next: fetches what their watches need. The processor goes through several at once,
+    /// For completions that are handled next: fetches what their watches need. Over a ring this does not pay. The processor goes through several at once,
     /// where handling one after the other would wait for each line of the cache.
     #[inline(never)] // keeps the way of a ring short
     pub(super) fn warm_up_watches(&self, completions: &[Completion]) {
@@ -30,8 +30,7 @@ impl EventLoop {
         completion.request().is_some_and(|id| self.requests.owner_of_chain(id).is_some())
     }
 
-    /// The same for completions that a ring has given, beginning with the one that is handled next, if they are for receives
-    /// in a queue. A watch needs too little for this to pay.
+    /// For completions of which the first is handled next: fetches what receives in a queue need, step by step.
     pub(super) fn warm_up_chains(&mut self, completions: &[Completion]) {
         let id = |ahead: usize| completions.get(ahead).and_then(Completion::request);
         if let Some(id) = id(3) {
